@@ -1,0 +1,41 @@
+"""The gap: what differs between a strong and a weak evaluation of the same latent.
+
+Two gaps so far, alone or together: guidance (another CFG scale) and prompt (other conds).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .settings import NEGATIVE_PROMPT, PROMPT, Settings
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a gap. None stands for what the sampling pass itself uses.
+
+    cfg_scale     classifier-free guidance scale (paper, 4.2)
+    cond, uncond  the host's own cond objects
+    """
+
+    cfg_scale: "float | None" = None
+    cond: Any = None
+    uncond: Any = None
+
+
+def fill_in(text: str, prompts: list, negative_prompts: list) -> list:
+    """`text` for each picture of a batch, with the placeholders replaced by the picture's own prompts."""
+    return [
+        # One pass each, so that a placeholder inside a picture's own prompt stays what it is.
+        negative.join(part.replace(PROMPT, prompt) for part in text.split(NEGATIVE_PROMPT))
+        for prompt, negative in zip(prompts, negative_prompts)
+    ]
+
+
+def has_prompt_gap(settings: Settings) -> "tuple[bool, bool]":
+    """Whether the weak side's prompt, and its negative prompt, are others than the picture's."""
+    return settings.weak_prompt != PROMPT, settings.weak_negative_prompt != NEGATIVE_PROMPT
+
+
+def gap(settings: Settings, weak_cond=None, weak_uncond=None) -> "tuple[Side, Side]":
+    """The strong and the weak side that the settings ask for."""
+    return Side(settings.strong_cfg), Side(settings.weak_cfg, weak_cond, weak_uncond)

@@ -1,0 +1,45 @@
+"""lllyasviel's Forge, seen with commit dfdcbab6 (June 2025)."""
+
+from contextlib import ExitStack
+
+from modules import prompt_parser, shared
+
+from .webui import WebUI, only_uncond, swapped
+
+
+class Forge(WebUI):
+    name = "forge"
+    RELIES_ON = WebUI.RELIES_ON + (
+        "backend.sampling.sampling_function:sampling_function",
+        "backend.modules.k_model:KModel.apply_model",
+        "backend.modules.k_prediction:AbstractPrediction.__init__",
+    )
+
+    def unet(self):
+        return shared.sd_model.forge_objects.unet.model
+
+    def is_flow(self):
+        return self.unet().predictor.prediction_type == "const"
+
+    def request_scale(self, kwargs):
+        # The host's denoiser does not look at cond_scale in the hires pass.
+        return self.p.hr_cfg if self.hires_pass else kwargs["cond_scale"]
+
+    def conditioning(self, texts, negative):
+        p = self.p
+        if self.hires_pass:
+            width, height, distilled = p.hr_upscale_to_x, p.hr_upscale_to_y, p.hr_distilled_cfg
+        else:
+            width, height, distilled = p.width, p.height, p.distilled_cfg_scale
+        return prompt_parser.SdConditioning(
+            texts, is_negative_prompt=negative, width=width, height=height, distilled_cfg_scale=distilled
+        )
+
+    def call(self, x, t, ask):
+        """At CFG 1 the host leaves the uncond rows out by itself; at CFG 0 the uncond takes the cond's place."""
+        if ask["cond_scale"] == 0:
+            ask = {**ask, "cond": only_uncond(ask["uncond"]), "cond_scale": 1.0}
+        with ExitStack() as stack:
+            if self.hires_pass:
+                stack.enter_context(swapped(self.p, "hr_cfg", ask["cond_scale"]))
+            return self.denoiser(x, t, **ask)

@@ -1,0 +1,380 @@
+"""What AUTOMATIC1111's WebUI (seen with 1.10.1) and Forge (June 2025, dfdcbab6) have in common.
+
+One object of a subclass stands for one sampling pass: it evaluates the strong and the weak side through the host's
+own CFGDenoiser, so that masks, prompt editing and other extensions' callbacks shape them as they shape the
+sampler's own calls, and it takes back everything that such an extra call leaves behind.
+"""
+
+import functools
+import importlib
+import inspect
+from contextlib import ExitStack, contextmanager, nullcontext
+
+import torch
+from fastapi import HTTPException
+from modules import extra_networks, prompt_parser, sd_samplers_common, shared
+from modules.processing import StableDiffusionProcessingImg2Img
+
+from .. import denoiser, infotext, xyz
+from ..errors import SamplerError, W2SDError
+from ..gaps import Side, fill_in, gap, has_prompt_gap
+from ..reflection import Flow, Sigma, VariancePreserving
+from ..rows import RowMeter
+from ..settings import FIELDS, Settings, parse
+from ..trace import Trace
+
+TRACE = "w2sd_trace"
+ORIGINAL = "w2sd_original"
+# What an evaluation leaves in the denoiser, apart from its result.
+DENOISER_STATE = ("step", "padded_cond_uncond", "padded_cond_uncond_v0", "last_noise_uncond")
+
+
+def multicond(batch):
+    """The host's cond object of [(schedules, weight), ...] for each picture."""
+    part = prompt_parser.ComposableScheduledPromptConditioning
+    return prompt_parser.MulticondLearnedConditioning(
+        shape=(len(batch),), batch=[[part(schedules, weight) for schedules, weight in parts] for parts in batch]
+    )
+
+
+def only_uncond(uncond):
+    """An uncond in the place of the cond: at CFG 1 its rows are then the only ones evaluated."""
+    return multicond([[(schedules, 1.0)] for schedules in uncond])
+
+
+@contextmanager
+def swapped(owner, name: str, value):
+    """`owner.name` is `value` for the duration, on the instance; afterwards it is as it was."""
+    had, before = name in vars(owner), vars(owner).get(name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        if had:
+            setattr(owner, name, before)
+        else:
+            delattr(owner, name)
+
+
+class WebUI:
+    """One sampling pass of a request in a WebUI: `p` is its processing object, `settings` what the user asked for."""
+
+    name: str
+    # Names and signatures that W2SD relies on, for /w2sd/v1/host: "module:attribute.path".
+    RELIES_ON = (
+        "modules.sd_samplers_cfg_denoiser:CFGDenoiser.forward",
+        "modules.sd_samplers_cfg_denoiser:CFGDenoiser.update_inner_model",
+        "modules.sd_samplers_common:store_latent",
+        "modules.sd_samplers_common:Sampler.initialize",
+        "modules.sd_samplers_common:Sampler.launch_sampling",
+        "modules.prompt_parser:SdConditioning.__init__",
+        "modules.prompt_parser:MulticondLearnedConditioning.__init__",
+        "modules.prompt_parser:ComposableScheduledPromptConditioning.__init__",
+        "modules.prompt_parser:get_learned_conditioning",
+        "modules.prompt_parser:get_multicond_learned_conditioning",
+        "modules.extra_networks:parse_prompts",
+        "modules.scripts:Script.process",
+        "modules.scripts:Script.process_before_every_sampling",
+        "modules.infotext_utils:PasteField.__init__",
+        "modules.sd_samplers_timesteps_impl:ddim",
+        "modules.sd_samplers_timesteps_impl:plms",
+    )
+
+    def __init__(self, p, settings: Settings):
+        self.p, self.settings = p, settings
+        self.sampler = p.sampler
+        self.hires_pass = bool(getattr(p, "is_hr_pass", False))
+        self.meter = RowMeter()
+        self.build_conds()
+
+    # ------------------------------------------------------------------ what differs from host to host
+
+    def unet(self):
+        """The object whose `apply_model` every UNet call goes through."""
+        raise NotImplementedError
+
+    def is_flow(self) -> bool:
+        raise NotImplementedError
+
+    def request_scale(self, kwargs) -> float:
+        """The CFG scale that the sampler's own call at this pass uses."""
+        return kwargs["cond_scale"]
+
+    def call(self, x, t, kwargs):
+        """One call of the host's denoiser; evaluates only the rows that count."""
+        raise NotImplementedError
+
+    def conditioning(self, texts: list, negative: bool):
+        """SdConditioning of `texts` as this pass makes its own."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ conds
+
+    def own_prompts(self):
+        """The pass's prompts and negative prompts, one a picture, extra networks already taken out."""
+        p, hr = self.p, "hr_" if self.hires_pass else ""
+        return list(getattr(p, f"{hr}prompts")), list(getattr(p, f"{hr}negative_prompts"))
+
+    def cond_steps(self):
+        """The steps that prompt editing counts in: of the first pass, and of the hires pass or None."""
+        p = self.p
+        if not self.hires_pass:
+            return p.firstpass_steps, None
+        return p.firstpass_steps, self.sampler.config.total_steps(p.hr_second_pass_steps or p.steps)
+
+    def encode(self, texts: list, negative: bool):
+        build = (
+            prompt_parser.get_learned_conditioning
+            if negative
+            else prompt_parser.get_multicond_learned_conditioning
+        )
+        texts, _ = extra_networks.parse_prompts(texts)
+        return build(
+            shared.sd_model, self.conditioning(texts, negative), *self.cond_steps(), shared.opts.use_old_scheduling
+        )
+
+    def build_conds(self):
+        """The strong and the weak side. Before sampling: encoding a prompt may push the UNet off the GPU."""
+        prompts, negatives = self.own_prompts()
+        weak_prompt, weak_negative = has_prompt_gap(self.settings)
+        cond = self.encode(fill_in(self.settings.weak_prompt, prompts, negatives), False) if weak_prompt else None
+        uncond = (
+            self.encode(fill_in(self.settings.weak_negative_prompt, prompts, negatives), True)
+            if weak_negative
+            else None
+        )
+        self.strong_side, self.weak_side = gap(self.settings, cond, uncond)
+        self.own_uncond = None
+        self.encoded_for = self.checkpoint()
+
+    def uncond(self):
+        """The pass's own uncond where the host made none, because its own CFG scale is 1."""
+        if self.own_uncond is None:
+            self.own_uncond = self.encode(self.own_prompts()[1], True)
+        return self.own_uncond
+
+    def checkpoint(self):
+        return shared.sd_model.sd_checkpoint_info
+
+    # ------------------------------------------------------------------ denoiser.Sides
+
+    def rows(self) -> int:
+        return self.meter.rows
+
+    def sharing(self, inversion: str):
+        """Rows that the strong side has just evaluated serve the weak side too, where both are asked at one place."""
+        return nullcontext() if inversion == "paper" else self.meter.sharing()
+
+    def weak_first(self, kwargs) -> bool:
+        """Whether the weak side's rows hold the strong side's: it needs a cond/uncond pair, the strong side one of them."""
+        strong = self.scale_of(self.strong_side, kwargs)
+        one_row, another = (0.0, 1.0), self.scale_of(self.weak_side, kwargs)
+        return strong in one_row and another not in one_row and self.weak_side == Side(self.weak_side.cfg_scale)
+
+    def scale_of(self, side: Side, kwargs) -> float:
+        return side.cfg_scale if side.cfg_scale is not None else self.request_scale(kwargs)
+
+    def strong(self, x, t, kwargs):
+        return self.evaluate(x, t, kwargs, self.strong_side)
+
+    def weak(self, x, t, kwargs):
+        return self.evaluate(x, t, kwargs, self.weak_side)
+
+    def evaluate(self, x, t, kwargs: dict, side: Side):
+        """The denoiser's output at (x, t) under `side`, as if it had never been asked.
+
+        kwargs  of the sampler's call; a refiner that takes over in here replaces its conds for the calls that follow
+        """
+        scale = self.scale_of(side, kwargs)
+        ask = {
+            **kwargs,
+            "cond_scale": scale,
+            # "Negative guidance minimum sigma" would drop the guidance that this evaluation is about.
+            "s_min_uncond": 0.0,
+            "cond": side.cond if side.cond is not None else kwargs["cond"],
+            "uncond": side.uncond if side.uncond is not None else kwargs["uncond"],
+        }
+        if ask["uncond"] is None and not scale == 1:
+            ask["uncond"] = self.uncond()
+        self.follow_unet()
+        with self.untraced():
+            result = self.call(x.clone(), t, ask)
+        self.follow_refiner(kwargs)
+        return result
+
+    def follow_refiner(self, kwargs):
+        if self.checkpoint() is self.encoded_for:
+            return
+        extra_args = self.sampler.sampler_extra_args
+        kwargs["cond"], kwargs["uncond"] = extra_args["cond"], extra_args["uncond"]
+        self.build_conds()
+
+    @contextmanager
+    def untraced(self):
+        """What an evaluation leaves behind is taken back: step counter, preview, last latent, generators, infotext."""
+        d, params = self.denoiser, self.p.extra_generation_params
+        state = {name: getattr(d, name) for name in DENOISER_STATE if hasattr(d, name)}
+        latent, before = self.sampler.last_latent, dict(params)
+        on_gpu = [shared.device] if getattr(shared.device, "type", None) == "cuda" else []
+        try:
+            with torch.random.fork_rng(on_gpu), swapped(sd_samplers_common, "store_latent", lambda _: None):
+                yield
+        finally:
+            for name, value in state.items():
+                setattr(d, name, value)
+            self.sampler.last_latent = latent
+            # A refiner that took over in here stays, and so does what it says of itself.
+            refiner = {k: v for k, v in params.items() if "refiner" in k.lower()}
+            params.clear()
+            params.update({**before, **refiner})
+
+    # ------------------------------------------------------------------ one run of the sampler
+
+    @contextmanager
+    def sides(self, model, arguments):
+        """denoiser.Sides for one run: the host's denoiser is known, and its UNet's rows are counted."""
+        self.denoiser = model
+        self.coordinates = self.coordinates_of(model, arguments)
+        with ExitStack() as self.metered:
+            self.metered_unet = None
+            self.follow_unet()
+            yield self
+
+    def coordinates_of(self, model, arguments):
+        if "timesteps" in arguments:
+            return VariancePreserving(model.inner_model.inner_model.alphas_cumprod)
+        return Flow() if self.is_flow() else Sigma()
+
+    def follow_unet(self):
+        """Count at the UNet in use; a refiner may have brought another."""
+        unet = self.unet()
+        if unet is not self.metered_unet:
+            self.metered.close()
+            network = unet.apply_model
+            counted = functools.wraps(network)(lambda *args, **kwargs: self.meter.call(network, args, kwargs))
+            self.metered.enter_context(swapped(unet, "apply_model", counted))
+            self.metered_unet = unet
+
+    def attach(self):
+        """Make the pass's sampler reflect."""
+        sampler = self.sampler
+        if not callable(getattr(sampler, "func", None)):
+            raise SamplerError(f"W2SD cannot reflect the sampler {self.p.sampler_name}: it has no sampling function.")
+        func = original(sampler.func)
+        trace = getattr(self.p, TRACE, None) or Trace()
+        setattr(self.p, TRACE, trace)
+        wrapped = denoiser.reflecting(
+            func,
+            self.settings,
+            self.sides,
+            functools.partial(trace.add, name=self.pass_name()),
+            hires_pass=self.hires_pass,
+            two_calls=bool((getattr(sampler.config, "options", None) or {}).get("second_order")),
+        )
+        sampler.func = functools.wraps(func)(refusing()(wrapped))
+        setattr(sampler.func, ORIGINAL, func)
+
+    def pass_name(self) -> str:
+        if self.hires_pass:
+            return "hires"
+        return "img2img" if isinstance(self.p, StableDiffusionProcessingImg2Img) else "txt2img"
+
+
+def original(func):
+    """The sampling function under an earlier pass's wrapper: img2img and Forge's hires pass use a sampler again."""
+    return getattr(func, ORIGINAL, func)
+
+
+def settings_of(p, args) -> Settings:
+    return parse(args, xyz.cell(p))
+
+
+def before_process(p, args) -> None:
+    """Once a request, before anything is made: a new trace, and the settings in the infotext."""
+    try:
+        settings = settings_of(p, args)
+    except W2SDError:
+        return  # before_sampling ends the job with it
+    infotext.write(settings, p.extra_generation_params)
+    setattr(p, TRACE, Trace() if settings.enabled else None)
+
+
+def before_sampling(host: type, p, args) -> None:
+    """Before every sampling pass: the sampler reflects, or raises what is wrong.
+
+    A host logs what a hook raises and goes on without it, which would sell a plain picture as W2SD's. What a
+    sampling function raises ends the job, and its text reaches the page and the API.
+    """
+    sampler = p.sampler
+    try:
+        settings = settings_of(p, args)
+        if settings.enabled:
+            host(p, settings).attach()
+        elif hasattr(sampler, "func"):
+            sampler.func = original(sampler.func)
+    except Exception as error:
+        fail_at_sampling(sampler, error)
+
+
+class JobRefused(HTTPException):
+    """A W2SDError on its way out. The API answers an HTTPException with its status and goes on; any other exception
+    costs the client its connection. The page shows the text."""
+
+    def __str__(self):
+        return self.detail
+
+
+@contextmanager
+def refusing():
+    try:
+        yield
+    except W2SDError as error:
+        raise JobRefused(error.status_code, str(error)) from error
+
+
+def fail_at_sampling(sampler, error: Exception) -> None:
+    @refusing()
+    def fail(*args, **kwargs):
+        raise error
+
+    if hasattr(sampler, "func"):
+        sampler.func = functools.wraps(original(sampler.func))(fail)
+    else:
+        sampler.sample = sampler.sample_img2img = fail
+
+
+def given_settings(p, title: str) -> dict:
+    """The settings in a request by name, as they were given: for XYZ axes, which come before any hook."""
+    for script in p.scripts.alwayson_scripts:
+        if script.title() == title:
+            args = p.script_args[script.args_from : script.args_to]
+            if args and isinstance(args[0], dict):
+                return args[0]
+            return dict(zip((f.name for f in FIELDS), args))
+    return {}
+
+
+def add_xyz_axes(title: str) -> None:
+    """Give the host's XYZ grid our axes, once."""
+    from modules import scripts
+
+    for script in scripts.scripts_data:
+        if script.script_class.__module__ == "xyz_grid.py":
+            have = {option.label for option in script.module.axis_options}
+            for option in xyz.options(script.module.AxisOption, lambda p: given_settings(p, title)):
+                if option.label not in have:
+                    script.module.axis_options.append(option)
+
+
+def describe(host: type) -> dict:
+    """Which host this is, and the signatures of what W2SD relies on (None: not there)."""
+
+    def signature(path):
+        module, _, names = path.partition(":")
+        try:
+            found = functools.reduce(getattr, names.split("."), importlib.import_module(module))
+            return str(inspect.signature(found))
+        except (ImportError, AttributeError, TypeError, ValueError):
+            return None
+
+    return {"host": host.name, "relies_on": {path: signature(path) for path in host.RELIES_ON}}

@@ -1,0 +1,54 @@
+"""Settings to and from the picture's infotext ("PNG info")."""
+
+import json
+import re
+
+from .settings import BY_NAME, FIELDS, Settings, kind
+
+# Written whenever W2SD is on, so that a picture can be made again after a default has changed.
+ALWAYS = ("lambda_steps", "strength", "inversion", "weak_cfg")
+MARK = BY_NAME["lambda_steps"].metadata["infotext"]
+LABELS = tuple(f.metadata["infotext"] for f in FIELDS if f.name != "enabled")
+
+
+def write(settings: Settings, params: dict) -> None:
+    """Put the settings into the host's `extra_generation_params`, or take them out when W2SD is off.
+
+    An XYZ grid hands the same dictionary to all of its cells: each one has to be set or removed every time.
+    """
+    for label in LABELS:
+        params.pop(label, None)
+    if not settings.enabled:
+        return
+    for f in FIELDS:
+        value = getattr(settings, f.name)
+        if f.name == "enabled" or value is None or (f.name not in ALWAYS and value == f.default):
+            continue
+        if f.name == "hires_lambda_steps" and settings.hires != "own":
+            continue
+        params[f.metadata["infotext"]] = _quoted(value) if kind(f) == "string" else f"{value:g}"
+
+
+def _quoted(text: str) -> str:
+    """The host quotes what has a comma, colon or line break; quotes at the ends would be lost without ours."""
+    return json.dumps(text, ensure_ascii=False) if text[:1] == '"' and not re.search(r"[,:\n]", text) else text
+
+
+def is_on(params: dict) -> bool:
+    return MARK in params
+
+
+def read(name: str, params: dict):
+    """What to put into a setting's control on paste; None leaves it as it is (the picture was made without W2SD)."""
+    if not is_on(params):
+        return None
+    f = BY_NAME[name]
+    label = f.metadata["infotext"]
+    # The host splits any value that looks like a picture size.
+    size = params.get(f"{label}-1"), params.get(f"{label}-2")
+    text = params.get(label, None if None in size else f"{size[0]}x{size[1]}")
+    if text is None:
+        return "" if f.default is None else f.default
+    if kind(f) == "string" or f.metadata.get("optional"):
+        return text
+    return (int if kind(f) == "integer" else float)(float(text))

@@ -1,0 +1,77 @@
+"""What a run did: every evaluation with its rows and its time, every reflection with its gap."""
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+
+@dataclass
+class Pass:
+    """One sampling run (one batch of the first or of the hires pass)."""
+
+    name: str  # txt2img, img2img or hires
+    sampler: str
+    steps: int
+    reflected: int
+    inversion: str
+    evaluations: list = field(default_factory=list)
+    reflections: list = field(default_factory=list)
+    _gap: torch.Tensor = field(default=None, repr=False)
+
+    @contextmanager
+    def evaluation(self, kind: str, step: int, t, rows):
+        """Time one evaluation of the host's denoiser. `kind`: strong, weak or step; `rows()`: UNet rows so far.
+
+        The time is the host program's: on a GPU, which works on behind it, it is the time to queue the work.
+        """
+        before, start = rows(), time.perf_counter()
+        yield
+        seconds = time.perf_counter() - start
+        self.evaluations.append({"step": step, "t": t, "kind": kind, "rows": rows() - before, "ms": seconds * 1e3})
+
+    def reflection(self, step: int, t, t_next: float, gap: torch.Tensor):
+        """Note the gap d_strong - d_weak of a step: its norm a picture, and its cosine to the step before."""
+        flat = gap.detach().flatten(1).float()
+        cosine = None if self._gap is None else torch.nn.functional.cosine_similarity(flat, self._gap).mean()
+        self._gap = flat
+        self.reflections.append(
+            {"step": step, "t": t, "t_next": t_next, "gap_norm": flat.norm(dim=1).mean(), "cosine": cosine}
+        )
+
+    def close(self):
+        self._gap = None
+
+    def as_dict(self) -> dict:
+        """Plain numbers. Only here are they fetched from the device: a run itself never waits for its trace."""
+        number = lambda v: float(v.flatten()[0]) if isinstance(v, torch.Tensor) else v  # noqa: E731
+        plain = lambda rows: [{k: number(v) for k, v in row.items()} for row in rows]  # noqa: E731
+        return {
+            "pass": self.name,
+            "sampler": self.sampler,
+            "steps": self.steps,
+            "reflected": self.reflected,
+            "inversion": self.inversion,
+            "rows": sum(e["rows"] for e in self.evaluations),
+            "seconds": sum(e["ms"] for e in self.evaluations) / 1e3,
+            "evaluations": plain(self.evaluations),
+            "reflections": plain(self.reflections),
+        }
+
+
+class Trace:
+    """All passes of one request. `Trace.last` is the latest request's that ran with W2SD."""
+
+    last: "Trace | None" = None
+
+    def __init__(self):
+        self.passes: list[Pass] = []
+        Trace.last = self
+
+    def add(self, **kwargs) -> Pass:
+        self.passes.append(Pass(**kwargs))
+        return self.passes[-1]
+
+    def as_dict(self) -> dict:
+        return {"passes": [p.as_dict() for p in self.passes]}

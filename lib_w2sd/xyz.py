@@ -1,0 +1,85 @@
+"""XYZ axes for every setting."""
+
+import re
+
+from .errors import SettingError
+from .settings import FIELDS, NEGATIVE_PROMPT, PROMPT, check, kind, refuse
+
+# An attribute of the host's processing object: the values that the axes set for this cell.
+CELL = "w2sd_axes"
+_TYPES = {"integer": int, "number": float}
+_ANSWERS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def cell(p) -> dict:
+    """What the axes ask of this picture."""
+    return getattr(p, CELL, None) or {}
+
+
+def _put(p, name: str, value):
+    # The host copies p for every cell, but not what p refers to: a new dictionary each time.
+    setattr(p, CELL, {**cell(p), name: value})
+
+
+def _value(f, x):
+    if kind(f) != "boolean":
+        return check(f.name, x)
+    answer = _ANSWERS.get(str(x).strip().lower())
+    return refuse(f, x) if answer is None else answer
+
+
+def _plain_axis(f):
+    def apply(p, x, xs):
+        _put(p, f.name, _value(f, x))
+
+    def confirm(p, xs):  # before the first picture, so that a grid does not fail at its last cell
+        for x in xs:
+            _value(f, x)
+
+    return apply, confirm
+
+
+def _search_and_replace_axis(f, given):
+    """As the host's Prompt S/R: the axis' first value is looked for, and each value put in its place.
+
+    Looked for in the setting's own text; if it is not there, in the picture's prompts that the text stands for.
+    """
+
+    def text_with(p, search):
+        text = cell(p).get(f.name) or given(p).get(f.name) or f.default
+        if search not in text:
+            own = {PROMPT: p.prompt, NEGATIVE_PROMPT: p.negative_prompt}
+            for placeholder, prompt in own.items():
+                text = text.replace(placeholder, re.sub(r"<\w+:[^>]*>", "", prompt))
+        if search not in text:
+            raise SettingError(f"W2SD: the axis {f.metadata['label']} S/R looks for {search!r}, which is not in {text!r}.")
+        return text
+
+    def apply(p, x, xs):
+        _put(p, f.name, check(f.name, text_with(p, xs[0]).replace(xs[0], x)))
+
+    def confirm(p, xs):
+        for x in xs:
+            check(f.name, text_with(p, xs[0]).replace(xs[0], x))
+
+    return apply, confirm
+
+
+def options(axis_option, given) -> list:
+    """The axes, as objects of the host's class `axis_option`.
+
+    given  given(p) -> the settings in the request, by name, before any axis
+    """
+    axes = []
+    for f in FIELDS:
+        m = f.metadata
+        label = "W2SD enabled" if f.name == "enabled" else m["infotext"]
+        if kind(f) == "string" and "choices" not in m:
+            apply, confirm = _search_and_replace_axis(f, given)
+            axes.append(axis_option(f"{label} S/R", str, apply, confirm=confirm))
+            continue
+        apply, confirm = _plain_axis(f)
+        choices = m.get("choices") or (("True", "False") if kind(f) == "boolean" else None)
+        listed = {"choices": lambda choices=choices: list(choices)} if choices else {}
+        axes.append(axis_option(label, _TYPES.get(kind(f), str), apply, confirm=confirm, **listed))
+    return axes

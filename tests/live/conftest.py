@@ -1,0 +1,118 @@
+"""Runs against somebody's own WebUI: pytest tests/live --a1111 http://... --forge http://...
+
+Nothing is assumed but that the WebUI runs with --api and has this extension and one Stable Diffusion checkpoint.
+"""
+
+import base64
+import io
+import json
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+PLAIN = {
+    "prompt": "a photo of a cat",
+    "negative_prompt": "blurry",
+    "seed": 7,
+    "steps": 8,
+    "width": 64,
+    "height": 64,
+    "cfg_scale": 6.0,
+    "sampler_name": "Euler",
+    "scheduler": "Automatic",
+}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--a1111", help="address of a running AUTOMATIC1111 WebUI")
+    parser.addoption("--forge", help="address of a running Forge WebUI")
+
+
+def pytest_generate_tests(metafunc):
+    if "webui" in metafunc.fixturenames:
+        given = {name: metafunc.config.getoption(name) for name in ("a1111", "forge")}
+        addresses = [(name, url) for name, url in given.items() if url]
+        metafunc.parametrize("webui", addresses, indirect=True, ids=[name for name, _ in addresses])
+
+
+class Picture:
+    """One answer of the API: `pixels` of the first picture (uint8), all `images`, and `infotext`."""
+
+    def __init__(self, answer: dict):
+        self.images = [np.asarray(Image.open(io.BytesIO(base64.b64decode(i)))) for i in answer["images"]]
+        self.info = json.loads(answer["info"])
+        self.infotext = self.info["infotexts"][0]
+
+    @property
+    def pixels(self):
+        return self.images[0]
+
+
+class WebUI:
+    def __init__(self, name: str, url: str):
+        self.name, self.url = name, url.rstrip("/")
+        self.client = httpx.Client(base_url=self.url, timeout=300)
+
+    def get(self, path: str):
+        answer = self.client.get(path)
+        answer.raise_for_status()
+        return answer.json()
+
+    def post(self, path: str, payload: dict) -> httpx.Response:
+        return self.client.post(path, json=payload)
+
+    def request(self, w2sd=None, kind: str = "txt2img", **payload) -> httpx.Response:
+        """One request. `w2sd`: the settings object (enabled unless it says otherwise), or a list of arguments."""
+        payload = {**PLAIN, **payload}
+        if self.name == "forge" and payload.get("enable_hr"):
+            # What its own page sends; the API has no working default.
+            payload = {"hr_additional_modules": ["Use same choices"], "hr_cfg": payload["cfg_scale"], **payload}
+        if w2sd is not None:
+            args = w2sd if isinstance(w2sd, list) else [{"enabled": True, **w2sd}]
+            payload["alwayson_scripts"] = {"W2SD": {"args": args}}
+        return self.post(f"/sdapi/v1/{kind}", payload)
+
+    def picture(self, w2sd=None, kind: str = "txt2img", **payload) -> Picture:
+        answer = self.request(w2sd, kind, **payload)
+        assert answer.status_code == 200, answer.text[:2000]
+        return Picture(answer.json())
+
+    def trace(self) -> list:
+        """The passes of the last request with W2SD."""
+        return self.get("/w2sd/v1/trace")["passes"]
+
+    def refused(self, w2sd, **payload) -> str:
+        """The message of a request that must not give a picture."""
+        answer = self.request(w2sd, **payload)
+        assert answer.status_code >= 400, "a picture came back"
+        return answer.json()["detail"]
+
+
+@pytest.fixture(scope="session")
+def webui(request):
+    name, url = request.param
+    host = WebUI(name, url)
+    # Previews cost time, and some kinds of them want a download.
+    host.post("/sdapi/v1/options", {"live_previews_enable": False})
+    return host
+
+
+@pytest.fixture(scope="session")
+def plain(webui):
+    """The plain picture of the default request, for comparison."""
+    return webui.picture()
+
+
+def png(pixels: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+@pytest.fixture(scope="session")
+def init_image():
+    rng = np.random.default_rng(3)
+    coarse = rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    return np.kron(coarse, np.ones((8, 8, 1), dtype=np.uint8))
