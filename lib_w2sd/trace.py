@@ -43,6 +43,20 @@ class Pass:
     def close(self):
         self._gap = None
 
+    @property
+    def rows(self) -> int:
+        return sum(e["rows"] for e in self.evaluations)
+
+    @property
+    def seconds(self) -> float:
+        return sum(e["ms"] for e in self.evaluations) / 1e3
+
+    def summary(self) -> str:
+        return (
+            f"W2SD {self.name}, {self.sampler}: {self.reflected} of {self.steps} steps reflected "
+            f"({self.inversion}), {self.rows} UNet rows, {self.seconds:.1f} s"
+        )
+
     def as_dict(self) -> dict:
         """Plain numbers. Only here are they fetched from the device: a run itself never waits for its trace."""
         number = lambda v: float(v.flatten()[0]) if isinstance(v, torch.Tensor) else v  # noqa: E731
@@ -53,8 +67,8 @@ class Pass:
             "steps": self.steps,
             "reflected": self.reflected,
             "inversion": self.inversion,
-            "rows": sum(e["rows"] for e in self.evaluations),
-            "seconds": sum(e["ms"] for e in self.evaluations) / 1e3,
+            "rows": self.rows,
+            "seconds": self.seconds,
             "evaluations": plain(self.evaluations),
             "reflections": plain(self.reflections),
         }

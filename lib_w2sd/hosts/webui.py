@@ -239,6 +239,8 @@ class WebUI:
             self.metered_unet = None
             self.follow_unet()
             yield self
+        if getattr(shared.cmd_opts, "w2sd_verbose", False):
+            print(getattr(self.p, TRACE).passes[-1].summary())
 
     def coordinates_of(self, model, arguments):
         if "timesteps" in arguments:
