@@ -161,7 +161,7 @@ def check(name: str, value):
 def check_prompt(f, text: str) -> str:
     r"""Refuse a prompt whose ( ) or [ ] do not pair up (\( and the like are literal), or that names an extra network."""
     pairs, stack = {")": "(", "]": "["}, []
-    for c in re.sub(r"\\.", "", text, flags=re.S):
+    for c in re.sub(r"\\.", "", text, flags=re.DOTALL):
         if c in pairs.values():
             stack.append(c)
         elif c in pairs and (not stack or stack.pop() != pairs[c]):

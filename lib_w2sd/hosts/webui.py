@@ -194,7 +194,7 @@ class WebUI:
             "cond": side.cond if side.cond is not None else kwargs["cond"],
             "uncond": side.uncond if side.uncond is not None else kwargs["uncond"],
         }
-        if ask["uncond"] is None and not scale == 1:
+        if ask["uncond"] is None and scale != 1:
             ask["uncond"] = self.uncond()
         self.follow_unet()
         with self.untraced():
