@@ -16,7 +16,9 @@ def add_routes(app, describe_host, credentials: "dict | None" = None) -> None:
     from fastapi import Depends, HTTPException
     from fastapi.security import HTTPBasic, HTTPBasicCredentials
 
-    def authorised(given: HTTPBasicCredentials = Depends(HTTPBasic())):
+    asked = Depends(HTTPBasic())
+
+    def authorised(given: HTTPBasicCredentials = asked):
         expected = credentials.get(given.username)
         if expected is None or not compare_digest(given.password.encode(), expected.encode()):
             raise HTTPException(401, "Incorrect username or password", {"WWW-Authenticate": "Basic"})

@@ -39,3 +39,14 @@ def has_prompt_gap(settings: Settings) -> "tuple[bool, bool]":
 def gap(settings: Settings, weak_cond=None, weak_uncond=None) -> "tuple[Side, Side]":
     """The strong and the weak side that the settings ask for."""
     return Side(settings.strong_cfg), Side(settings.weak_cfg, weak_cond, weak_uncond)
+
+
+def without_effect(settings: Settings) -> list:
+    """What the user asked for that cannot count, in words for the user."""
+    weak_prompt, weak_negative = has_prompt_gap(settings)
+    notes = []
+    if weak_prompt and settings.weak_cfg == 0:
+        notes.append("W2SD: the weak prompt has no effect at weak CFG 0, which asks for the negative prompt alone.")
+    if weak_negative and settings.weak_cfg == 1:
+        notes.append("W2SD: the weak negative prompt has no effect at weak CFG 1, which asks for the prompt alone.")
+    return notes

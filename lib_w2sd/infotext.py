@@ -30,8 +30,10 @@ def write(settings: Settings, params: dict) -> None:
 
 
 def _quoted(text: str) -> str:
-    """The host quotes what has a comma, colon or line break; quotes at the ends would be lost without ours."""
-    return json.dumps(text, ensure_ascii=False) if text[:1] == '"' and not re.search(r"[,:\n]", text) else text
+    """The host quotes what has a comma, colon or line break. Nothing at all it cannot read back, and a text that
+    starts with a quotation mark of its own it would take for quoted: these two are quoted here."""
+    needs_ours = not text or (text[0] == '"' and not re.search(r"[,:\n]", text))
+    return json.dumps(text, ensure_ascii=False) if needs_ours else text
 
 
 def is_on(params: dict) -> bool:

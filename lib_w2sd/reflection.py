@@ -17,7 +17,8 @@ so every inversion is this one expression; they differ only in *where* the weak 
 Tensors in, tensors out. No host, no user interface.
 """
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 

@@ -70,13 +70,14 @@ class Settings:
     weak_prompt: str = setting(
         PROMPT,
         "Weak prompt",
-        "Prompt of the weak side. {prompt} stands for the picture's own prompt, {negative_prompt} for its negative.",
+        "Prompt of the weak side; has no effect at weak CFG 0. {prompt} stands for the picture's own prompt, "
+        "{negative_prompt} for its negative.",
         "W2SD weak prompt",
     )
     weak_negative_prompt: str = setting(
         NEGATIVE_PROMPT,
         "Weak negative prompt",
-        "Negative prompt of the weak side; the same placeholders.",
+        "Negative prompt of the weak side; has no effect at weak CFG 1. The same placeholders.",
         "W2SD weak negative prompt",
     )
     hires: str = setting(
@@ -135,7 +136,7 @@ def refuse(f, value, why: str = ""):
 
 def check(name: str, value):
     """`value` in the field's own type, or SettingError."""
-    f, m = BY_NAME[name], BY_NAME[name].metadata
+    f, m, given = BY_NAME[name], BY_NAME[name].metadata, value
     if m.get("optional"):
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
@@ -143,7 +144,7 @@ def check(name: str, value):
             try:
                 value = float(value)
             except ValueError:
-                refuse(f, value)
+                refuse(f, given)
     of = kind(f)
     if of == "boolean":
         return value if isinstance(value, bool) else refuse(f, value)
@@ -152,16 +153,16 @@ def check(name: str, value):
             refuse(f, value)
         return value if "choices" in m else check_prompt(f, value.strip())
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        refuse(f, value)
+        refuse(f, given)
     if not m["minimum"] <= value <= m["maximum"] or (of == "integer" and value != int(value)):
-        refuse(f, value)
+        refuse(f, given)
     return int(value) if of == "integer" else float(value)
 
 
 def check_prompt(f, text: str) -> str:
     r"""Refuse a prompt whose ( ) or [ ] do not pair up (\( and the like are literal), or that names an extra network."""
     pairs, stack = {")": "(", "]": "["}, []
-    for c in re.sub(r"\\.", "", text, flags=re.S):
+    for c in re.sub(r"\\.", "", text, flags=re.DOTALL):
         if c in pairs.values():
             stack.append(c)
         elif c in pairs and (not stack or stack.pop() != pairs[c]):

@@ -59,8 +59,13 @@ class Pass:
 
     def as_dict(self) -> dict:
         """Plain numbers. Only here are they fetched from the device: a run itself never waits for its trace."""
-        number = lambda v: float(v.flatten()[0]) if isinstance(v, torch.Tensor) else v  # noqa: E731
-        plain = lambda rows: [{k: number(v) for k, v in row.items()} for row in rows]  # noqa: E731
+
+        def plain(entries):
+            return [
+                {k: float(v.flatten()[0]) if isinstance(v, torch.Tensor) else v for k, v in entry.items()}
+                for entry in entries
+            ]
+
         return {
             "pass": self.name,
             "sampler": self.sampler,

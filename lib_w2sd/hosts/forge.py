@@ -39,6 +39,9 @@ class Forge(WebUI):
         """At CFG 1 the host leaves the uncond rows out by itself; at CFG 0 the uncond takes the cond's place."""
         if ask["cond_scale"] == 0:
             ask = {**ask, "cond": only_uncond(ask["uncond"]), "cond_scale": 1.0}
+        elif ask["cond_scale"] == 1 and any(sum(part.weight for part in parts) != 1 for parts in ask["cond"].batch):
+            # Weights of AND: the uncond counts even at CFG 1, and the host would take it for zero.
+            ask = {**ask, "cond_scale": 1 + 1e-6, "uncond": self.uncond() if ask["uncond"] is None else ask["uncond"]}
         with ExitStack() as stack:
             if self.hires_pass:
                 stack.enter_context(swapped(self.p, "hr_cfg", ask["cond_scale"]))

@@ -17,7 +17,7 @@ from modules.processing import StableDiffusionProcessingImg2Img
 
 from .. import denoiser, infotext, xyz
 from ..errors import SamplerError, W2SDError
-from ..gaps import Side, fill_in, gap, has_prompt_gap
+from ..gaps import Side, fill_in, gap, has_prompt_gap, without_effect
 from ..reflection import Flow, Sigma, VariancePreserving
 from ..rows import RowMeter
 from ..settings import FIELDS, Settings, parse
@@ -194,7 +194,7 @@ class WebUI:
             "cond": side.cond if side.cond is not None else kwargs["cond"],
             "uncond": side.uncond if side.uncond is not None else kwargs["uncond"],
         }
-        if ask["uncond"] is None and not scale == 1:
+        if ask["uncond"] is None and scale != 1:
             ask["uncond"] = self.uncond()
         self.follow_unet()
         with self.untraced():
@@ -299,6 +299,9 @@ def before_process(p, args) -> None:
         return  # before_sampling ends the job with it
     infotext.write(settings, p.extra_generation_params)
     setattr(p, TRACE, Trace() if settings.enabled else None)
+    if settings.enabled:
+        for note in without_effect(settings):
+            p.comment(note)
 
 
 def before_sampling(host: type, p, args) -> None:
@@ -365,6 +368,7 @@ def add_xyz_axes(title: str) -> None:
             have = {option.label for option in script.module.axis_options}
             for option in xyz.options(script.module.AxisOption, lambda p: given_settings(p, title)):
                 if option.label not in have:
+                    option.apply, option.confirm = refusing()(option.apply), refusing()(option.confirm)
                     script.module.axis_options.append(option)
 
 
