@@ -19,7 +19,7 @@ PLAIN = {
     "steps": 8,
     "width": 64,
     "height": 64,
-    "cfg_scale": 6.0,
+    "cfg_scale": 6.5,  # a number that page and API write alike
     "sampler_name": "Euler",
     "scheduler": "Automatic",
 }

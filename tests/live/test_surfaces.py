@@ -1,5 +1,6 @@
 """API, errors, infotext and XYZ grids of the running WebUI."""
 
+import json
 import math
 
 import jsonschema
@@ -72,7 +73,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("settings,name,value", BAD, ids=[str(list(b[0].items())[0]) for b in BAD])
+@pytest.mark.parametrize("settings,name,value", BAD, ids=[str(b[0]) for b in BAD])
 def test_bad_input_ends_the_job_with_a_message(webui, settings, name, value):
     answer = webui.request(settings)
     assert answer.status_code == 422
@@ -83,10 +84,8 @@ def test_bad_input_ends_the_job_with_a_message(webui, settings, name, value):
 def test_numbers_that_json_cannot_say(webui):
     """Python's JSON lets NaN and Infinity through, so a client may send them."""
     for value in ("NaN", "Infinity", "-Infinity"):
-        body = (
-            '{"prompt": "a", "steps": 2, "width": 64, "height": 64, "alwayson_scripts": '
-            '{"W2SD": {"args": [{"enabled": true, "weak_cfg": %s}]}}}' % value
-        )
+        body = json.dumps({**PLAIN, "alwayson_scripts": {"W2SD": {"args": [{"enabled": True, "weak_cfg": "?"}]}}})
+        body = body.replace('"?"', value)
         answer = webui.client.post("/sdapi/v1/txt2img", content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == 422, value
 
@@ -146,7 +145,9 @@ class Axes:
 
     def __init__(self, webui):
         self.webui = webui
-        info = next(i for i in webui.get("/sdapi/v1/script-info") if i["name"] == "x/y/z plot" and not i["is_img2img"])
+        info = next(
+            i for i in webui.get("/sdapi/v1/script-info") if i["name"] == "x/y/z plot" and not i["is_img2img"]
+        )
         self.labels = info["args"][0]["choices"]
 
     def grid(self, *axes, w2sd=None, **payload):
@@ -222,12 +223,6 @@ def test_bad_axis_values_are_refused_before_the_first_picture(webui, axes):
         answer = axes.grid(axis, w2sd={"lambda_steps": 3})
         assert answer.status_code == 422
         assert answer.json()["detail"].startswith("W2SD")
-
-
-def test_a_prompt_that_cannot_count_is_named(webui):
-    noted = webui.picture({"lambda_steps": 2, "weak_prompt": "a dog", "weak_cfg": 0}).info
-    assert "weak prompt has no effect" in str(noted)
-    assert "no effect" not in str(webui.picture({"lambda_steps": 2, "weak_prompt": "a dog", "weak_cfg": 1}).info)
 
 
 def test_grid_has_legends(webui, axes):

@@ -1,4 +1,3 @@
-from contextlib import nullcontext
 from types import SimpleNamespace
 
 import torch
@@ -176,9 +175,10 @@ def process_images(p):
     p.all_seeds = [p.seed + i for i in range(count)]
     run("process", p)
     pictures = []
-    with torch.inference_mode() if FORGE else torch.no_grad(), nullcontext():
+    with torch.inference_mode() if FORGE else torch.no_grad():
         p.init()
-        for p.iteration in range(p.n_iter):
+        for iteration in range(p.n_iter):
+            p.iteration = iteration
             if state.interrupted:
                 break
             sd_models.load(sd_models.SELECTED)

@@ -15,8 +15,8 @@ class KModel(torch.nn.Module):
         c_concat=None,
         c_crossattn=None,
         control=None,
-        transformer_options={},
-        **kwargs,  # noqa: B006
+        transformer_options={},  # noqa: B006
+        **kwargs,
     ):
         output = self.diffusion_model(self.predictor.calculate_input(t, x), self.predictor.timestep(t), c_crossattn)
         return self.predictor.calculate_denoised(t, output, x)
