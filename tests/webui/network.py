@@ -16,8 +16,10 @@ def seeded(text):
 class UNet(torch.nn.Module):
     """eps or velocity of latents [rows, 4, 8, 8] at t [rows] under a prompt [rows, tokens, WIDTH].
 
-    `calls` lists the number of rows of every call.
+    `calls` lists the number of rows of every call; `before_call`, if set, is called first with their number so far.
     """
+
+    before_call = None
 
     def __init__(self, checkpoint: str):
         super().__init__()
@@ -41,6 +43,8 @@ class UNet(torch.nn.Module):
         self.calls = []
 
     def forward(self, x, t, context):
+        if self.before_call:
+            self.before_call(len(self.calls))
         self.calls.append(len(x))
         return self.network(x, t, encoder_hidden_states=context).sample
 
