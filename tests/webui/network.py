@@ -28,13 +28,13 @@ class UNet(torch.nn.Module):
             self.network = UNet2DConditionModel(
                 in_channels=4,
                 out_channels=4,
-                block_out_channels=(16, 32),
+                block_out_channels=(32,),
                 layers_per_block=1,
                 norm_num_groups=8,
                 cross_attention_dim=WIDTH,
                 attention_head_dim=8,
-                down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-                up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+                down_block_types=("CrossAttnDownBlock2D",),
+                up_block_types=("UpBlock2D",),
             )
         # Weights as they come pay a prompt little attention.
         for name, weight in self.network.named_parameters():
