@@ -15,7 +15,7 @@ export OMP_NUM_THREADS = 1
 .PHONY: test lint demo live bench addresses clean
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses=4
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ import importlib.util
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import k_diffusion.sampling
 import torch
@@ -84,13 +84,22 @@ class Host:
         runner = self.modules["scripts"].ScriptRunner(scripts)
         return getattr(self.processing, f"StableDiffusionProcessing{kind}")(runner, args, **fields)
 
+    @property
+    def unet(self):
+        return self.sd_models.unet_of(self.shared.sd_model)
+
+    @property
+    def metered(self):
+        """The object whose apply_model the extension stands in front of during a run."""
+        model = self.shared.sd_model
+        return model.forge_objects.unet.model if self.forge else model
+
     def process(self, p):
-        unets = lambda: self.sd_models.unet_of(self.shared.sd_model)  # noqa: E731
-        unets().calls.clear()
+        self.unet.calls.clear()
         try:
             return self.processing.process_images(p)
         finally:
-            self.calls = list(unets().calls)
+            self.calls = list(self.unet.calls)
 
     def txt2img(self, w2sd=None, **fields):
         return self.process(self.request("Txt2Img", w2sd, **fields))
@@ -117,6 +126,3 @@ def signatures(flavour: str) -> dict:
 
 def same_pictures(one, other):
     return len(one.pictures) == len(other.pictures) and all(map(torch.equal, one.pictures, other.pictures))
-
-
-__all__ = ["FLAVOURS", "Host", "SimpleNamespace", "opened", "same_pictures", "signatures"]

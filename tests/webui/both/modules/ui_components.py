@@ -1,19 +1,11 @@
+from contextlib import contextmanager
+
 import gradio as gr
 
 
-class InputAccordion(gr.Checkbox):
-    """A checkbox that is an accordion."""
-
-    def __init__(self, value, **kwargs):
-        super().__init__(value, **{**kwargs, "elem_id": f"{kwargs['elem_id']}-checkbox", "visible": False})
-        self.accordion = gr.Accordion(**{**kwargs, "open": value})
-
-    def __enter__(self):
-        self.accordion.__enter__()
-        return self
-
-    def __exit__(self, *error):
-        return self.accordion.__exit__(*error)
-
-    def get_block_name(self):
-        return "checkbox"
+@contextmanager
+def InputAccordion(value, **kwargs):
+    """A checkbox that is an accordion: the checkbox is the control, what is built inside is in the accordion."""
+    checkbox = gr.Checkbox(value, **{**kwargs, "elem_id": f"{kwargs['elem_id']}-checkbox", "visible": False})
+    with gr.Accordion(open=value, **kwargs):
+        yield checkbox
