@@ -229,7 +229,7 @@ class WebUI:
         with ExitStack() as stack:
             for overlay in side.overlays:
                 stack.enter_context(overlay.on())
-            self.meter.under = side.overlays
+            stack.enter_context(swapped(self.meter, "under", side.overlays))
             yield
 
     def follow_refiner(self, x, t, kwargs):
