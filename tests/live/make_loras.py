@@ -70,21 +70,14 @@ class Maker:
         self.put(name, **tensors, alpha=torch.tensor(rank / 2.0))
 
     def lokr(self, name, shape, rank=4):
-        rows, columns = shape[0] // 4, shape[1] // 2
-        std = self.gain * math.prod(shape[1:]) ** -0.5
-        tensors = {"lokr_w1": self.normal(4, 2), "alpha": torch.tensor(rank / 2.0)}
-        if len(shape) == 4 and shape[2] > 1:
-            tensors["lokr_t2"] = self.normal(rank, rank, *shape[2:], std=std)
-            tensors["lokr_w2_a"], tensors["lokr_w2_b"] = (
-                self.normal(rank, rows, std=rank**-0.5),
-                self.normal(rank, columns, std=rank**-0.5),
-            )
-        else:
-            tensors["lokr_w2_a"] = self.normal(rows, rank, std=std)
-            tensors["lokr_w2_b"] = self.normal(rank, math.prod((columns, *shape[2:])), std=rank**-0.5)
-            if len(shape) == 4:  # a product of matrices has no kernel: the whole one
-                tensors["lokr_w2"] = (tensors.pop("lokr_w2_a") @ tensors.pop("lokr_w2_b"))[:, :, None, None]
-        self.put(name, **tensors)
+        rows, columns = shape[0] // 4, math.prod(shape[1:]) // 2
+        self.put(
+            name,
+            lokr_w1=self.normal(4, 2),
+            lokr_w2_a=self.normal(rows, rank, std=self.gain * columns**-0.5),
+            lokr_w2_b=self.normal(rank, columns, std=rank**-0.5),
+            alpha=torch.tensor(rank / 2.0),
+        )
 
     def ia3(self, name, shape):
         on_input = "to_out" in name
@@ -134,7 +127,7 @@ def make(path: str, folder: pathlib.Path, prefix: str, gain: float) -> list:
         flux = any("double_blocks" in key for key in keys)
         linear = FLUX_LINEAR if flux else LINEAR
         has_bias = {key for key in keys if key[: -len("weight")] + "bias" in keys}
-        every = linear + CONV
+        every, few = linear + CONV, linear[2:4] + CONV[:1]
         write("lora", lambda m, key, name, shape: m.lora(name, shape), linear, 1)
         write("lora2", lambda m, key, name, shape: m.lora(name, shape, rank=2), linear[:2], 2)
         write("rank64", lambda m, key, name, shape: m.lora(name, shape, rank=64), linear, 3)
@@ -144,7 +137,7 @@ def make(path: str, folder: pathlib.Path, prefix: str, gain: float) -> list:
         write("lokr", lambda m, key, name, shape: m.lokr(name, shape), every, 7)
         write("glora", lambda m, key, name, shape: m.glora(name, shape), linear, 8)
         write("norm", lambda m, key, name, shape: m.norm(name, shape), NORM, 9)
-        write("full", lambda m, key, name, shape: m.full(name, shape, key in has_bias), every, 10)
+        write("full", lambda m, key, name, shape: m.full(name, shape, key in has_bias), few, 10)
         write(
             "dora",
             lambda m, key, name, shape: m.lora(name, shape, dora=checkpoint.get_tensor(key).float()),
@@ -152,7 +145,7 @@ def make(path: str, folder: pathlib.Path, prefix: str, gain: float) -> list:
             11,
         )
         write("ia3", lambda m, key, name, shape: m.ia3(name, shape), linear[1:4], 12)
-        write("oft", lambda m, key, name, shape: m.oft(name, shape), every, 13)
+        write("oft", lambda m, key, name, shape: m.oft(name, shape), few, 13)
         text_encoder = Maker(14, gain)
         for key in sorted(keys):
             _, found, layer = key.partition("text_model.encoder.layers.")
