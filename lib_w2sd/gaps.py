@@ -1,12 +1,13 @@
 """The gap: what differs between a strong and a weak evaluation of the same latent.
 
-Two gaps so far, alone or together: guidance (another CFG scale) and prompt (other conds).
+Three gaps so far, alone or together: guidance (another CFG scale), prompt (other conds) and LoRA (other scales).
 """
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .lora import tags, without_tags
 from .settings import NEGATIVE_PROMPT, PROMPT, Settings
 
 
@@ -46,12 +47,27 @@ def fill_in(text: str, prompts: list, negative_prompts: list) -> list:
 
 def has_prompt_gap(settings: Settings) -> "tuple[bool, bool]":
     """Whether the weak side's prompt, and its negative prompt, are others than the picture's."""
-    return settings.weak_prompt != PROMPT, settings.weak_negative_prompt != NEGATIVE_PROMPT
+    return without_tags(settings.weak_prompt) != PROMPT, settings.weak_negative_prompt != NEGATIVE_PROMPT
 
 
-def gap(settings: Settings, weak_cond=None, weak_uncond=None) -> "tuple[Side, Side]":
+def weak_lora_tags(settings: Settings) -> list:
+    """The LoRAs that have a weak scale of their own; the field beside the offset has the last word."""
+    return tags(settings.weak_prompt) + tags(settings.weak_loras)
+
+
+def has_lora_gap(settings: Settings) -> bool:
+    """Whether any LoRA scale may differ from the picture's own, on either side."""
+    return bool(settings.weak_lora_offset or settings.strong_lora_offset or weak_lora_tags(settings))
+
+
+def gap(
+    settings: Settings, weak_cond=None, weak_uncond=None, strong_overlays: tuple = (), weak_overlays: tuple = ()
+) -> "tuple[Side, Side]":
     """The strong and the weak side that the settings ask for."""
-    return Side(settings.strong_cfg), Side(settings.weak_cfg, weak_cond, weak_uncond)
+    return (
+        Side(settings.strong_cfg, overlays=strong_overlays),
+        Side(settings.weak_cfg, weak_cond, weak_uncond, weak_overlays),
+    )
 
 
 def without_effect(settings: Settings) -> list:

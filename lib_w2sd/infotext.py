@@ -59,4 +59,4 @@ def read(name: str, params: dict):
         return "" if f.default is None else f.default
     if kind(f) == "string" or f.metadata.get("optional"):
         return text
-    return (int if kind(f) == "integer" else float)(float(text))
+    return {"integer": int, "boolean": bool, "number": float}[kind(f)](float(text))

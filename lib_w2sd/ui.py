@@ -12,6 +12,8 @@ def control(f, elem_id: str):
     common = {"label": m["label"], "info": m["help"], "elem_id": elem_id}
     if "choices" in m:
         return gr.Radio(list(m["choices"]), value=f.default, **common)
+    if kind(f) == "boolean":
+        return gr.Checkbox(value=f.default, **common)
     if m.get("optional"):
         # Text, because a number box cannot say "nothing" in the API's infotext, and a slider has no place for it.
         return gr.Textbox(value="", placeholder="the picture's own", max_lines=1, **common)
@@ -42,6 +44,12 @@ def build(accordion, tab: str) -> list:
         with gr.Accordion("Weak prompt", open=False, elem_id=f"w2sd_{tab}_prompts"):
             controls["weak_prompt"] = make("weak_prompt")
             controls["weak_negative_prompt"] = make("weak_negative_prompt")
+        with gr.Accordion("Weak LoRA", open=False, elem_id=f"w2sd_{tab}_loras"):
+            with gr.Row():
+                controls["weak_lora_offset"] = make("weak_lora_offset")
+                controls["strong_lora_offset"] = make("strong_lora_offset")
+            controls["weak_loras"] = make("weak_loras")
+            controls["weak_lora_text_encoder"] = make("weak_lora_text_encoder")
         hires = {"open": False, "visible": tab == "txt2img", "elem_id": f"w2sd_{tab}_hires_pass"}
         with gr.Accordion("Hires pass", **hires):
             controls["hires"] = make("hires")

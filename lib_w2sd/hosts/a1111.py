@@ -2,9 +2,10 @@
 
 import math
 
-from modules import devices, prompt_parser, shared
+from modules import devices, prompt_parser, sd_samplers_common, shared
 
-from .webui import WebUI, multicond, only_uncond, swapped
+from .patching import swapped
+from .webui import WebUI, multicond, only_uncond
 
 
 class _EveryOther(int):
@@ -31,6 +32,14 @@ class A1111(WebUI):
 
     def is_flow(self):
         return bool(getattr(shared.sd_model, "is_sd3", False))
+
+    def loras(self):
+        from . import a1111_lora  # only here: it needs the host's LoRA extension's surroundings
+
+        return a1111_lora
+
+    def apply_refiner(self, x, t):
+        sd_samplers_common.apply_refiner(self.denoiser, t)
 
     def conditioning(self, texts, negative):
         p = self.p

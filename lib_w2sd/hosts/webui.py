@@ -15,13 +15,14 @@ from fastapi import HTTPException
 from modules import extra_networks, prompt_parser, sd_samplers_common, shared
 from modules.processing import StableDiffusionProcessingImg2Img
 
-from .. import denoiser, infotext, xyz
-from ..errors import SamplerError, W2SDError
-from ..gaps import Side, fill_in, gap, has_prompt_gap, without_effect
+from .. import denoiser, infotext, lora, xyz
+from ..errors import SamplerError, SettingError, W2SDError
+from ..gaps import Side, fill_in, gap, has_lora_gap, has_prompt_gap, weak_lora_tags, without_effect
 from ..reflection import Flow, Sigma, VariancePreserving
 from ..rows import RowMeter
 from ..settings import FIELDS, Settings, parse
 from ..trace import Trace
+from .patching import swapped
 
 TRACE = "w2sd_trace"
 ORIGINAL = "w2sd_original"
@@ -40,20 +41,6 @@ def multicond(batch):
 def only_uncond(uncond):
     """An uncond in the place of the cond: at CFG 1 its rows are then the only ones evaluated."""
     return multicond([[(schedules, 1.0)] for schedules in uncond])
-
-
-@contextmanager
-def swapped(owner, name: str, value):
-    """`owner.name` is `value` for the duration, on the instance; afterwards it is as it was."""
-    had, before = name in vars(owner), vars(owner).get(name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        if had:
-            setattr(owner, name, before)
-        else:
-            delattr(owner, name)
 
 
 class WebUI:
@@ -104,6 +91,14 @@ class WebUI:
         """One call of the host's denoiser; evaluates only the rows that count."""
         raise NotImplementedError
 
+    def loras(self):
+        """The module that knows the host's LoRAs: a1111_lora or forge_lora."""
+        raise NotImplementedError
+
+    def apply_refiner(self, x, t) -> None:
+        """What the host's denoiser does first in a call: let the refiner take over if this is where it does."""
+        raise NotImplementedError
+
     def conditioning(self, texts: list, negative: bool):
         """SdConditioning of `texts` as this pass makes its own."""
         raise NotImplementedError
@@ -137,15 +132,45 @@ class WebUI:
         """The strong and the weak side. Before sampling: encoding a prompt may push the UNet off the GPU."""
         prompts, negatives = self.own_prompts()
         weak_prompt, weak_negative = has_prompt_gap(self.settings)
-        cond = self.encode(fill_in(self.settings.weak_prompt, prompts, negatives), False) if weak_prompt else None
-        uncond = (
-            self.encode(fill_in(self.settings.weak_negative_prompt, prompts, negatives), True)
-            if weak_negative
-            else None
-        )
-        self.strong_side, self.weak_side = gap(self.settings, cond, uncond)
+        strong_overlays, weak_overlays, text_encoder = self.lora_gap()
+        with text_encoder or nullcontext():
+            cond, uncond = (
+                self.encode(fill_in(text, prompts, negatives), negative) if other or text_encoder else None
+                for text, negative, other in (
+                    (self.settings.weak_prompt, False, weak_prompt),
+                    (self.settings.weak_negative_prompt, True, weak_negative),
+                )
+            )
+        self.strong_side, self.weak_side = gap(self.settings, cond, uncond, strong_overlays, weak_overlays)
         self.own_uncond = None
         self.encoded_for = self.checkpoint()
+
+    def lora_gap(self):
+        """The overlays of the strong and of the weak side, and the text encoder's context for the weak prompts
+        where it differs: (strong, weak, None)."""
+        settings = self.settings
+        if not has_lora_gap(settings):
+            return (), (), None
+        loras = self.loras()
+        used = loras.used()
+        strong = lora.scaled(used, settings.strong_lora_offset)
+        weak = lora.scaled(used, settings.weak_lora_offset, self.weak_scales(loras))
+        overlays = [() if lora.same_unet(used, uses) else (loras.overlay(uses),) for uses in (strong, weak)]
+        if lora.same_unet(strong, weak):
+            overlays[1] = overlays[0]
+        other_text_encoder = settings.weak_lora_text_encoder and not lora.same_text_encoder(used, weak)
+        return *overlays, loras.text_encoder(weak) if other_text_encoder else None
+
+    def weak_scales(self, loras) -> dict:
+        """The single scales of the weak side, by file."""
+        tags = {}
+        for tag in weak_lora_tags(self.settings):
+            file = loras.find(tag.name)
+            if file is None:
+                known = ", ".join(loras.names()) or "none"
+                raise SettingError(f"W2SD: the weak side's LoRA {tag.name!r} is not there; the WebUI has: {known}.")
+            tags[file] = tag
+        return tags
 
     def uncond(self):
         """The pass's own uncond where the host made none, because its own CFG scale is 1."""
@@ -175,16 +200,15 @@ class WebUI:
         return side.cfg_scale if side.cfg_scale is not None else self.request_scale(kwargs)
 
     def strong(self, x, t, kwargs):
+        self.follow_refiner(x, t, kwargs)
         return self.evaluate(x, t, kwargs, self.strong_side)
 
     def weak(self, x, t, kwargs):
+        self.follow_refiner(x, t, kwargs)
         return self.evaluate(x, t, kwargs, self.weak_side)
 
     def evaluate(self, x, t, kwargs: dict, side: Side):
-        """The denoiser's output at (x, t) under `side`, as if it had never been asked.
-
-        kwargs  of the sampler's call; a refiner that takes over in here replaces its conds for the calls that follow
-        """
+        """The denoiser's output at (x, t) under `side`, as if it had never been asked. `kwargs`: the sampler's."""
         scale = self.scale_of(side, kwargs)
         ask = {
             **kwargs,
@@ -198,24 +222,26 @@ class WebUI:
             ask["uncond"] = self.uncond()
         self.follow_unet()
         with self.untraced(), self.switched_on(side):
-            result = self.call(x.clone(), t, ask)
-        self.follow_refiner(kwargs)
-        return result
+            return self.call(x.clone(), t, ask)
 
     @contextmanager
     def switched_on(self, side: Side):
         with ExitStack() as stack:
             for overlay in side.overlays:
                 stack.enter_context(overlay.on())
-            self.meter.under = side.overlays
+            stack.enter_context(swapped(self.meter, "under", side.overlays))
             yield
 
-    def follow_refiner(self, kwargs):
+    def follow_refiner(self, x, t, kwargs):
+        """Let the refiner take over here rather than in the call, if that is where it would: in the middle of a side it
+        would meet that side's overlays. Then, as after one in the sampler's own call, the sides are built anew."""
+        self.apply_refiner(x, t)
         if self.checkpoint() is self.encoded_for:
             return
         extra_args = self.sampler.sampler_extra_args
         kwargs["cond"], kwargs["uncond"] = extra_args["cond"], extra_args["uncond"]
         self.build_sides()
+        self.metered_unet = None
 
     @contextmanager
     def untraced(self):
@@ -231,10 +257,8 @@ class WebUI:
             for name, value in state.items():
                 setattr(d, name, value)
             self.sampler.last_latent = latent
-            # A refiner that took over in here stays, and so does what it says of itself.
-            refiner = {k: v for k, v in params.items() if "refiner" in k.lower()}
             params.clear()
-            params.update({**before, **refiner})
+            params.update(before)
 
     # ------------------------------------------------------------------ one run of the sampler
 

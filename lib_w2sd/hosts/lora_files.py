@@ -1,0 +1,28 @@
+"""The LoRA files that a host knows: the same on A1111 and on Forge."""
+
+import sys
+
+
+def networks():
+    """The module of the host's built-in LoRA extension, None where that is switched off."""
+    return sys.modules.get("networks")
+
+
+def find(name: str) -> "str | None":
+    """The file of the LoRA that a prompt means by `name`, None if there is none."""
+    host = networks()
+    if not host:
+        return None
+
+    def entry():
+        by_name = name.lower() in host.forbidden_network_aliases  # an alias that several files claim
+        return (host.available_networks if by_name else host.available_network_aliases).get(name)
+
+    if entry() is None:
+        host.list_available_networks()
+    found = entry()
+    return found and found.filename
+
+
+def names() -> list:
+    return sorted(networks().available_networks) if networks() else []
