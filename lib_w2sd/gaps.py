@@ -1,6 +1,6 @@
 """The gap: what differs between a strong and a weak evaluation of the same latent.
 
-Two gaps so far, alone or together: guidance (another CFG scale) and prompt (other conds).
+Three gaps so far, alone or together: guidance (another CFG scale), prompt (other conds), checkpoint (another UNet).
 """
 
 from contextlib import AbstractContextManager
@@ -12,6 +12,9 @@ from .settings import NEGATIVE_PROMPT, PROMPT, Settings
 
 class Overlay(Protocol):
     """What is changed in the UNet around the evaluations of one side: other weights, a LoRA difference."""
+
+    def as_dict(self) -> dict:
+        """What the trace says of it, after the run."""
 
     def installed(self, unet) -> AbstractContextManager:
         """Around the use of one UNet in a sampling run: prepare, and in the end leave the UNet as it was."""
@@ -49,9 +52,9 @@ def has_prompt_gap(settings: Settings) -> "tuple[bool, bool]":
     return settings.weak_prompt != PROMPT, settings.weak_negative_prompt != NEGATIVE_PROMPT
 
 
-def gap(settings: Settings, weak_cond=None, weak_uncond=None) -> "tuple[Side, Side]":
+def gap(settings: Settings, weak_cond=None, weak_uncond=None, weak_overlays: tuple = ()) -> "tuple[Side, Side]":
     """The strong and the weak side that the settings ask for."""
-    return Side(settings.strong_cfg), Side(settings.weak_cfg, weak_cond, weak_uncond)
+    return Side(settings.strong_cfg), Side(settings.weak_cfg, weak_cond, weak_uncond, weak_overlays)
 
 
 def without_effect(settings: Settings) -> list:
@@ -62,4 +65,6 @@ def without_effect(settings: Settings) -> list:
         notes.append("W2SD: the weak prompt has no effect at weak CFG 0, which asks for the negative prompt alone.")
     if weak_negative and settings.weak_cfg == 1:
         notes.append("W2SD: the weak negative prompt has no effect at weak CFG 1, which asks for the prompt alone.")
+    if settings.weak_checkpoint_loras and not settings.weak_checkpoint:
+        notes.append("W2SD: LoRAs on the weak checkpoint have no effect: no weak checkpoint is chosen.")
     return notes

@@ -18,6 +18,7 @@ class Pass:
     inversion: str
     evaluations: list = field(default_factory=list)
     reflections: list = field(default_factory=list)
+    overlays: list = field(default_factory=list)  # what was changed in the UNet, and what that took
     _gap: torch.Tensor = field(default=None, repr=False)
 
     @contextmanager
@@ -76,6 +77,7 @@ class Pass:
             "seconds": self.seconds,
             "evaluations": plain(self.evaluations),
             "reflections": plain(self.reflections),
+            "overlays": self.overlays,
         }
 
 
