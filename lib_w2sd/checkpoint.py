@@ -21,10 +21,15 @@ from .weights_file import WeightsFile
 
 
 class Slot(NamedTuple):
-    """Where a module keeps one of its tensors: `store[key]`."""
+    """Where a module keeps one of its tensors: `store[key]`, the store being its dictionary `kind`."""
 
-    store: dict
+    module: torch.nn.Module
+    kind: str  # _parameters or _buffers
     key: str
+
+    @property
+    def store(self) -> dict:
+        return vars(self.module)[self.kind]
 
     @property
     def tensor(self):
@@ -35,18 +40,17 @@ def slots_of(unet: torch.nn.Module) -> "dict[str, Slot]":
     """Every tensor of the UNet that a checkpoint holds, by name: parameters and persistent buffers."""
     found = {}
     for prefix, module in unet.named_modules():
-        buffers = {k: v for k, v in module._buffers.items() if k not in module._non_persistent_buffers_set}
-        for store, held in ((module._parameters, module._parameters), (module._buffers, buffers)):
-            for key, tensor in held.items():
-                if tensor is not None:
-                    found[f"{prefix}.{key}" if prefix else key] = Slot(store, key)
+        for kind, left_out in (("_parameters", ()), ("_buffers", module._non_persistent_buffers_set)):
+            for key, tensor in vars(module)[kind].items():
+                if tensor is not None and key not in left_out:
+                    found[f"{prefix}.{key}" if prefix else key] = Slot(module, kind, key)
     return found
 
 
 def slot_named(unet: torch.nn.Module, name: str) -> Slot:
     """The place of a parameter, whether or not the module has it at present."""
     prefix, _, key = name.rpartition(".")
-    return Slot(unet.get_submodule(prefix)._parameters, key)
+    return Slot(unet.get_submodule(prefix), "_parameters", key)
 
 
 def layout_of(slots: "dict[str, Slot]") -> tuple:
@@ -73,7 +77,7 @@ def like(tensor: torch.Tensor, strong: torch.Tensor, via: "torch.dtype | None" =
 
 @dataclass
 class Weights:
-    """A weak UNet in memory: its tensors by name. While it is switched on, these are the strong ones instead."""
+    """A weak UNet in memory: its tensors by name; while it is installed for a run, none."""
 
     name: str
     tensors: dict
@@ -179,7 +183,7 @@ class CheckpointOverlay:
     around  around() -> context manager: what the host needs to be told while the weak tensors are in place
     settle  called before every exchange: whatever of the UNet is under way to another device is taken back
     done    done(weights), after the run
-    also    what else of the modules is exchanged: [store, key, weak value], made anew for each run
+    also    also() -> what else is exchanged: [dictionary, key, value for the weak side] each
     """
 
     weights: Weights
@@ -192,24 +196,35 @@ class CheckpointOverlay:
 
     @contextmanager
     def installed(self, unet):
-        tensors = self.weights.tensors
-        # A name that only one of the two has (a bias made by a LoRA) is None in the other.
-        slots = self.find(unet)
-        for name in slots:
-            tensors.setdefault(name, None)
-        self._table = [(slot.store, slot.key, name) for name, slot in slots.items()]
-        self._also = self.also()
-        self._follow()
+        slots, tensors = self.find(unet), self.weights.tensors
+        # A module looks its tensors up in one dictionary: exchanging that one is quicker than each tensor.
+        table = {}
+        for slot in slots.values():
+            table.setdefault((id(slot.module), slot.kind), [vars(slot.module), slot.kind, dict(slot.store)])
+        for name, slot in slots.items():
+            # What only one of the two has (a bias made by a LoRA) is None in the other.
+            table[id(slot.module), slot.kind][2][slot.key] = tensors.get(name)
+        # Out of the cache for the run: it may be freed from elsewhere meanwhile, and the tensors may be moved.
+        tensors.clear()
+        self._table = list(table.values())
         try:
+            self._follow()
+            self._table += self.also()
             yield
         finally:
-            self._table = self._also = []
+            for name, slot in slots.items():
+                tensor = table[id(slot.module), slot.kind][2][slot.key]
+                if tensor is not None:
+                    tensors[name] = tensor
+            self._table = []
             self.done(self.weights)
 
     @contextmanager
     def on(self):
         with self.around():
             self.settle()
+            if self._strayed():
+                self._follow()
             self._exchange()
             try:
                 yield
@@ -218,30 +233,29 @@ class CheckpointOverlay:
                 self._exchange()
 
     def _exchange(self):
-        start, tensors = time.perf_counter(), self.weights.tensors
-        if self._strayed():
-            self._follow()
-        for store, key, name in self._table:
-            store[key], tensors[name] = tensors[name], store[key]
-        for entry in self._also:
-            store, key, value = entry
-            entry[2], store[key] = store[key], value
+        start = time.perf_counter()
+        for entry in self._table:
+            owner, key, other = entry
+            owner[key], entry[2] = other, owner[key]
         self.toggles.append((time.perf_counter() - start) * 1e3)
+
+    def _pairs(self):
+        """(weak dictionary, its key, strong tensor, weak tensor), where there are both."""
+        for owner, kind, weak in self._table:
+            for key, tensor in weak.items() if kind in ("_parameters", "_buffers") else ():
+                if tensor is not None and owner[kind].get(key) is not None:
+                    yield weak, key, owner[kind][key], tensor
 
     def _strayed(self) -> bool:
         """Whether the host has moved its UNet since; all of it moves together, so one tensor tells."""
-        store, key, name = self._table[0]
-        here, there = store[key], self.weights.tensors[name]
-        return here is not None and there is not None and here.device != there.device
+        return next((strong.device != weak.device for _, _, strong, weak in self._pairs()), False)
 
     def _follow(self):
         """Each weak tensor goes where the strong one is."""
-        tensors = self.weights.tensors
         with reporting_memory(self.weights.name):
-            for store, key, name in self._table:
-                here, there = store[key], tensors[name]
-                if here is not None and there is not None and here.device != there.device:
-                    tensors[name] = moved(there, here.device)
+            for store, key, strong, weak in self._pairs():
+                if strong.device != weak.device:
+                    store[key] = moved(weak, strong.device)
 
     def as_dict(self) -> dict:
         return {**self.weights.as_dict(), "toggle_ms": median(self.toggles) if self.toggles else None}
