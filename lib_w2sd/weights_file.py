@@ -79,7 +79,9 @@ class PickleFile(WeightsFile):
         except RuntimeError:  # written by a torch before 1.6: it cannot be mapped
             held = torch.load(path, **options)
         if held is None:  # A1111 puts its own check in front of torch.load, which answers None
-            raise ValueError("the WebUI refuses to load it")
+            raise CheckpointError(
+                given, "a pickle file that the WebUI's own check refuses; its log says why. Convert it to .safetensors."
+            )
         held = held.get("state_dict", held)
         self._held = {name: value for name, value in held.items() if isinstance(value, torch.Tensor)}
         super().__init__(given, self._held)
@@ -107,7 +109,7 @@ def open_weights(given: str, path, openers: "dict | None" = None) -> WeightsFile
         file = kinds[suffix](given, path)
     except FileNotFoundError as error:
         raise CheckpointError(given, f"but the file {Path(path).name} is not there any more.") from error
-    except MemoryError:
+    except (MemoryError, CheckpointError):
         raise
     except Exception as error:
         if kinds[suffix] is PickleFile and Path(path).stat().st_size and "weights_only" in str(error).lower():

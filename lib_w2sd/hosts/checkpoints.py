@@ -92,7 +92,9 @@ class WeakCheckpoint:
         self.refuse_loaded(given)
         slots = self.slots()
         with_loras = self.loras() if self.settings.weak_checkpoint_loras else ()
-        load = partial(self._load, given, info, slots, bool(with_loras))
+        shapes = {name: tuple(slot.tensor.shape) for name, slot in slots.items()}
+        self.check_hires(given, shapes)
+        load = partial(self._load, given, info, slots, shapes, bool(with_loras))
         try:
             weights = CACHE.get(info.filename, checkpoint.layout_of(slots), (self.rounding(), with_loras), load)
         except FileNotFoundError as error:
@@ -104,24 +106,22 @@ class WeakCheckpoint:
         """Whatever else decides what the same file becomes in memory."""
         return None
 
-    def _load(self, given, info, slots, with_loras) -> Weights:
+    def _load(self, given, info, slots, shapes, with_loras) -> Weights:
         file = open_weights(given, info.filename, self.OPENERS)
-        shapes = {name: tuple(slot.tensor.shape) for name, slot in slots.items()}
         check_fit(file, info.filename, shapes, self.prediction())
-        self.check_hires(given, file)
         weights = checkpoint.load(file, info.name, slots, self.place())
         if with_loras:
             with checkpoint.reporting_memory(given):
                 self.merge_loras(file, weights, slots)
         return weights
 
-    def check_hires(self, given, file) -> None:
-        """Whether it will fit the hires pass, if that one has a checkpoint of its own and is reflected: better
-        refused now than after the first pass."""
+    def check_hires(self, given, shapes: dict) -> None:
+        """Whether a UNet of these shapes will fit the hires pass, if that one has a checkpoint of its own and is
+        reflected: better refused now than after the first pass."""
         info = getattr(self.p, "hr_checkpoint_info", None)
         if info is None or getattr(self.p, "is_hr_pass", False) or not self.settings.lambda_of(True):
             return
-        why = unfit(file.shapes, open_weights(info.name, info.filename, self.OPENERS).shapes)
+        why = unfit(shapes, open_weights(info.name, info.filename, self.OPENERS).shapes)
         if why:
             why = why.replace("the loaded checkpoint's", "the hires pass's").replace("the loaded one", "the hires pass's")
             raise CheckpointError(given, f"{why}. Turn the hires pass off in W2SD, or choose another.")
