@@ -1,6 +1,7 @@
 """The gap: what differs between a strong and a weak evaluation of the same latent.
 
-Three gaps so far, alone or together: guidance (another CFG scale), prompt (other conds) and LoRA (other scales).
+Four gaps, alone or together: guidance (another CFG scale), prompt (other conds), LoRA (other scales) and checkpoint
+(another UNet).
 """
 
 from contextlib import AbstractContextManager
@@ -13,6 +14,9 @@ from .settings import NEGATIVE_PROMPT, PROMPT, Settings
 
 class Overlay(Protocol):
     """What is changed in the UNet around the evaluations of one side: other weights, a LoRA difference."""
+
+    def as_dict(self) -> dict:
+        """What the trace says of it, after the run."""
 
     def installed(self, unet) -> AbstractContextManager:
         """Around the use of one UNet in a sampling run: prepare, and in the end leave the UNet as it was."""
@@ -78,4 +82,6 @@ def without_effect(settings: Settings) -> list:
         notes.append("W2SD: the weak prompt has no effect at weak CFG 0, which asks for the negative prompt alone.")
     if weak_negative and settings.weak_cfg == 1:
         notes.append("W2SD: the weak negative prompt has no effect at weak CFG 1, which asks for the prompt alone.")
+    if settings.weak_checkpoint_loras and not settings.weak_checkpoint:
+        notes.append("W2SD: LoRAs on the weak checkpoint have no effect: no weak checkpoint is chosen.")
     return notes

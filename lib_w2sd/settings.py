@@ -12,7 +12,8 @@ HIRES = ("same", "off", "own")
 
 
 def setting(default, label: str, help: str, infotext: str, **limits):
-    """A field of Settings. `limits`: minimum, maximum, step, choices, optional (empty text stands for None)."""
+    """A field of Settings. `limits`: minimum, maximum, step, choices, optional (empty text stands for None), listed
+    (a name that the host has a list of; empty text or "None" for none of them)."""
     return field(default=default, metadata={"label": label, "help": help, "infotext": infotext, **limits})
 
 
@@ -131,13 +132,40 @@ class Settings:
         "W2SD weak LoRA text encoder",
     )
 
+    weak_checkpoint: str = setting(
+        "",
+        "Weak checkpoint",
+        "Another checkpoint whose UNet is the weak side's, of the same architecture as the loaded one; text encoder "
+        "and VAE stay the loaded one's. Takes the memory of a second UNet. Set both CFG scales to 1 for the paper's "
+        "checkpoint gap.",
+        "W2SD weak checkpoint",
+        listed=True,
+    )
+    weak_checkpoint_loras: bool = setting(
+        False,
+        "LoRAs on the weak checkpoint too",
+        "Off: the weak checkpoint is as its file is. On: the picture's LoRAs are merged into it as well.",
+        "W2SD weak checkpoint LoRAs",
+    )
+    weak_alone: bool = setting(
+        False,
+        "Draw with the weak side alone",
+        "No reflection: the picture that the weak side would draw by itself, to see what the strong one is set against.",
+        "W2SD weak alone",
+    )
+
     def lambda_of(self, hires_pass: bool) -> int:
         """The lambda of this sampling pass."""
         if not hires_pass or self.hires == "same":
             return self.lambda_steps
         return self.hires_lambda_steps if self.hires == "own" else 0
 
+    def acts_in(self, hires_pass: bool) -> bool:
+        """Whether this sampling pass is any other than the plain one."""
+        return self.lambda_of(hires_pass) != 0 and (self.strength != 0 or self.weak_alone)
 
+
+NONE = "None"  # a list's entry for no choice
 FIELDS = fields(Settings)
 NAMES = tuple(f.name for f in FIELDS)
 BY_NAME = {f.name: f for f in FIELDS}
@@ -159,6 +187,8 @@ def allowed(f) -> str:
         return f"{number} from {m['minimum']:g} to {m['maximum']:g}" + (", or nothing" if m.get("optional") else "")
     if m.get("loras"):
         return "nothing but <lora:name:scale>, also <lora:name:te=0:unet=-1.5>, one after the other"
+    if m.get("listed"):
+        return "a name or hash that the WebUI knows, or nothing"
     return "true or false" if kind(f) == "boolean" else "a text with balanced brackets"
 
 
@@ -187,6 +217,8 @@ def check(name: str, value):
     if of == "string":
         if not isinstance(value, str) or value not in m.get("choices", (value,)):
             refuse(f, value)
+        if m.get("listed"):
+            return "" if value.strip() == NONE else value.strip()
         if "choices" in m:
             return value
         return check_loras(f, value.strip()) if m.get("loras") else check_prompt(f, value.strip())

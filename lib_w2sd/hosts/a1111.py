@@ -4,6 +4,7 @@ import math
 
 from modules import devices, prompt_parser, sd_samplers_common, shared
 
+from .a1111_checkpoint import A1111Checkpoint
 from .patching import swapped
 from .webui import WebUI, multicond, only_uncond
 
@@ -21,6 +22,7 @@ class _EveryOther(int):
 
 class A1111(WebUI):
     name = "a1111"
+    WeakCheckpoint = A1111Checkpoint
     RELIES_ON = WebUI.RELIES_ON + (
         "modules.sd_samplers_cfg_denoiser:CFGDenoiser.combine_denoised",
         "modules.sd_models_xl:apply_model",
@@ -68,6 +70,9 @@ class A1111(WebUI):
             return d(x, t, **ask)
         with swapped(d, "step", _EveryOther(d.step)):
             return d(x, t, **{**ask, "cond": only, "s_min_uncond": math.inf})
+
+    def step_call(self, x, t, ask):
+        return self.denoiser(x, t, **ask)
 
     def rows_are_separable(self):
         """Not with InstructPix2Pix, where three kinds of rows count; nor with inpainting and image variation

@@ -4,12 +4,14 @@ from contextlib import ExitStack
 
 from modules import prompt_parser, sd_samplers_common, shared
 
+from .forge_checkpoint import ForgeCheckpoint
 from .patching import swapped
 from .webui import WebUI, only_uncond
 
 
 class Forge(WebUI):
     name = "forge"
+    WeakCheckpoint = ForgeCheckpoint
     RELIES_ON = WebUI.RELIES_ON + (
         "backend.sampling.sampling_function:sampling_function",
         "backend.modules.k_model:KModel.apply_model",

@@ -9,6 +9,7 @@ import functools
 import importlib
 import inspect
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 
 import torch
 from fastapi import HTTPException
@@ -16,12 +17,13 @@ from modules import extra_networks, prompt_parser, sd_samplers_common, shared
 from modules.processing import StableDiffusionProcessingImg2Img
 
 from .. import denoiser, infotext, lora, xyz
-from ..errors import SamplerError, SettingError, W2SDError
+from ..errors import SamplerError, SettingError, UnfitCheckpoint, W2SDError
 from ..gaps import Side, fill_in, gap, has_lora_gap, has_prompt_gap, weak_lora_tags, without_effect
 from ..reflection import Flow, Sigma, VariancePreserving
 from ..rows import RowMeter
 from ..settings import FIELDS, Settings, parse
 from ..trace import Trace
+from . import checkpoints
 from .patching import swapped
 
 TRACE = "w2sd_trace"
@@ -47,6 +49,8 @@ class WebUI:
     """One sampling pass of a request in a WebUI: `p` is its processing object, `settings` what the user asked for."""
 
     name: str
+    # The checkpoint gap in this host's terms.
+    WeakCheckpoint = checkpoints.WeakCheckpoint
     # Names and signatures that W2SD relies on, for /w2sd/v1/host: "module:attribute.path".
     RELIES_ON = (
         "modules.sd_samplers_cfg_denoiser:CFGDenoiser.forward",
@@ -99,6 +103,10 @@ class WebUI:
         """What the host's denoiser does first in a call: let the refiner take over if this is where it does."""
         raise NotImplementedError
 
+    def step_call(self, x, t, kwargs):
+        """The same with everything that a call leaves behind: the sampler's own."""
+        return self.call(x, t, kwargs)
+
     def conditioning(self, texts: list, negative: bool):
         """SdConditioning of `texts` as this pass makes its own."""
         raise NotImplementedError
@@ -141,9 +149,22 @@ class WebUI:
                     (self.settings.weak_negative_prompt, True, weak_negative),
                 )
             )
+        weak_overlays += self.checkpoint_gap()
         self.strong_side, self.weak_side = gap(self.settings, cond, uncond, strong_overlays, weak_overlays)
         self.own_uncond = None
         self.encoded_for = self.checkpoint()
+
+    def checkpoint_gap(self) -> tuple:
+        """The overlay of the weak side that puts another checkpoint's UNet there."""
+        if not self.settings.weak_checkpoint or not self.settings.acts_in(self.hires_pass):
+            return ()
+        if has_lora_gap(self.settings):
+            raise SettingError(
+                f"W2SD: weak_checkpoint (Weak checkpoint) was given {self.settings.weak_checkpoint!r} together with LoRA "
+                "scales for one side (offsets, weak_loras or <lora:> in the weak prompt); allowed is one of the two. "
+                "The picture's own LoRAs go onto the weak checkpoint with weak_checkpoint_loras."
+            )
+        return (self.WeakCheckpoint(self.p, self.settings).opened(),)
 
     def lora_gap(self):
         """The overlays of the strong and of the weak side, and the text encoder's context for the weak prompts
@@ -209,20 +230,32 @@ class WebUI:
 
     def evaluate(self, x, t, kwargs: dict, side: Side):
         """The denoiser's output at (x, t) under `side`, as if it had never been asked. `kwargs`: the sampler's."""
-        scale = self.scale_of(side, kwargs)
-        ask = {
-            **kwargs,
-            "cond_scale": scale,
-            # "Negative guidance minimum sigma" would drop the guidance that this evaluation is about.
-            "s_min_uncond": 0.0,
-            "cond": side.cond if side.cond is not None else kwargs["cond"],
-            "uncond": side.uncond if side.uncond is not None else kwargs["uncond"],
-        }
-        if ask["uncond"] is None and scale != 1:
-            ask["uncond"] = self.uncond()
+        # "Negative guidance minimum sigma" would drop the guidance that this evaluation is about.
+        ask = {**self.asked(kwargs, side), "s_min_uncond": 0.0}
         self.follow_unet()
         with self.untraced(), self.switched_on(side):
             return self.call(x.clone(), t, ask)
+
+    def asked(self, kwargs: dict, side: Side) -> dict:
+        """The denoiser's keywords under `side`."""
+        ask = {
+            **kwargs,
+            "cond_scale": self.scale_of(side, kwargs),
+            "cond": side.cond if side.cond is not None else kwargs["cond"],
+            "uncond": side.uncond if side.uncond is not None else kwargs["uncond"],
+        }
+        if ask["uncond"] is None and ask["cond_scale"] != 1:
+            ask["uncond"] = self.uncond()
+        return ask
+
+    def step_as_weak(self, x, t, kwargs):
+        if getattr(self.p, "refiner_checkpoint_info", None) is not None:
+            # It would be loaded in the middle of this very call, into the weak checkpoint's tensors.
+            raise SettingError("W2SD: weak_alone (Draw with the weak side alone) was given True, with a refiner; allowed is one of the two.")
+        ask = self.asked(kwargs, self.weak_side)
+        self.follow_unet()
+        with self.switched_on(self.weak_side):
+            return self.step_call(x, t, ask)
 
     @contextmanager
     def switched_on(self, side: Side):
@@ -240,7 +273,14 @@ class WebUI:
             return
         extra_args = self.sampler.sampler_extra_args
         kwargs["cond"], kwargs["uncond"] = extra_args["cond"], extra_args["uncond"]
-        self.build_sides()
+        try:
+            self.build_sides()
+        except UnfitCheckpoint:
+            # Which refiner takes over is the user's choice, and the picture half made: from here on the sides
+            # differ in everything but the checkpoint.
+            self.p.comment("W2SD: the weak checkpoint does not fit the refiner; from there on it was left out.")
+            self.settings = replace(self.settings, weak_checkpoint="")
+            self.build_sides()
         self.metered_unet = None
 
     @contextmanager
@@ -268,9 +308,10 @@ class WebUI:
         self.denoiser = model
         self.coordinates = self.coordinates_of(model, arguments)
         with ExitStack() as self.metered:
-            self.metered_unet = None
+            self.metered_unet, self.installed = None, ()
             self.follow_unet()
             yield self
+            getattr(self.p, TRACE).passes[-1].overlays = [overlay.as_dict() for overlay in self.installed]
         if getattr(shared.cmd_opts, "w2sd_verbose", False):
             print(getattr(self.p, TRACE).passes[-1].summary())
 
@@ -282,14 +323,16 @@ class WebUI:
     def follow_unet(self):
         """Count at the UNet in use, and have the overlays installed there; a refiner may have brought another."""
         unet = self.unet()
-        if unet is not self.metered_unet:
+        overlays = tuple({*self.strong_side.overlays, *self.weak_side.overlays})
+        if unet is not self.metered_unet or set(overlays) != set(self.installed):
             self.metered.close()
-            for overlay in {*self.strong_side.overlays, *self.weak_side.overlays}:
+            self.metered_unet, self.installed = None, ()
+            for overlay in overlays:
                 self.metered.enter_context(overlay.installed(unet))
             network = unet.apply_model
             counted = functools.wraps(network)(lambda *args, **kwargs: self.meter.call(network, args, kwargs))
             self.metered.enter_context(swapped(unet, "apply_model", counted))
-            self.metered_unet = unet
+            self.metered_unet, self.installed = unet, overlays
 
     def attach(self):
         """Make the pass's sampler reflect."""
@@ -331,11 +374,24 @@ def before_process(p, args) -> None:
         settings = settings_of(p, args)
     except W2SDError:
         return  # before_sampling ends the job with it
-    infotext.write(settings, p.extra_generation_params)
+    write_infotext(settings, p.extra_generation_params)
     setattr(p, TRACE, Trace() if settings.enabled else None)
     if settings.enabled:
         for note in without_effect(settings):
             p.comment(note)
+
+
+def write_infotext(settings: Settings, params: dict) -> None:
+    """The weak checkpoint goes in by the host's own name for it, with its hash."""
+    found = None
+    if settings.weak_checkpoint:
+        try:
+            found = checkpoints.find(settings.weak_checkpoint)
+        except W2SDError:
+            pass  # before_sampling ends the job with it
+    if found is not None:
+        settings = replace(settings, weak_checkpoint=found.name)
+    infotext.write(settings, params, checkpoints.hash_of(found) if found else None)
 
 
 def before_sampling(host: type, p, args) -> None:
@@ -400,7 +456,8 @@ def add_xyz_axes(title: str) -> None:
     for script in scripts.scripts_data:
         if script.script_class.__module__ == "xyz_grid.py":
             have = {option.label for option in script.module.axis_options}
-            for option in xyz.options(script.module.AxisOption, lambda p: given_settings(p, title)):
+            lists = {"weak_checkpoint": (checkpoints.choices, checkpoints.find)}
+            for option in xyz.options(script.module.AxisOption, lambda p: given_settings(p, title), lists):
                 if option.label not in have:
                     option.apply, option.confirm = refusing()(option.apply), refusing()(option.confirm)
                     script.module.axis_options.append(option)
@@ -417,4 +474,8 @@ def describe(host: type) -> dict:
         except (ImportError, AttributeError, TypeError, ValueError):
             return None
 
-    return {"host": host.name, "relies_on": {path: signature(path) for path in host.RELIES_ON}}
+    return {
+        "host": host.name,
+        "weak_checkpoint": checkpoints.describe(),
+        "relies_on": {path: signature(path) for path in host.RELIES_ON},
+    }
