@@ -123,6 +123,7 @@ class Settings:
         "One that the picture does not use acts on the weak side only.",
         "W2SD weak LoRAs",
         loras=True,
+        pattern=r"^(\s|,|<lora:[^<>]*>)*$",
     )
     weak_lora_text_encoder: bool = setting(
         False,
@@ -301,7 +302,7 @@ def schema() -> dict:
             entry["type"] = [entry["type"], "null"]
         if "choices" in m:
             entry["enum"] = list(m["choices"])
-        entry.update({k: m[k] for k in ("minimum", "maximum") if k in m})
+        entry.update({k: m[k] for k in ("minimum", "maximum", "pattern") if k in m})
         properties[f.name] = entry
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -62,7 +62,7 @@ def test_the_field_has_the_last_word():
 
 
 def test_positional_arguments_of_before_still_mean_the_same():
-    assert NAMES[-4:] == ("weak_lora_offset", "strong_lora_offset", "weak_loras", "weak_lora_text_encoder")
+    assert NAMES[10:14] == ("weak_lora_offset", "strong_lora_offset", "weak_loras", "weak_lora_text_encoder")
     assert parse([True, 3]).lambda_steps == 3
 
 
