@@ -26,7 +26,13 @@ def write(settings: Settings, params: dict) -> None:
             continue
         if f.name == "hires_lambda_steps" and settings.hires != "own":
             continue
-        params[f.metadata["infotext"]] = _quoted(value) if kind(f) == "string" else f"{value:g}"
+        params[f.metadata["infotext"]] = _quoted(value) if kind(f) == "string" else _number(value)
+
+
+def _number(value) -> str:
+    """As short as it can be read back; a pasted picture has to be the same picture."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _quoted(text: str) -> str:

@@ -165,7 +165,7 @@ class Window:
 
     def confirm(self, i: int):
         """The sampler's callback reports step `i` (from 0). Raises SamplerError where the count above is another."""
-        if self.index < self.reflect and i != self.index:
+        if min(i, self.index) < self.reflect and i != self.index:
             self._lost(f"it reports step {i + 1} where its schedule has step {self.index + 1}")
 
     def _lost(self, how: str):

@@ -1,6 +1,5 @@
 """Everything a user can choose, once. The accordion, the API, the infotext and the XYZ axes all follow from it."""
 
-import math
 import re
 from dataclasses import asdict, dataclass, field, fields
 
@@ -191,8 +190,9 @@ def check(name: str, value):
         if "choices" in m:
             return value
         return check_loras(f, value.strip()) if m.get("loras") else check_prompt(f, value.strip())
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         refuse(f, given)
+    # NaN is in no range; an integer too large for a float still compares.
     if not m["minimum"] <= value <= m["maximum"] or (of == "integer" and value != int(value)):
         refuse(f, given)
     return int(value) if of == "integer" else float(value)

@@ -1,0 +1,49 @@
+# make test     everything that needs no WebUI; makes its own environment in .venv
+# make demo     the paper's mixtures through real samplers: pictures and tables in out/demo
+# make live     the suite against your own WebUI:  make live A1111=http://localhost:7860 FORGE=http://...
+# make bench    what W2SD costs there, same addresses
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+HOSTS = $(if $(A1111),--a1111 $(A1111)) $(if $(FORGE),--forge $(FORGE))
+
+# One thread: results then do not depend on the machine's cores, and small tensors gain nothing from more.
+export OMP_NUM_THREADS = 1
+
+.PHONY: test lint demo live bench addresses clean
+
+test: lint
+	$(BIN)/python -m pytest -q -n auto --maxprocesses=4
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+demo: $(READY)
+	$(BIN)/python -m lib_w2sd.lab demo
+
+live: addresses $(READY)
+	$(BIN)/python -m pytest -q tests/live $(HOSTS)
+
+bench: addresses $(READY)
+	$(BIN)/python -m tests.live.bench $(HOSTS)
+
+addresses:
+	@test -n "$(strip $(HOSTS))" || { \
+	  echo "Which WebUI? Give the address of one or both, started with --api and with this extension:"; \
+	  echo "  make live A1111=http://localhost:7860 FORGE=http://localhost:7861"; \
+	  exit 2; }
+
+# `pip install .` takes the requirements from pyproject.toml; the package itself is empty.
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet ".[lab,test]"
+	rm -rf build *.egg-info
+	touch $@
+
+clean:
+	rm -rf $(VENV) out build *.egg-info

@@ -1,0 +1,166 @@
+"""Samplers that the WebUIs add to k-diffusion's, in the tests' own words; names and signatures are the hosts'.
+
+Timestep samplers: `timesteps` ascending, x variance preserving, model(x, timestep) -> eps, and a schedule of n
+timesteps makes n - 1 steps.
+"""
+
+import k_diffusion.sampling
+import torch
+from k_diffusion.sampling import get_sigmas_karras, to_d
+
+
+def randn_like(x):
+    # The hosts put their own noise source in the place of k-diffusion's torch.
+    return k_diffusion.sampling.torch.randn_like(x)
+
+
+def restart_plan(sigmas, restart_list):
+    """(from, to) of every Heun step of Restart sampling, arXiv 2306.14878."""
+    n = len(sigmas) - 1
+    if restart_list is None:
+        restart_list = {}
+        if n >= 20:
+            length, times = (n // 4, 2) if n >= 36 else (9, 1)
+            sigmas = get_sigmas_karras(n - length * times, sigmas[-2].item(), sigmas[0].item())
+            restart_list = {0.1: (length + 1, times, 2)}
+
+    def nearest(sigma):
+        return int((sigmas - sigma).abs().argmin())
+
+    plan = []
+    where = {nearest(low): how for low, how in restart_list.items()}
+    for end in range(1, len(sigmas)):
+        plan.append((sigmas[end - 1], sigmas[end]))
+        points, times, high = where.get(end, (0, 0, 0))
+        if times and nearest(high) < end:
+            again = get_sigmas_karras(points, sigmas[end].item(), sigmas[nearest(high)].item())[:-1]
+            plan += list(zip(again[:-1], again[1:])) * times
+    return plan
+
+
+@torch.no_grad()
+def restart_sampler(model, x, sigmas, extra_args=None, callback=None, disable=None, s_noise=1.0, restart_list=None):
+    extra_args, ones = extra_args or {}, x.new_ones(len(x))
+    reached = None
+    for i, (sigma, sigma_next) in enumerate(restart_plan(sigmas, restart_list)):
+        if reached is not None and sigma > reached:
+            x = x + randn_like(x) * s_noise * (sigma**2 - reached**2) ** 0.5
+        denoised = model(x, sigma * ones, **extra_args)
+        if callback:
+            callback({"x": x, "i": i, "sigma": sigma_next, "sigma_hat": sigma, "denoised": denoised})
+        d, h = to_d(x, sigma, denoised), sigma_next - sigma
+        if sigma_next > 0:
+            predicted = x + h * d
+            d = (d + to_d(predicted, sigma_next, model(predicted, sigma_next * ones, **extra_args))) / 2
+        x, reached = x + h * d, sigma_next
+    return x
+
+
+@torch.no_grad()
+def sample_heunpp2(
+    model, x, sigmas, extra_args=None, callback=None, disable=None, s_churn=0.0, s_tmin=0.0, s_tmax=1e9, s_noise=1.0
+):
+    """Heun++: up to three directions a step, weighted by their sigmas."""
+    extra_args, ones = extra_args or {}, x.new_ones(len(x))
+    last = len(sigmas) - 2
+    for i in range(last + 1):
+        denoised = model(x, sigmas[i] * ones, **extra_args)
+        if callback:
+            callback({"x": x, "i": i, "sigma": sigmas[i], "sigma_hat": sigmas[i], "denoised": denoised})
+        directions, at = [to_d(x, sigmas[i], denoised)], x
+        for j in range(i + 1, min(i + 2, last) + 1):
+            at = at + (sigmas[j] - sigmas[j - 1]) * directions[-1]
+            directions.append(to_d(at, sigmas[j], model(at, sigmas[j] * ones, **extra_args)))
+        weights = [sigmas[i + k] / (len(directions) * sigmas[0]) for k in range(1, len(directions))]
+        d = (1 - sum(weights)) * directions[0] + sum(w * d for w, d in zip(weights, directions[1:]))
+        x = x + (sigmas[i + 1] - sigmas[i]) * d
+    return x
+
+
+@torch.no_grad()
+def sample_lcm(model, x, sigmas, extra_args=None, callback=None, disable=None, noise_sampler=None):
+    """Latent consistency: jump to the denoised picture and noise it again, in the very tensor the model returned."""
+    extra_args, ones = extra_args or {}, x.new_ones(len(x))
+    for i in range(len(sigmas) - 1):
+        denoised = model(x, sigmas[i] * ones, **extra_args)
+        if callback:
+            callback({"x": x, "i": i, "sigma": sigmas[i], "sigma_hat": sigmas[i], "denoised": denoised})
+        x = denoised
+        if sigmas[i + 1] > 0:
+            x += sigmas[i + 1] * randn_like(x)
+    return x
+
+
+def _ddim_step(x, eps, now, after, eta=0.0, noise_direction=None):
+    """From alpha_bar `now` to `after`: DDIM, arXiv 2010.02502, eq. (12)."""
+    spread = eta * ((1 - after) / (1 - now) * (1 - now / after)) ** 0.5
+    clean = (x - (1 - now) ** 0.5 * eps) / now**0.5
+    direction = eps if noise_direction is None else noise_direction
+    moved = after**0.5 * clean + (1 - after - spread**2) ** 0.5 * direction
+    return (moved + spread * randn_like(x) if eta else moved), clean
+
+
+def _timestep_pairs(model, timesteps):
+    """(timestep, its alpha_bar, the next one's, the next timestep), from the noisiest on."""
+    alphas = model.inner_model.inner_model.alphas_cumprod
+    for i in range(len(timesteps) - 1, 0, -1):
+        yield timesteps[i].item(), alphas[timesteps[i]].item(), alphas[timesteps[i - 1]].item(), timesteps[i - 1].item()
+
+
+def _report(callback, i, x, clean):
+    if callback:
+        callback({"x": x, "i": i, "sigma": 0, "sigma_hat": 0, "denoised": clean})
+
+
+@torch.no_grad()
+def ddim(model, x, timesteps, extra_args=None, callback=None, disable=None, eta=0.0):
+    extra_args, ones = extra_args or {}, x.new_ones(len(x))
+    for i, (t, now, after, _) in enumerate(_timestep_pairs(model, timesteps)):
+        x, clean = _ddim_step(x, model(x, t * ones, **extra_args), now, after, eta)
+        _report(callback, i, x, clean)
+    return x
+
+
+@torch.no_grad()
+def ddim_cfgpp(model, x, timesteps, extra_args=None, callback=None, disable=None, eta=0.0):
+    """CFG++: the way back into the noise follows the uncond's prediction."""
+    extra_args, ones = extra_args or {}, x.new_ones(len(x))
+    model.cond_scale_miltiplier = 1 / 12.5
+    model.need_last_noise_uncond = True
+    for i, (t, now, after, _) in enumerate(_timestep_pairs(model, timesteps)):
+        eps = model(x, t * ones, **extra_args)
+        x, clean = _ddim_step(x, eps, now, after, eta, model.last_noise_uncond)
+        _report(callback, i, x, clean)
+    return x
+
+
+@torch.no_grad()
+def plms(model, x, timesteps, extra_args=None, callback=None, disable=None):
+    """Pseudo linear multistep, arXiv 2202.09778: an improved Euler step first, then Adams-Bashforth."""
+    extra_args, ones = extra_args or {}, x.new_ones(len(x))
+    adams_bashforth = {1: (3 / 2, -1 / 2), 2: (23 / 12, -16 / 12, 5 / 12), 3: (55 / 24, -59 / 24, 37 / 24, -9 / 24)}
+    history = []
+    for i, (t, now, after, t_next) in enumerate(_timestep_pairs(model, timesteps)):
+        eps = model(x, t * ones, **extra_args)
+        if history:
+            weighted = sum(w * e for w, e in zip(adams_bashforth[len(history)], [eps, *history]))
+        else:
+            predicted, _ = _ddim_step(x, eps, now, after)
+            weighted = (eps + model(predicted, t_next * ones, **extra_args)) / 2
+        x, clean = _ddim_step(x, weighted, now, after)
+        history = [eps, *history][:3]
+        _report(callback, i, x, clean)
+    return x
+
+
+@torch.no_grad()
+def unipc(model, x, timesteps, extra_args=None, callback=None, disable=None, is_img2img=False):
+    """What counts here of UniPC: after its first call it evaluates predictions, and steps from states of its own."""
+    extra_args, ones = extra_args or {}, x.new_ones(len(x))
+    eps = model(x, timesteps[-1].item() * ones, **extra_args)
+    for i, (_, now, after, t_next) in enumerate(_timestep_pairs(model, timesteps)):
+        predicted, clean = _ddim_step(x, eps, now, after)
+        following = model(predicted, t_next * ones, **extra_args)
+        x, eps = _ddim_step(x, (eps + following) / 2, now, after)[0], following
+        _report(callback, i, x, clean)
+    return x

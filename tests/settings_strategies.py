@@ -1,0 +1,59 @@
+"""Hypothesis strategies: requests that are right, and values that are wrong."""
+
+from hypothesis import strategies as st
+
+letters = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="()[]<>\\"), max_size=12)
+awkward = st.sampled_from(
+    ['"', '"cat"', "a, b", "a: b", "two\nlines", "512x768", "{prompt}", "{negative_prompt}", "猫", "\\(", "\\]", "\\\\"]
+)
+# Texts whose brackets pair up.
+prompts = st.recursive(
+    letters | awkward,
+    lambda inner: (
+        st.builds("({})".format, inner) | st.builds("[{}:9]".format, inner) | st.builds("{}{}".format, inner, inner)
+    ),
+    max_leaves=6,
+)
+lambdas = st.integers(-1, 150)
+scales = st.floats(-30, 30) | st.integers(-30, 30)
+
+VALID = {
+    "enabled": st.just(True),
+    "lambda_steps": lambdas | lambdas.map(float),
+    "strength": st.floats(0, 2) | st.integers(0, 2),
+    "inversion": st.sampled_from(["paper", "matched", "fixed-point"]),
+    "weak_cfg": scales,
+    "strong_cfg": st.none() | scales,
+    "weak_prompt": prompts,
+    "weak_negative_prompt": prompts,
+    "hires": st.sampled_from(["same", "off", "own"]),
+    "hires_lambda_steps": lambdas,
+}
+valid_requests = st.fixed_dictionaries(
+    {"enabled": VALID["enabled"]}, optional={k: v for k, v in VALID.items() if k != "enabled"}
+)
+
+no_number = st.sampled_from(
+    [None, "", "ten", "1,5", [], [3], {}, True, False, float("nan"), float("inf"), -float("inf")]
+)
+no_text = st.sampled_from([None, 3, 0.5, True, [], {"prompt": "cat"}])
+outside_lambda = st.integers(max_value=-2) | st.integers(min_value=151) | st.just(10**400)
+fraction = st.floats(-1, 150).filter(lambda x: x != int(x))
+outside_scale = st.floats(30.01, 1e300) | st.floats(-1e300, -30.01) | st.just(-(10**400))
+unbalanced = st.sampled_from(["(", ")", "a)", "[a", "(a]", "a [b:c", "((a)", "\\((", "[a]]"])
+extra_networks = st.sampled_from(["cat <lora:style:0.8>", "<lora:x:1:2>", "<hypernet:y:1>"])
+no_prompt = no_text | unbalanced | extra_networks
+no_choice = no_text | st.sampled_from(["", "Paper", "ddim", "fixed point"])
+
+INVALID = {
+    "enabled": st.sampled_from([None, 0, 1, "true", "yes", [], 1.0]),
+    "lambda_steps": no_number | outside_lambda | fraction,
+    "strength": no_number | st.floats(2.001, 1e9) | st.floats(-1e9, -0.001),
+    "inversion": no_choice,
+    "weak_cfg": no_number | outside_scale,
+    "strong_cfg": st.sampled_from(["ten", "nan", "inf", "31", [], {}, True, float("nan")]) | outside_scale,
+    "weak_prompt": no_prompt,
+    "weak_negative_prompt": no_prompt,
+    "hires": no_choice,
+    "hires_lambda_steps": no_number | outside_lambda | fraction,
+}

@@ -1,0 +1,7 @@
+"""The host prints a hook's exception and goes on; a test can look at them here."""
+
+reported = []
+
+
+def report(message, exc_info=None):
+    reported.append((message, exc_info))

@@ -1,0 +1,25 @@
+from types import SimpleNamespace
+
+import torch
+
+device = torch.device("cpu")
+cmd_opts = SimpleNamespace(api_auth=None)
+sd_model = None
+opts = SimpleNamespace(
+    batch_cond_uncond=True,
+    eta_ancestral=1.0,
+    eta_ddim=0.0,
+    hires_fix_refiner_pass="second pass",
+    img2img_fix_steps=False,
+    pad_cond_uncond=False,
+    pad_cond_uncond_v0=False,
+    refiner_switch_by_sample_steps=False,
+    s_churn=0.0,
+    s_min_uncond=0.0,
+    s_min_uncond_all=False,
+    skip_early_cond=0.0,
+    use_old_scheduling=False,
+)
+state = SimpleNamespace(
+    current_latent=None, interrupted=False, sampling_step=0, sampling_steps=0, skipped=False, previews=0
+)

@@ -1,0 +1,37 @@
+import math
+
+import torch
+
+
+def sampling_function(self, denoiser_params, cond_scale, cond_composition):
+    """(denoised, of the cond, of the uncond); at CFG 1 the uncond is left out and comes back as zeros."""
+    unet = self.inner_model.inner_model.forge_objects.unet
+    x, sigma = denoiser_params.x, denoiser_params.sigma
+    # One group of rows for each part of AND; its weight is the last picture's.
+    groups = []
+    for parts in zip(*cond_composition):
+        groups.append((denoiser_params.text_cond[[row for row, _ in parts]], parts[-1][1]))
+    texts = [text for text, _ in groups]
+    if not math.isclose(cond_scale, 1.0) and denoiser_params.text_uncond is not None:
+        texts.append(denoiser_params.text_uncond)
+
+    outputs, waiting = [None] * len(texts), list(range(len(texts)))
+    while waiting:
+        length = texts[waiting[0]].shape[1]
+        together = [k for k in reversed(waiting) if texts[k].shape[1] == length]
+        waiting = [k for k in waiting if k not in together]
+        options = {"cond_or_uncond": [int(k >= len(groups)) for k in together], "sigmas": sigma}
+        output = unet.model.apply_model(
+            torch.cat([x] * len(together)),
+            torch.cat([sigma] * len(together)),
+            c_crossattn=torch.cat([texts[k] for k in together]),
+            transformer_options=options,
+        )
+        for k, part in zip(together, output.chunk(len(together))):
+            outputs[k] = part
+
+    strength = sum(weight for _, weight in groups)
+    cond = sum(out * weight for out, (_, weight) in zip(outputs, groups)) / strength
+    uncond = outputs[-1] if len(outputs) > len(groups) else torch.zeros_like(x)
+    by = cond_scale if math.isclose(strength, 1.0) else cond_scale * strength
+    return uncond + (cond - uncond) * by, cond, uncond

@@ -1,0 +1,18 @@
+from tests.webui import prompts
+from tests.webui.prompts import (  # noqa: F401
+    ComposableScheduledPromptConditioning,
+    MulticondLearnedConditioning,
+    get_learned_conditioning,
+    get_multicond_learned_conditioning,
+    reconstruct_cond_batch,
+    reconstruct_multicond_batch,
+)
+
+
+class SdConditioning(prompts.SdConditioning):
+    def __init__(
+        self, prompts, is_negative_prompt=False, width=None, height=None, copy_from=None, distilled_cfg_scale=None
+    ):
+        super().__init__(prompts, is_negative_prompt, width, height, copy_from)
+        like = prompts if copy_from is None else copy_from
+        self.distilled_cfg_scale = distilled_cfg_scale or getattr(like, "distilled_cfg_scale", None)

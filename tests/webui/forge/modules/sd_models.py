@@ -1,0 +1,86 @@
+from copy import copy
+from types import SimpleNamespace
+
+import torch
+from backend.modules.k_model import KModel
+from backend.modules.k_prediction import Prediction, PredictionFlow
+from modules import shared
+
+from tests.webui.network import CheckpointInfo, UNet, encode
+
+SELECTED = "base"
+_loaded = {}
+
+
+class ForgeObjects(SimpleNamespace):
+    def shallow_copy(self):
+        return copy(self)
+
+
+class Engine:
+    """A checkpoint; one whose name starts with "flow" is a rectified flow."""
+
+    is_sdxl = is_inpaint = False
+
+    def __init__(self, checkpoint):
+        predictor = PredictionFlow() if checkpoint.startswith("flow") else Prediction()
+        model = KModel(UNet(checkpoint), predictor)
+        self.forge_objects = ForgeObjects(unet=SimpleNamespace(model=model, controlnet_linked_list=None))
+        self.forge_objects_after_applying_lora = self.forge_objects.shallow_copy()
+        self.sd_checkpoint_info = CheckpointInfo(checkpoint)
+
+    def get_learned_conditioning(self, texts):
+        return [encode(text) for text in texts]
+
+
+def load(name):
+    """Another checkpoint is another object."""
+    if name not in _loaded:
+        _loaded[name] = Engine(name)
+    shared.sd_model = _loaded[name]
+
+
+def unet_of(model):
+    return model.forge_objects.unet.model.diffusion_model
+
+
+def predictor_of(model):
+    return model.forge_objects.unet.model.predictor
+
+
+def is_flow(model):
+    return predictor_of(model).is_flow
+
+
+def before_hook(model):
+    model.forge_objects = model.forge_objects_after_applying_lora.shallow_copy()
+
+
+class ScheduleLinker(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.inner_model, self.predictor = model, predictor_of(model)
+
+    @property
+    def sigmas(self):
+        return self.predictor.sigmas
+
+    def get_sigmas(self, n):
+        return self.predictor.schedule(n)
+
+
+in_sigma = ScheduleLinker
+
+
+class InTimesteps(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.inner_model = model
+        model.alphas_cumprod = 1 / (predictor_of(model).sigmas ** 2 + 1)
+
+
+in_timesteps = InTimesteps
+
+
+def noised(model, latent, noise, sigma):
+    return predictor_of(model).noise_scaling(sigma, noise, latent)

@@ -1,0 +1,128 @@
+"""Opens a flavour of the stand-in with the extension's real script in it, and sends it requests."""
+
+import importlib
+import importlib.util
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import k_diffusion.sampling
+import torch
+
+HERE = Path(__file__).resolve().parent
+SCRIPT = HERE.parent.parent / "scripts" / "w2sd.py"
+FLAVOURS = ("a1111", "forge")
+OF_A_HOST = ("modules", "modules_forge", "backend", "lib_w2sd.hosts")
+
+
+def _forget():
+    """Take every module of a host, and what has imported one, out of Python's memory."""
+    for name in list(sys.modules):
+        if any(name == package or name.startswith(package + ".") for package in OF_A_HOST):
+            del sys.modules[name]
+    sys.modules["lib_w2sd"].__dict__.pop("hosts", None)
+    importlib.invalidate_caches()
+
+
+@contextmanager
+def opened(flavour: str):
+    """A host as it is after a start, with no request made yet."""
+    importlib.import_module("lib_w2sd")
+    path = [str(HERE / flavour), str(HERE / "both")]
+    their_torch = k_diffusion.sampling.torch
+    _forget()
+    sys.path[:0] = path
+    try:
+        yield Host(flavour)
+    finally:
+        for entry in path:
+            sys.path.remove(entry)
+        _forget()
+        k_diffusion.sampling.torch = their_torch
+
+
+class Host:
+    """`modules`: the host's, by name. `script`: the extension's. `calls`: rows of every UNet call of a request."""
+
+    def __init__(self, flavour):
+        self.flavour, self.forge = flavour, flavour == "forge"
+        self.modules = _Modules()
+        # Before the extension is loaded, as in the host.
+        self.processing, self.shared, self.sd_models = (
+            self.modules[name] for name in ("processing", "shared", "sd_models")
+        )
+        self.sd_models.load(self.sd_models.SELECTED)
+        spec = importlib.util.spec_from_file_location("w2sd.py", SCRIPT)
+        self.extension = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(self.extension)
+        self.webui = self.extension.webui
+        self.script = self.extension.W2SDScript()
+        self.defaults = [f.default for f in self.webui.FIELDS]
+        self.others = []  # scripts of other extensions, which come before
+        self.calls = []
+
+    @property
+    def errors(self):
+        return self.modules["errors"].reported
+
+    def arguments(self, w2sd):
+        """A script's arguments as the API makes them: a short list is filled up with the controls' values."""
+        given = [{"enabled": True, **w2sd}] if isinstance(w2sd, dict) else list(w2sd)
+        return (given + self.defaults[len(given) :])[: len(self.defaults)]
+
+    def request(self, kind, w2sd=None, **fields):
+        """The processing object of a request. `w2sd`: None, as if the extension were not installed; a settings object,
+        enabled unless it says otherwise; or a list of arguments."""
+        scripts, args = list(self.others), [None]
+        for script in scripts:
+            script.args_from = script.args_to = 1
+        if w2sd is not None:
+            args += self.arguments(w2sd)
+            self.script.args_from, self.script.args_to = 1, len(args)
+            scripts.append(self.script)
+        runner = self.modules["scripts"].ScriptRunner(scripts)
+        return getattr(self.processing, f"StableDiffusionProcessing{kind}")(runner, args, **fields)
+
+    @property
+    def unet(self):
+        return self.sd_models.unet_of(self.shared.sd_model)
+
+    @property
+    def metered(self):
+        """The object whose apply_model the extension stands in front of during a run."""
+        model = self.shared.sd_model
+        return model.forge_objects.unet.model if self.forge else model
+
+    def process(self, p):
+        self.unet.calls.clear()
+        try:
+            return self.processing.process_images(p)
+        finally:
+            self.calls = list(self.unet.calls)
+
+    def txt2img(self, w2sd=None, **fields):
+        return self.process(self.request("Txt2Img", w2sd, **fields))
+
+    def img2img(self, w2sd=None, **fields):
+        return self.process(self.request("Img2Img", w2sd, **fields))
+
+    def trace(self):
+        """The passes of the last request with W2SD."""
+        return self.webui.Trace.last.as_dict()["passes"]
+
+
+class _Modules(dict):
+    def __missing__(self, name) -> ModuleType:
+        self[name] = importlib.import_module(f"modules.{name}")
+        return self[name]
+
+
+def signatures(flavour: str) -> dict:
+    """What GET /w2sd/v1/host answers in the stand-in: {"host": ..., "relies_on": {path: signature}}."""
+    with opened(flavour) as host:
+        return host.webui.describe(host.extension.HOST)
+
+
+def same_pictures(one, other):
+    return len(one.pictures) == len(other.pictures) and all(map(torch.equal, one.pictures, other.pictures))
