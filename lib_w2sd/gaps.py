@@ -65,7 +65,7 @@ def has_lora_gap(settings: Settings) -> bool:
 
 
 def gap(
-    settings: Settings, weak_cond=None, weak_uncond=None, strong_overlays: tuple = (), weak_overlays: tuple = ()
+    settings: Settings, weak_cond=None, weak_uncond=None, weak_overlays: tuple = (), strong_overlays: tuple = ()
 ) -> "tuple[Side, Side]":
     """The strong and the weak side that the settings ask for."""
     return (

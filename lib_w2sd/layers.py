@@ -34,6 +34,18 @@ class Change:
         return not self.parameters and not self.attributes
 
 
+class RowsApart(RuntimeError):
+    """A layer does not see the batch's rows, so a change cannot be made for some of them alone."""
+
+
+def rows_here(overlay, rows: int) -> slice:
+    """The overlay's rows in a layer that sees `rows` of them: tiled attention makes several of each."""
+    each, rest = divmod(rows, overlay.of)
+    if rest or not each:
+        raise RowsApart(f"{rows} rows of a batch of {overlay.of}")
+    return slice(overlay.rows.start * each, overlay.rows.stop * each)
+
+
 def as_parameter(tensor: torch.Tensor) -> torch.nn.Parameter:
     # A host's quantised kinds are Parameters of their own and stay that.
     return tensor if isinstance(tensor, torch.nn.Parameter) else torch.nn.Parameter(tensor, requires_grad=False)
@@ -86,11 +98,12 @@ class Layer:
                 del self.module.forward
 
     def __call__(self, *args, **kwargs):
-        active = [(overlay.rows, change) for overlay, change in self.changes if overlay.rows is not None]
+        active = [(overlay, change) for overlay, change in self.changes if overlay.rows is not None]
         if not active:
             return self.original(*args, **kwargs)
-        if active[0][0] is EVERY_ROW:
+        if active[0][0].rows is EVERY_ROW:
             return self.changed(active[0][1], *args, **kwargs)
+        active = [(rows_here(overlay, args[0].shape[0]), change) for overlay, change in active]
         if all(change.beside for _, change in active):
             out = self.original(*args, **kwargs)
             for rows, change in active:
@@ -161,27 +174,38 @@ class Overlay:
     changes  changes(unet) -> {module: Change}; asked once a run, when the UNet is loaded and before its first call
     """
 
+    mixes_rows = True  # rows of both sides may share one call
+
     def __init__(self, changes):
         self.changes = changes
         self.rows: "slice | None" = None
+        self.of = 0
+        self.counts = {"layers": 0, "low_rank": 0}
 
     @contextmanager
     def installed(self, unet):
         layers = []
         try:
-            for module, change in self.changes(unet).items():
+            changes = self.changes(unet)
+            for module, change in changes.items():
                 layers.append(Layer.of(module))
                 layers[-1].add(self, change)
+            self.counts = {"layers": len(layers), "low_rank": sum(c.low_rank is not None for c in changes.values())}
             yield
         finally:
             for layer in layers:
                 layer.remove(self)
 
     @contextmanager
-    def on(self, rows: slice = EVERY_ROW):
-        """Around one evaluation. `rows`: the rows of the batch that it is for; another overlay may have others."""
-        self.rows = rows
+    def on(self, rows: slice = EVERY_ROW, of: int = 0):
+        """Around one evaluation. `rows`: which rows of a batch `of` that many are meant; others may be another's."""
+        before = self.rows, self.of
+        self.rows, self.of = rows, of
         try:
             yield
         finally:
-            self.rows = None
+            self.rows, self.of = before
+
+    def as_dict(self) -> dict:
+        """For the trace: how many layers are touched, and how many of them by a low-rank term."""
+        return {"gap": "lora", **self.counts}

@@ -151,7 +151,7 @@ def test_rows_of_one_batch_apart(make):
     strong, weak = low_rank_of(module, 2), low_rank_of(module, 4)
     before = module(x)
     overlays = [layers.Overlay(lambda _, pair=pair: {module: layers.Change(low_rank=pair)}) for pair in (strong, weak)]
-    with overlays[0].installed(None), overlays[1].installed(None), overlays[0].on(slice(0, 2)), overlays[1].on(slice(2, 4)):
+    with overlays[0].installed(None), overlays[1].installed(None), overlays[0].on(slice(0, 2), 5), overlays[1].on(slice(2, 4), 5):
         out = module(x)
     assert close(out[:2], merged(module, *strong)(x[:2]))
     assert close(out[2:4], merged(module, *weak)(x[2:4]))
@@ -176,7 +176,7 @@ def test_other_parameters_in_their_place(module, shape):
         with overlay.on():
             assert torch.equal(module(x), other(x))
             assert all(module._parameters[n] is p for n, p in own.items()), "only inside the layer's own forward"
-        with overlay.on(slice(1, 3)):
+        with overlay.on(slice(1, 3), 4):
             out = module(x)
             assert torch.equal(out[1:3], other(x[1:3])) and torch.equal(out[:1], before[:1]) and len(out) == 4
     assert torch.equal(module(x), before)

@@ -5,7 +5,7 @@ import math
 from modules import devices, prompt_parser, sd_samplers_common, shared
 
 from .a1111_checkpoint import A1111Checkpoint
-from .patching import swapped
+from .swapped import swapped
 from .webui import WebUI, multicond, only_uncond
 
 
@@ -42,6 +42,12 @@ class A1111(WebUI):
 
     def apply_refiner(self, x, t):
         sd_samplers_common.apply_refiner(self.denoiser, t)
+
+    def has_room(self, shape):
+        model = shared.sd_model
+        # A UNet with a forward of its own is another extension's, which may count on the host's order of rows.
+        plain = "forward" not in vars(model.model.diffusion_model)
+        return shared.opts.batch_cond_uncond and plain and not getattr(model, "lowvram", False)
 
     def conditioning(self, texts, negative):
         p = self.p

@@ -11,7 +11,7 @@ from .. import checkpoint
 from ..checkpoint import CheckpointOverlay
 from ..errors import CheckpointError
 from .checkpoints import WeakCheckpoint
-from .patching import swapped
+from .swapped import swapped
 
 # What the built-in Lora extension keeps in a layer about the weights that the layer has.
 LORA_STATE = {"network_current_names": (), "network_weights_backup": None, "network_bias_backup": None}

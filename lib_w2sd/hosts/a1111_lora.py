@@ -14,7 +14,7 @@ from modules import shared
 from .. import layers
 from ..lora import Use
 from .lora_files import find, names, networks
-from .patching import swapped
+from .swapped import swapped
 
 __all__ = ["find", "names", "overlay", "text_encoder", "used"]
 MERGED_TYPES = (torch.nn.Linear, torch.nn.Conv2d, torch.nn.GroupNorm, torch.nn.LayerNorm)

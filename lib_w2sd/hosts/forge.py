@@ -2,10 +2,11 @@
 
 from contextlib import ExitStack
 
+from backend import memory_management
 from modules import prompt_parser, sd_samplers_common, shared
 
 from .forge_checkpoint import ForgeCheckpoint
-from .patching import swapped
+from .swapped import swapped
 from .webui import WebUI, only_uncond
 
 
@@ -35,6 +36,10 @@ class Forge(WebUI):
 
     def apply_refiner(self, x, t):
         sd_samplers_common.apply_refiner(self.denoiser, x)
+
+    def has_room(self, shape):
+        unet = shared.sd_model.forge_objects.unet
+        return unet.memory_required(shape) < memory_management.get_free_memory(unet.load_device)
 
     def conditioning(self, texts, negative):
         p = self.p

@@ -19,7 +19,7 @@ from .. import layers
 from ..errors import SettingError
 from ..lora import Use
 from .lora_files import find, names, networks
-from .patching import swapped
+from .swapped import swapped
 
 __all__ = ["find", "names", "overlay", "text_encoder", "used"]
 ONLINE = "forge_online_loras"

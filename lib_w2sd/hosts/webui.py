@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import torch
 from fastapi import HTTPException
-from modules import extra_networks, prompt_parser, sd_samplers_common, shared
+from modules import extra_networks, prompt_parser, script_callbacks, sd_samplers_common, shared
 from modules.processing import StableDiffusionProcessingImg2Img
 
 from .. import denoiser, infotext, lora, xyz
@@ -24,7 +24,7 @@ from ..rows import RowMeter
 from ..settings import FIELDS, Settings, parse
 from ..trace import Trace
 from . import checkpoints
-from .patching import swapped
+from .swapped import swapped
 
 TRACE = "w2sd_trace"
 ORIGINAL = "w2sd_original"
@@ -75,7 +75,7 @@ class WebUI:
         self.p, self.settings = p, settings
         self.sampler = p.sampler
         self.hires_pass = bool(getattr(p, "is_hr_pass", False))
-        self.meter = RowMeter()
+        self.meter = RowMeter(self.may_join)
         self.build_sides()
 
     # ------------------------------------------------------------------ what differs from host to host
@@ -150,7 +150,7 @@ class WebUI:
                 )
             )
         weak_overlays += self.checkpoint_gap()
-        self.strong_side, self.weak_side = gap(self.settings, cond, uncond, strong_overlays, weak_overlays)
+        self.strong_side, self.weak_side = gap(self.settings, cond, uncond, weak_overlays, strong_overlays)
         self.own_uncond = None
         self.encoded_for = self.checkpoint()
 
@@ -217,11 +217,37 @@ class WebUI:
         one_row, another = (0.0, 1.0), self.scale_of(self.weak_side, kwargs)
         return strong in one_row and another not in one_row and self.weak_side == Side(self.weak_side.cfg_scale)
 
+    def asks_for_other_rows(self, kwargs) -> bool:
+        """Whether the weak side's rows, asked at one place with the strong side's, could travel in the same call.
+
+        To learn which they are, the host's denoiser is run once more without its network: not if another extension
+        listens to it, which would be told of a picture that is none.
+        """
+        overlays = self.strong_side.overlays + self.weak_side.overlays
+        if any(script_callbacks.callback_map[f"callbacks_cfg_{name}"] for name in ("denoiser", "denoised", "after_cfg")):
+            return False
+        if not all(getattr(overlay, "mixes_rows", False) for overlay in overlays):
+            return False
+        scales = {self.scale_of(side, kwargs) for side in (self.strong_side, self.weak_side)}
+        other_conds = self.weak_side.cond is not None or self.weak_side.uncond is not None
+        return bool(overlays) or other_conds or scales == {0.0, 1.0}
+
+    def may_join(self, shape) -> bool:
+        """Whether two calls may be made one: not beyond twice the pair of rows that the host itself makes one of."""
+        return shape[0] <= 4 * len(self.p.prompts) and self.has_room(shape)
+
+    def has_room(self, shape) -> bool:
+        """The host's own rule for making one call of cond and uncond."""
+        raise NotImplementedError
+
     def scale_of(self, side: Side, kwargs) -> float:
         return side.cfg_scale if side.cfg_scale is not None else self.request_scale(kwargs)
 
     def strong(self, x, t, kwargs):
         self.follow_refiner(x, t, kwargs)
+        if self.meter.begins and self.asks_for_other_rows(kwargs):
+            with self.meter.noting():
+                self.evaluate(x, t, kwargs, self.weak_side)
         return self.evaluate(x, t, kwargs, self.strong_side)
 
     def weak(self, x, t, kwargs):

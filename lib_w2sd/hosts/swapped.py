@@ -1,4 +1,4 @@
-"""Setting an attribute for a while."""
+"""Put something in another's place for a while, on the instance."""
 
 from contextlib import contextmanager
 
