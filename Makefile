@@ -29,7 +29,7 @@ live: addresses $(READY)
 	$(BIN)/python -m pytest -q tests/live $(HOSTS)
 
 bench: addresses $(READY)
-	$(BIN)/python tests/live/bench.py $(HOSTS)
+	$(BIN)/python -m tests.live.bench $(HOSTS)
 
 addresses:
 	@test -n "$(strip $(HOSTS))" || { \

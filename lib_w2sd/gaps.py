@@ -3,10 +3,21 @@
 Two gaps so far, alone or together: guidance (another CFG scale) and prompt (other conds).
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from .settings import NEGATIVE_PROMPT, PROMPT, Settings
+
+
+class Overlay(Protocol):
+    """What is changed in the UNet around the evaluations of one side: other weights, a LoRA difference."""
+
+    def installed(self, unet) -> AbstractContextManager:
+        """Around the use of one UNet in a sampling run: prepare, and in the end leave the UNet as it was."""
+
+    def on(self) -> AbstractContextManager:
+        """Around one evaluation; it is entered and left at every reflected step, so well under a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -15,11 +26,13 @@ class Side:
 
     cfg_scale     classifier-free guidance scale (paper, 4.2)
     cond, uncond  the host's own cond objects
+    overlays      changes of the UNet, switched on around this side's evaluations
     """
 
     cfg_scale: "float | None" = None
     cond: Any = None
     uncond: Any = None
+    overlays: "tuple[Overlay, ...]" = ()
 
 
 def fill_in(text: str, prompts: list, negative_prompts: list) -> list:

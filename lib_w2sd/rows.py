@@ -39,6 +39,7 @@ class RowMeter:
 
     def __init__(self):
         self.rows = 0
+        self.under: tuple = ()  # what the network runs under (overlays); rows are shared only under the same
         self._seen: "list | None" = None
 
     @contextmanager
@@ -56,12 +57,12 @@ class RowMeter:
             self.rows += n
             return network(*args, **kwargs)
         leaves = list(_leaves((args, kwargs), n))
-        for seen, m, output in self._seen:
-            if len(seen) == len(leaves):
+        for under, seen, m, output in self._seen:
+            if under == self.under and len(seen) == len(leaves):
                 for at in range(0, m - n + 1, n):
                     if all(_same(a, b, n, m, at) for a, b in zip(leaves, seen)):
                         return output[at : at + n].clone()
         output = network(*args, **kwargs)
         self.rows += n
-        self._seen.append((leaves, n, output.clone()))
+        self._seen.append((self.under, leaves, n, output.clone()))
         return output

@@ -18,6 +18,7 @@ class Pass:
     inversion: str
     evaluations: list = field(default_factory=list)
     reflections: list = field(default_factory=list)
+    of: "Trace | None" = field(default=None, repr=False)
     _gap: torch.Tensor = field(default=None, repr=False)
 
     @contextmanager
@@ -41,7 +42,9 @@ class Pass:
         )
 
     def close(self):
+        """The pass has ended, however it ended: its request's trace is now the latest."""
         self._gap = None
+        Trace.last = self.of
 
     @property
     def rows(self) -> int:
@@ -80,16 +83,15 @@ class Pass:
 
 
 class Trace:
-    """All passes of one request. `Trace.last` is the latest request's that ran with W2SD."""
+    """All passes of one request. `Trace.last` is that of the latest pass that ended."""
 
     last: "Trace | None" = None
 
     def __init__(self):
         self.passes: list[Pass] = []
-        Trace.last = self
 
     def add(self, **kwargs) -> Pass:
-        self.passes.append(Pass(**kwargs))
+        self.passes.append(Pass(of=self, **kwargs))
         return self.passes[-1]
 
     def as_dict(self) -> dict:

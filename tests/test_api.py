@@ -29,7 +29,7 @@ def test_schema_is_the_settings():
 def test_trace_is_the_last_requests():
     Trace.last = None
     assert client().get("/w2sd/v1/trace").json() == {"passes": []}
-    Trace().add(name="txt2img", sampler="sample_euler", steps=4, reflected=2, inversion="paper")
+    Trace().add(name="txt2img", sampler="sample_euler", steps=4, reflected=2, inversion="paper").close()
     (found,) = client().get("/w2sd/v1/trace").json()["passes"]
     assert (found["pass"], found["steps"], found["reflected"]) == ("txt2img", 4, 2)
 

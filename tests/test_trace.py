@@ -79,10 +79,12 @@ def test_summary_is_one_line_that_names_the_run(run):
     assert run.summary().startswith("W2SD txt2img, sample_euler: 2 of 4 steps reflected (matched), 2 UNet rows, 0.0 s")
 
 
-def test_the_last_trace_is_the_latest_requests():
+def test_the_last_trace_is_that_of_the_pass_that_ended_last():
+    """A request that only waits for its turn does not hide the one before."""
+    what = {"name": "txt2img", "sampler": "sample_euler", "steps": 4, "reflected": 2, "inversion": "paper"}
     first, second = Trace(), Trace()
+    waiting = second.add(**what)
+    first.add(**what).close()
+    assert Trace.last is first
+    waiting.close()
     assert Trace.last is second
-    second.add(name="hires", sampler="s", steps=1, reflected=0, inversion="paper")
-    assert first.as_dict() == {"passes": []}
-    assert [p["pass"] for p in Trace.last.as_dict()["passes"]] == ["hires"]
-    assert isinstance(second.passes[0], Pass)

@@ -85,7 +85,7 @@ class WebUI:
         self.sampler = p.sampler
         self.hires_pass = bool(getattr(p, "is_hr_pass", False))
         self.meter = RowMeter()
-        self.build_conds()
+        self.build_sides()
 
     # ------------------------------------------------------------------ what differs from host to host
 
@@ -133,7 +133,7 @@ class WebUI:
             shared.sd_model, self.conditioning(texts, negative), *self.cond_steps(), shared.opts.use_old_scheduling
         )
 
-    def build_conds(self):
+    def build_sides(self):
         """The strong and the weak side. Before sampling: encoding a prompt may push the UNet off the GPU."""
         prompts, negatives = self.own_prompts()
         weak_prompt, weak_negative = has_prompt_gap(self.settings)
@@ -197,17 +197,25 @@ class WebUI:
         if ask["uncond"] is None and scale != 1:
             ask["uncond"] = self.uncond()
         self.follow_unet()
-        with self.untraced():
+        with self.untraced(), self.switched_on(side):
             result = self.call(x.clone(), t, ask)
         self.follow_refiner(kwargs)
         return result
+
+    @contextmanager
+    def switched_on(self, side: Side):
+        with ExitStack() as stack:
+            for overlay in side.overlays:
+                stack.enter_context(overlay.on())
+            self.meter.under = side.overlays
+            yield
 
     def follow_refiner(self, kwargs):
         if self.checkpoint() is self.encoded_for:
             return
         extra_args = self.sampler.sampler_extra_args
         kwargs["cond"], kwargs["uncond"] = extra_args["cond"], extra_args["uncond"]
-        self.build_conds()
+        self.build_sides()
 
     @contextmanager
     def untraced(self):
@@ -248,10 +256,12 @@ class WebUI:
         return Flow() if self.is_flow() else Sigma()
 
     def follow_unet(self):
-        """Count at the UNet in use; a refiner may have brought another."""
+        """Count at the UNet in use, and have the overlays installed there; a refiner may have brought another."""
         unet = self.unet()
         if unet is not self.metered_unet:
             self.metered.close()
+            for overlay in {*self.strong_side.overlays, *self.weak_side.overlays}:
+                self.metered.enter_context(overlay.installed(unet))
             network = unet.apply_model
             counted = functools.wraps(network)(lambda *args, **kwargs: self.meter.call(network, args, kwargs))
             self.metered.enter_context(swapped(unet, "apply_model", counted))

@@ -1,0 +1,20 @@
+"""README.md says of the settings what their definition says."""
+
+from pathlib import Path
+
+from lib_w2sd.settings import FIELDS, allowed
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def table() -> str:
+    def cells(f):
+        default = "empty" if f.default is None else f"`{str(f.default).lower() if f.type is bool else f.default}`"
+        infotext = f.metadata["infotext"] if f.name != "enabled" else ""
+        return f"`{f.name}`", f.metadata["label"], f.metadata["help"], allowed(f), default, infotext
+
+    return "\n".join("| " + " | ".join(cells(f)) + " |" for f in FIELDS)
+
+
+def test_table_of_settings():
+    assert table() in README.read_text(encoding="utf8"), f"the table should read\n{table()}"
