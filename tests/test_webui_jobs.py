@@ -101,7 +101,7 @@ def broken(*args, **kwargs):
 
 
 @pytest.mark.parametrize(
-    "where", ["build_conds", "attach", "conditioning", "pass_name", "coordinates_of", "is_flow", "unet"]
+    "where", ["build_sides", "attach", "conditioning", "pass_name", "coordinates_of", "is_flow", "unet"]
 )
 @pytest.mark.parametrize("kind", ["txt2img", "img2img"])
 def test_a_bug_of_ours_ends_the_job_rather_than_sell_a_plain_picture(host, where, kind, monkeypatch):

@@ -185,7 +185,7 @@ class WebUI:
 
         kwargs  of the sampler's call; a refiner that takes over in here replaces its conds for the calls that follow
         """
-        scale = self.scale_of(side, kwargs)
+        scale, is_strong = self.scale_of(side, kwargs), side is self.strong_side
         ask = {
             **kwargs,
             "cond_scale": scale,
@@ -199,7 +199,9 @@ class WebUI:
         self.follow_unet()
         with self.untraced(), self.switched_on(side):
             result = self.call(x.clone(), t, ask)
-        self.follow_refiner(kwargs)
+        if self.follow_refiner(kwargs):
+            # It has put the pass's own conds in the place of what was asked for: once more.
+            return self.evaluate(x, t, kwargs, self.strong_side if is_strong else self.weak_side)
         return result
 
     @contextmanager
@@ -210,12 +212,14 @@ class WebUI:
             self.meter.under = side.overlays
             yield
 
-    def follow_refiner(self, kwargs):
+    def follow_refiner(self, kwargs) -> bool:
+        """Whether a refiner has taken over since the sides were built; then they are built anew."""
         if self.checkpoint() is self.encoded_for:
-            return
+            return False
         extra_args = self.sampler.sampler_extra_args
         kwargs["cond"], kwargs["uncond"] = extra_args["cond"], extra_args["uncond"]
         self.build_sides()
+        return True
 
     @contextmanager
     def untraced(self):
