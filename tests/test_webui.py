@@ -65,12 +65,11 @@ def test_order_of_hooks_in_the_stand_in(host):
     assert len(recorder.samplers) == 3 and len(set(map(id, recorder.samplers))) == 1
 
 
-@pytest.mark.parametrize("inversion", ["matched", "fixed-point"])
 @every_sampler
-def test_no_gap_is_the_plain_picture_to_the_last_bit(host, sampler, inversion):
+def test_no_gap_is_the_plain_picture_to_the_last_bit(host, sampler):
     plain = host.txt2img(sampler_name=sampler)
-    reflected = host.txt2img({**EQUAL, "inversion": inversion}, sampler_name=sampler)
-    assert same_pictures(plain, reflected)
+    for inversion in ("fixed-point", "matched"):
+        assert same_pictures(host.txt2img({**EQUAL, "inversion": inversion}, sampler_name=sampler), plain)
     (run,) = host.trace()
     assert run["reflected"] == run["steps"] - 1 == len(run["reflections"]) > 0
     assert all(r["gap_norm"] == 0 for r in run["reflections"])
@@ -80,11 +79,19 @@ def test_no_gap_is_the_plain_picture_to_the_last_bit(host, sampler, inversion):
 def test_off_is_as_if_not_installed(host, sampler):
     plain = host.txt2img(sampler_name=sampler)
     calls = host.calls
-    for off in ({"enabled": False, "lambda_steps": 3}, [], [False, 3, 1.0]):
-        assert same_pictures(host.txt2img(off, sampler_name=sampler), plain)
-        assert host.calls == calls
-        assert host.txt2img(off, sampler_name=sampler).params == plain.params
-        assert "w2sd" not in repr(vars(host.request("Txt2Img", off))).lower().replace("w2sdscript", "")
+    off = host.txt2img({"enabled": False, "lambda_steps": 3}, sampler_name=sampler)
+    assert same_pictures(off, plain)
+    assert off.params == plain.params and off.comments == plain.comments
+    assert host.calls == calls
+
+
+@pytest.mark.parametrize("off", [{"enabled": False}, [], [False, 3, 1.0]], ids=["object", "nothing", "positional"])
+def test_off_leaves_the_sampler_and_the_request_alone(host, off):
+    p = host.request("Img2Img", off)
+    host.process(p)
+    assert p.sampler.func is host.modules["sd_samplers"].K_DIFFUSION["Euler"][0]
+    assert getattr(p, host.webui.TRACE) is None
+    assert not any("W2SD" in label for label in p.extra_generation_params)
 
 
 @pytest.mark.parametrize("nothing", [{"strength": 0}, {"lambda_steps": 0}])
