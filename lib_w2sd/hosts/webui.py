@@ -247,8 +247,8 @@ class WebUI:
         """denoiser.Sides for one run: the host's denoiser is known, and its UNet's rows are counted."""
         self.denoiser = model
         self.coordinates = self.coordinates_of(model, arguments)
-        with ExitStack() as self.metered:
-            self.metered_unet = None
+        with ExitStack() as self.overlaid, ExitStack() as self.metered, self.counting_a_refiners_rows():
+            self.overlaid_unet = self.metered_unet = None
             self.follow_unet()
             yield self
         if getattr(shared.cmd_opts, "w2sd_verbose", False):
@@ -259,17 +259,37 @@ class WebUI:
             return VariancePreserving(model.inner_model.inner_model.alphas_cumprod)
         return Flow() if self.is_flow() else Sigma()
 
-    def follow_unet(self):
-        """Count at the UNet in use, and have the overlays installed there; a refiner may have brought another."""
+    def counting_a_refiners_rows(self):
+        """A refiner takes over inside some call of the host's denoiser; its rows count from that call on."""
+        update = self.denoiser.update_inner_model
+
+        def updated():
+            update()
+            self.follow_rows()
+
+        return swapped(self.denoiser, "update_inner_model", updated)
+
+    def follow_rows(self):
+        """Count at the UNet in use; a refiner may have brought another."""
         unet = self.unet()
         if unet is not self.metered_unet:
             self.metered.close()
-            for overlay in {*self.strong_side.overlays, *self.weak_side.overlays}:
-                self.metered.enter_context(overlay.installed(unet))
             network = unet.apply_model
             counted = functools.wraps(network)(lambda *args, **kwargs: self.meter.call(network, args, kwargs))
             self.metered.enter_context(swapped(unet, "apply_model", counted))
             self.metered_unet = unet
+
+    def follow_unet(self):
+        """Have the overlays installed in the UNet in use, and count there, outermost."""
+        unet = self.unet()
+        if unet is not self.overlaid_unet:
+            self.metered.close()
+            self.metered_unet = None
+            self.overlaid.close()
+            for overlay in {*self.strong_side.overlays, *self.weak_side.overlays}:
+                self.overlaid.enter_context(overlay.installed(unet))
+            self.overlaid_unet = unet
+        self.follow_rows()
 
     def attach(self):
         """Make the pass's sampler reflect."""
