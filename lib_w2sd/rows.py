@@ -40,7 +40,7 @@ class RowMeter:
     def __init__(self):
         self.rows = 0
         self.under: tuple = ()  # what the network runs under (overlays); rows are shared only under the same
-        self._seen: "list | None" = None
+        self._seen: list | None = None
 
     @contextmanager
     def sharing(self):

@@ -128,9 +128,7 @@ def allowed(f) -> str:
 def refuse(f, value, why: str = ""):
     shown = repr(value)
     shown = shown if len(shown) <= 200 else shown[:200] + "…"
-    raise SettingError(
-        f"W2SD: {f.name} ({f.metadata['label']}) was given {shown}{why}; allowed is {allowed(f)}."
-    )
+    raise SettingError(f"W2SD: {f.name} ({f.metadata['label']}) was given {shown}{why}; allowed is {allowed(f)}.")
 
 
 def check(name: str, value):
@@ -160,7 +158,7 @@ def check(name: str, value):
 
 
 def check_prompt(f, text: str) -> str:
-    r"""Refuse a prompt whose ( ) or [ ] do not pair up (\( and the like are literal), or that names an extra network."""
+    r"""Refuse a prompt whose ( ) or [ ] do not pair up (\( and the like are literal), or that names extra networks."""
     pairs, stack = {")": "(", "]": "["}, []
     for c in re.sub(r"\\.", "", text, flags=re.DOTALL):
         if c in pairs.values():

@@ -123,11 +123,7 @@ class WebUI:
         return p.firstpass_steps, self.sampler.config.total_steps(p.hr_second_pass_steps or p.steps)
 
     def encode(self, texts: list, negative: bool):
-        build = (
-            prompt_parser.get_learned_conditioning
-            if negative
-            else prompt_parser.get_multicond_learned_conditioning
-        )
+        build = prompt_parser.get_learned_conditioning if negative else prompt_parser.get_multicond_learned_conditioning
         texts, _ = extra_networks.parse_prompts(texts)
         return build(
             shared.sd_model, self.conditioning(texts, negative), *self.cond_steps(), shared.opts.use_old_scheduling
@@ -166,7 +162,7 @@ class WebUI:
         return nullcontext() if inversion == "paper" else self.meter.sharing()
 
     def weak_first(self, kwargs) -> bool:
-        """Whether the weak side's rows hold the strong side's: it needs a cond/uncond pair, the strong side one of them."""
+        """Whether the weak side's rows hold the strong side's: it needs a cond/uncond pair, the strong side one."""
         strong = self.scale_of(self.strong_side, kwargs)
         one_row, another = (0.0, 1.0), self.scale_of(self.weak_side, kwargs)
         return strong in one_row and another not in one_row and self.weak_side == Side(self.weak_side.cfg_scale)
