@@ -113,9 +113,7 @@ def reflecting(func, settings, open_sides, new_pass, hires_pass: bool = False, t
         kind = WeakDenoiser if settings.weak_alone else ReflectingDenoiser
         reflect_steps = 0 if settings.weak_alone else schedule.reflected_steps(lambda_steps, len(steps))
         window = schedule.Window(func.__name__, steps, reflect_steps)
-        trace = new_pass(
-            sampler=func.__name__, steps=len(steps), reflected=reflect_steps, inversion=settings.inversion
-        )
+        trace = new_pass(sampler=func.__name__, steps=len(steps), reflected=reflect_steps, inversion=settings.inversion)
         sides: AbstractContextManager[Sides] = open_sides(model, arguments)
         try:
             with sides as opened:

@@ -196,9 +196,7 @@ def allowed(f) -> str:
 def refuse(f, value, why: str = ""):
     shown = repr(value)
     shown = shown if len(shown) <= 200 else shown[:200] + "…"
-    raise SettingError(
-        f"W2SD: {f.name} ({f.metadata['label']}) was given {shown}{why}; allowed is {allowed(f)}."
-    )
+    raise SettingError(f"W2SD: {f.name} ({f.metadata['label']}) was given {shown}{why}; allowed is {allowed(f)}.")
 
 
 def check(name: str, value):

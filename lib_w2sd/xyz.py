@@ -54,7 +54,9 @@ def _search_and_replace_axis(f, given):
             for placeholder, prompt in own.items():
                 text = text.replace(placeholder, re.sub(r"<\w+:[^>]*>", "", prompt))
         if search not in text:
-            raise SettingError(f"W2SD: the axis {f.metadata['label']} S/R looks for {search!r}, which is not in {text!r}.")
+            raise SettingError(
+                f"W2SD: the axis {f.metadata['label']} S/R looks for {search!r}, which is not in {text!r}."
+            )
         return text
 
     def apply(p, x, xs):

@@ -105,9 +105,7 @@ def test_a_model_against_itself_changes_nothing(sampler):
 
 def test_w2sd_brings_the_missed_mode_back():
     case = mixtures.one_dimension()
-    mass = {
-        name: float((toy.run(case, 20, name, 4000, 1).x < 0).float().mean()) for name in ("weak", "strong", "W2SD")
-    }
+    mass = {name: float((toy.run(case, 20, name, 4000, 1).x < 0).float().mean()) for name in ("weak", "strong", "W2SD")}
     assert mass["weak"] < mass["strong"] - 0.1 < mass["W2SD"] - 0.2
 
 

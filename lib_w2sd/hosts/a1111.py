@@ -4,7 +4,6 @@ import math
 
 from modules import devices, prompt_parser, sd_samplers_common, shared
 
-from .a1111_checkpoint import A1111Checkpoint
 from .swapped import swapped
 from .webui import WebUI, multicond, only_uncond
 
@@ -22,7 +21,6 @@ class _EveryOther(int):
 
 class A1111(WebUI):
     name = "a1111"
-    WeakCheckpoint = A1111Checkpoint
     RELIES_ON = WebUI.RELIES_ON + (
         "modules.sd_samplers_cfg_denoiser:CFGDenoiser.combine_denoised",
         "modules.sd_models_xl:apply_model",
@@ -34,6 +32,12 @@ class A1111(WebUI):
 
     def is_flow(self):
         return bool(getattr(shared.sd_model, "is_sd3", False))
+
+    @staticmethod
+    def weak_checkpoint():
+        from .a1111_checkpoint import A1111Checkpoint  # only here: it reaches further into the host than the other gaps
+
+        return A1111Checkpoint
 
     def loras(self):
         from . import a1111_lora  # only here: it needs the host's LoRA extension's surroundings

@@ -131,7 +131,7 @@ def on_model_loaded(host: type) -> None:
     """Free a weak UNet that has the layout of another checkpoint than the one just loaded."""
     if CACHE.weights is not None:
         try:
-            CACHE.free_unless(checkpoint.layout_of(host.WeakCheckpoint(None, None).slots()))
+            CACHE.free_unless(checkpoint.layout_of(host.weak_checkpoint()(None, None).slots()))
         except AttributeError:  # no UNet where ours was: another kind of model altogether
             CACHE.free()
 

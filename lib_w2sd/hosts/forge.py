@@ -2,17 +2,14 @@
 
 from contextlib import ExitStack
 
-from backend import memory_management
 from modules import prompt_parser, sd_samplers_common, shared
 
-from .forge_checkpoint import ForgeCheckpoint
 from .swapped import swapped
 from .webui import WebUI, only_uncond
 
 
 class Forge(WebUI):
     name = "forge"
-    WeakCheckpoint = ForgeCheckpoint
     RELIES_ON = WebUI.RELIES_ON + (
         "backend.sampling.sampling_function:sampling_function",
         "backend.modules.k_model:KModel.apply_model",
@@ -29,6 +26,12 @@ class Forge(WebUI):
         # The host's denoiser does not look at cond_scale in the hires pass.
         return self.p.hr_cfg if self.hires_pass else kwargs["cond_scale"]
 
+    @staticmethod
+    def weak_checkpoint():
+        from .forge_checkpoint import ForgeCheckpoint  # only here: it reaches further into the host than the other gaps
+
+        return ForgeCheckpoint
+
     def loras(self):
         from . import forge_lora  # only here: it needs the host's LoRA extension's surroundings
 
@@ -38,6 +41,8 @@ class Forge(WebUI):
         sd_samplers_common.apply_refiner(self.denoiser, x)
 
     def has_room(self, shape):
+        from backend import memory_management
+
         unet = shared.sd_model.forge_objects.unet
         return unet.memory_required(shape) < memory_management.get_free_memory(unet.load_device)
 

@@ -49,8 +49,6 @@ class WebUI:
     """One sampling pass of a request in a WebUI: `p` is its processing object, `settings` what the user asked for."""
 
     name: str
-    # The checkpoint gap in this host's terms.
-    WeakCheckpoint = checkpoints.WeakCheckpoint
     # Names and signatures that W2SD relies on, for /w2sd/v1/host: "module:attribute.path".
     RELIES_ON = (
         "modules.sd_samplers_cfg_denoiser:CFGDenoiser.forward",
@@ -95,6 +93,11 @@ class WebUI:
         """One call of the host's denoiser; evaluates only the rows that count."""
         raise NotImplementedError
 
+    @staticmethod
+    def weak_checkpoint() -> type:
+        """The host's kind of checkpoints.WeakCheckpoint."""
+        raise NotImplementedError
+
     def loras(self):
         """The module that knows the host's LoRAs: a1111_lora or forge_lora."""
         raise NotImplementedError
@@ -126,11 +129,7 @@ class WebUI:
         return p.firstpass_steps, self.sampler.config.total_steps(p.hr_second_pass_steps or p.steps)
 
     def encode(self, texts: list, negative: bool):
-        build = (
-            prompt_parser.get_learned_conditioning
-            if negative
-            else prompt_parser.get_multicond_learned_conditioning
-        )
+        build = prompt_parser.get_learned_conditioning if negative else prompt_parser.get_multicond_learned_conditioning
         texts, _ = extra_networks.parse_prompts(texts)
         return build(
             shared.sd_model, self.conditioning(texts, negative), *self.cond_steps(), shared.opts.use_old_scheduling
@@ -164,7 +163,7 @@ class WebUI:
                 "scales for one side (offsets, weak_loras or <lora:> in the weak prompt); allowed is one of the two. "
                 "The picture's own LoRAs go onto the weak checkpoint with weak_checkpoint_loras."
             )
-        return (self.WeakCheckpoint(self.p, self.settings).opened(),)
+        return (self.weak_checkpoint()(self.p, self.settings).opened(),)
 
     def lora_gap(self):
         """The overlays of the strong and of the weak side, and the text encoder's context for the weak prompts
@@ -212,7 +211,7 @@ class WebUI:
         return nullcontext() if inversion == "paper" else self.meter.sharing()
 
     def weak_first(self, kwargs) -> bool:
-        """Whether the weak side's rows hold the strong side's: it needs a cond/uncond pair, the strong side one of them."""
+        """Whether the weak side's rows hold the strong side's: it needs a cond/uncond pair, the strong side one."""
         strong = self.scale_of(self.strong_side, kwargs)
         one_row, another = (0.0, 1.0), self.scale_of(self.weak_side, kwargs)
         return strong in one_row and another not in one_row and self.weak_side == Side(self.weak_side.cfg_scale)
@@ -307,7 +306,7 @@ class WebUI:
             self.p.comment("W2SD: the weak checkpoint does not fit the refiner; from there on it was left out.")
             self.settings = replace(self.settings, weak_checkpoint="")
             self.build_sides()
-        self.metered_unet = None
+        self.overlaid_unet = None
 
     @contextmanager
     def untraced(self):
@@ -333,8 +332,8 @@ class WebUI:
         """denoiser.Sides for one run: the host's denoiser is known, and its UNet's rows are counted."""
         self.denoiser = model
         self.coordinates = self.coordinates_of(model, arguments)
-        with ExitStack() as self.metered:
-            self.metered_unet, self.installed = None, ()
+        with ExitStack() as self.overlaid, ExitStack() as self.metered, self.counting_a_refiners_rows():
+            self.overlaid_unet, self.metered_unet, self.installed = None, None, ()
             self.follow_unet()
             yield self
             getattr(self.p, TRACE).passes[-1].overlays = [overlay.as_dict() for overlay in self.installed]
@@ -346,19 +345,38 @@ class WebUI:
             return VariancePreserving(model.inner_model.inner_model.alphas_cumprod)
         return Flow() if self.is_flow() else Sigma()
 
-    def follow_unet(self):
-        """Count at the UNet in use, and have the overlays installed there; a refiner may have brought another."""
+    def counting_a_refiners_rows(self):
+        """A refiner takes over inside some call of the host's denoiser; its rows count from that call on."""
+        update = self.denoiser.update_inner_model
+
+        def updated():
+            update()
+            self.follow_rows()
+
+        return swapped(self.denoiser, "update_inner_model", updated)
+
+    def follow_rows(self):
+        """Count at the UNet in use; a refiner may have brought another."""
         unet = self.unet()
-        overlays = tuple({*self.strong_side.overlays, *self.weak_side.overlays})
-        if unet is not self.metered_unet or set(overlays) != set(self.installed):
+        if unet is not self.metered_unet:
             self.metered.close()
-            self.metered_unet, self.installed = None, ()
-            for overlay in overlays:
-                self.metered.enter_context(overlay.installed(unet))
             network = unet.apply_model
             counted = functools.wraps(network)(lambda *args, **kwargs: self.meter.call(network, args, kwargs))
             self.metered.enter_context(swapped(unet, "apply_model", counted))
-            self.metered_unet, self.installed = unet, overlays
+            self.metered_unet = unet
+
+    def follow_unet(self):
+        """Have the overlays installed in the UNet in use, and count there, outermost."""
+        unet = self.unet()
+        overlays = tuple({*self.strong_side.overlays, *self.weak_side.overlays})
+        if unet is not self.overlaid_unet or set(overlays) != set(self.installed):
+            self.metered.close()
+            self.overlaid.close()
+            self.metered_unet, self.overlaid_unet, self.installed = None, None, ()
+            for overlay in overlays:
+                self.overlaid.enter_context(overlay.installed(unet))
+            self.overlaid_unet, self.installed = unet, overlays
+        self.follow_rows()
 
     def attach(self):
         """Make the pass's sampler reflect."""

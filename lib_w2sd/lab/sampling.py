@@ -83,7 +83,11 @@ class Pair:
     def weak_first(self, kwargs) -> bool:
         one_row, weak = (0.0, 1.0), self._sides[1]
         only_guidance = weak == Side(weak.cfg_scale) and self._strong.network is self._weak.network
-        return only_guidance and self._scale(self._sides[0], kwargs) in one_row and self._scale(weak, kwargs) not in one_row
+        return (
+            only_guidance
+            and self._scale(self._sides[0], kwargs) in one_row
+            and self._scale(weak, kwargs) not in one_row
+        )
 
 
 @dataclass
@@ -132,7 +136,9 @@ def sample(
     """
     meter = RowMeter()
     model = Guided(strong, meter)
-    pair = Pair(model, model if weak is None else Guided(weak, meter), gap(settings or Settings(), weak_cond, weak_uncond))
+    pair = Pair(
+        model, model if weak is None else Guided(weak, meter), gap(settings or Settings(), weak_cond, weak_uncond)
+    )
     latents, passes = [], []
 
     @contextmanager

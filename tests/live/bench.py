@@ -52,8 +52,12 @@ def main():
     parser.add_argument("--forge")
     parser.add_argument("--pairs", type=int, default=7)
     options = parser.parse_args()
-    print(f"{SIZE['width']}x{SIZE['height']}, {SIZE['steps']} steps, {options.pairs} pairs a line, medians (least to most)")
-    print("| host | case | plain s | W2SD s | time ratio | row ratio | time / rows | |\n|---|---|---|---|---|---|---|---|")
+    print(
+        f"{SIZE['width']}x{SIZE['height']}, {SIZE['steps']} steps, {options.pairs} pairs a line, medians (least, most)"
+    )
+    print(
+        "| host | case | plain s | W2SD s | time ratio | row ratio | time / rows | |\n|---|---|---|---|---|---|---|---|"
+    )
     for name in ("a1111", "forge"):
         url = getattr(options, name)
         if not url:

@@ -210,7 +210,9 @@ HIRES = {
 )
 def test_hires(webui, hires, passes):
     webui.picture({"lambda_steps": 3, **hires}, **HIRES)
-    got = [(run["pass"], "T - 1" if run["reflected"] == run["steps"] - 1 else run["reflected"]) for run in webui.trace()]
+    got = [
+        (run["pass"], "T - 1" if run["reflected"] == run["steps"] - 1 else run["reflected"]) for run in webui.trace()
+    ]
     assert got == passes
 
 

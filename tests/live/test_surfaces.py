@@ -145,9 +145,7 @@ class Axes:
 
     def __init__(self, webui):
         self.webui = webui
-        info = next(
-            i for i in webui.get("/sdapi/v1/script-info") if i["name"] == "x/y/z plot" and not i["is_img2img"]
-        )
+        info = next(i for i in webui.get("/sdapi/v1/script-info") if i["name"] == "x/y/z plot" and not i["is_img2img"])
         self.labels = info["args"][0]["choices"]
 
     def grid(self, *axes, w2sd=None, **payload):
