@@ -112,7 +112,7 @@ def open_weights(given: str, path, openers: "dict | None" = None) -> WeightsFile
     except (MemoryError, CheckpointError):
         raise
     except Exception as error:
-        if kinds[suffix] is PickleFile and Path(path).stat().st_size and "weights_only" in str(error).lower():
+        if kinds[suffix] is PickleFile and "unsupported global" in str(error).lower():
             raise CheckpointError(
                 given,
                 "a pickle file that holds more than tensors and could run any program; it is not loaded. "
