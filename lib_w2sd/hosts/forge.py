@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack
 
-from backend import memory_management
 from modules import prompt_parser, sd_samplers_common, shared
 
 from .swapped import swapped
@@ -36,6 +35,8 @@ class Forge(WebUI):
         sd_samplers_common.apply_refiner(self.denoiser, x)
 
     def has_room(self, shape):
+        from backend import memory_management
+
         unet = shared.sd_model.forge_objects.unet
         return unet.memory_required(shape) < memory_management.get_free_memory(unet.load_device)
 
