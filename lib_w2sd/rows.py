@@ -108,8 +108,8 @@ class RowMeter:
         self.rows = 0
         self.under: tuple = ()  # what the network runs under (overlays); rows are shared only under the same
         self.may_join = may_join
-        self._seen: "list[Rows] | None" = None
-        self._waiting: "list[Rows]" = []
+        self._seen: list[Rows] | None = None
+        self._waiting: list[Rows] = []
         self._noting = False
 
     @contextmanager
