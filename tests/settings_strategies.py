@@ -28,6 +28,10 @@ VALID = {
     "weak_negative_prompt": prompts,
     "hires": st.sampled_from(["same", "off", "own"]),
     "hires_lambda_steps": lambdas,
+    "weak_lora_offset": st.floats(-5, 5) | st.integers(-5, 5),
+    "strong_lora_offset": st.floats(-5, 5) | st.integers(-5, 5),
+    "weak_loras": st.deferred(lambda: lora_tags),
+    "weak_lora_text_encoder": st.booleans(),
 }
 valid_requests = st.fixed_dictionaries(
     {"enabled": VALID["enabled"]}, optional={k: v for k, v in VALID.items() if k != "enabled"}
@@ -43,6 +47,9 @@ outside_scale = st.floats(30.01, 1e300) | st.floats(-1e300, -30.01) | st.just(-(
 unbalanced = st.sampled_from(["(", ")", "a)", "[a", "(a]", "a [b:c", "((a)", "\\((", "[a]]"])
 extra_networks = st.sampled_from(["cat <lora:style:0.8>", "<lora:x:1:2>", "<hypernet:y:1>"])
 no_prompt = no_text | unbalanced | extra_networks
+no_tag = st.sampled_from(["<lora:>", "<lora:x:much>", "<lora:x:1:1:1.5>", "<lora:x:inf>", "<lora:x:lr=1>"])
+outside_offset = st.floats(5.001, 1e300) | st.floats(-1e300, -5.001) | st.just(10**400)
+lora_tags = st.lists(st.sampled_from(["<lora:x:-1.5>", "<lora:y>", "<lora:a b:te=0:unet=-1>", " ", ", "])).map(lambda parts: "".join(parts).strip())
 no_choice = no_text | st.sampled_from(["", "Paper", "ddim", "fixed point"])
 
 INVALID = {
@@ -52,8 +59,12 @@ INVALID = {
     "inversion": no_choice,
     "weak_cfg": no_number | outside_scale,
     "strong_cfg": st.sampled_from(["ten", "nan", "inf", "31", [], {}, True, float("nan")]) | outside_scale,
-    "weak_prompt": no_prompt,
+    "weak_prompt": no_text | unbalanced | no_tag | st.just("<hypernet:y:1>"),
     "weak_negative_prompt": no_prompt,
     "hires": no_choice,
     "hires_lambda_steps": no_number | outside_lambda | fraction,
+    "weak_lora_offset": no_number | outside_offset,
+    "strong_lora_offset": no_number | outside_offset,
+    "weak_loras": no_text | no_tag | st.sampled_from(["cat", "<lora:x:1> cat", "<hypernet:y:1>"]),
+    "weak_lora_text_encoder": st.sampled_from([None, 0, 1, "true", "yes", [], 1.0]),
 }
