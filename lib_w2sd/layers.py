@@ -77,7 +77,7 @@ class Layer:
     def __init__(self, module: torch.nn.Module):
         self.module, self.original = module, module.forward
         self.was_own = "forward" in vars(module)
-        self.changes: "list[tuple[Overlay, Change]]" = []
+        self.changes: list[tuple[Overlay, Change]] = []
 
     @classmethod
     def of(cls, module) -> "Layer":
@@ -178,7 +178,7 @@ class Overlay:
 
     def __init__(self, changes):
         self.changes = changes
-        self.rows: "slice | None" = None
+        self.rows: slice | None = None
         self.of = 0
         self.counts = {"layers": 0, "low_rank": 0}
 

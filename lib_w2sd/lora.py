@@ -37,7 +37,7 @@ def tags(text: str) -> list:
 
 
 def without_tags(text: str) -> str:
-    return TAG.sub("", text).strip()
+    return TAG.sub("", text).strip() if TAG.search(text) else text
 
 
 def _tag(found: re.Match) -> Tag:

@@ -119,8 +119,8 @@ class Settings:
     weak_loras: str = setting(
         "",
         "Weak LoRAs",
-        "Scales of single LoRAs on the weak side, as in a prompt: <lora:name:-1.5>. The offset does not count for them. "
-        "One that the picture does not use acts on the weak side only.",
+        "Scales of single LoRAs on the weak side, as in a prompt: <lora:name:-1.5>; the offset does not count for "
+        "them. One that the picture does not use acts on the weak side only.",
         "W2SD weak LoRAs",
         loras=True,
         pattern=r"^(\s|,|<lora:[^<>]*>)*$",

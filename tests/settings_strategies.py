@@ -31,7 +31,7 @@ VALID = {
     "hires_lambda_steps": lambdas,
     "weak_lora_offset": offsets,
     "strong_lora_offset": offsets,
-    "weak_loras": st.sampled_from(["", "<lora:a:0.5>", "<lora:a:-1.5>, <lora:b:te=0:unet=1>"]),
+    "weak_loras": st.deferred(lambda: lora_tags),
     "weak_lora_text_encoder": st.booleans(),
     "weak_checkpoint": letters.map(str.strip),
     "weak_checkpoint_loras": st.booleans(),
@@ -49,11 +49,14 @@ outside_lambda = st.integers(max_value=-2) | st.integers(min_value=151) | st.jus
 fraction = st.floats(-1, 150).filter(lambda x: x != int(x))
 outside_scale = st.floats(30.01, 1e300) | st.floats(-1e300, -30.01) | st.just(-(10**400))
 unbalanced = st.sampled_from(["(", ")", "a)", "[a", "(a]", "a [b:c", "((a)", "\\((", "[a]]"])
-hypernets = st.sampled_from(["cat <hypernet:y:1>", "<lyco:x:1:2>"])
-loras = st.sampled_from(["cat <lora:style:0.8>", "<lora:x:1:2>"])  # only the weak prompt may name them
-no_prompt = no_text | unbalanced | hypernets
+extra_networks = st.sampled_from(["cat <lora:style:0.8>", "<lora:x:1:2>", "<hypernet:y:1>"])
+no_prompt = no_text | unbalanced | extra_networks
 no_boolean = st.sampled_from([None, 0, 1, "true", "yes", [], 1.0])
-outside_offset = st.floats(5.01, 1e9) | st.floats(-1e9, -5.01)
+no_tag = st.sampled_from(["<lora:>", "<lora:x:much>", "<lora:x:1:1:1.5>", "<lora:x:inf>", "<lora:x:lr=1>"])
+outside_offset = st.floats(5.001, 1e300) | st.floats(-1e300, -5.001) | st.just(10**400)
+lora_tags = st.lists(st.sampled_from(["<lora:x:-1.5>", "<lora:y>", "<lora:a b:te=0:unet=-1>", " ", ", "])).map(
+    lambda parts: "".join(parts).strip()
+)
 no_choice = no_text | st.sampled_from(["", "Paper", "ddim", "fixed point"])
 
 INVALID = {
@@ -63,13 +66,13 @@ INVALID = {
     "inversion": no_choice,
     "weak_cfg": no_number | outside_scale,
     "strong_cfg": st.sampled_from(["ten", "nan", "inf", "31", [], {}, True, float("nan")]) | outside_scale,
-    "weak_prompt": no_prompt,
-    "weak_negative_prompt": no_prompt | loras,
+    "weak_prompt": no_text | unbalanced | no_tag | st.just("<hypernet:y:1>"),
+    "weak_negative_prompt": no_prompt,
     "hires": no_choice,
     "hires_lambda_steps": no_number | outside_lambda | fraction,
     "weak_lora_offset": no_number | outside_offset,
     "strong_lora_offset": no_number | outside_offset,
-    "weak_loras": no_text | st.sampled_from(["cat", "<lora:a:x>", "<lora:a:1> cat", "<hypernet:y:1>"]),
+    "weak_loras": no_text | no_tag | st.sampled_from(["cat", "<lora:x:1> cat", "<hypernet:y:1>"]),
     "weak_lora_text_encoder": no_boolean,
     "weak_checkpoint": no_text,
     "weak_checkpoint_loras": no_boolean,

@@ -3,11 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+
 from lib_w2sd import layers, lora
 from lib_w2sd.errors import SettingError
 from lib_w2sd.gaps import has_prompt_gap, weak_lora_tags
 from lib_w2sd.settings import NAMES, Settings, check, parse
-from torch import nn
 
 # ---------------------------------------------------------------------- the prompt's syntax
 
@@ -151,7 +152,12 @@ def test_rows_of_one_batch_apart(make):
     strong, weak = low_rank_of(module, 2), low_rank_of(module, 4)
     before = module(x)
     overlays = [layers.Overlay(lambda _, pair=pair: {module: layers.Change(low_rank=pair)}) for pair in (strong, weak)]
-    with overlays[0].installed(None), overlays[1].installed(None), overlays[0].on(slice(0, 2), 5), overlays[1].on(slice(2, 4), 5):
+    with (
+        overlays[0].installed(None),
+        overlays[1].installed(None),
+        overlays[0].on(slice(0, 2), 5),
+        overlays[1].on(slice(2, 4), 5),
+    ):
         out = module(x)
     assert close(out[:2], merged(module, *strong)(x[:2]))
     assert close(out[2:4], merged(module, *weak)(x[2:4]))

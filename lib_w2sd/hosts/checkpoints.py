@@ -6,7 +6,8 @@ from modules import sd_models
 
 from .. import checkpoint
 from ..checkpoint import CACHE, CheckpointOverlay, Slot, Weights
-from ..errors import CheckpointError
+from ..errors import CheckpointError, SettingError
+from ..gaps import has_lora_gap
 from ..weights_file import check_fit, open_weights, unfit
 
 
@@ -28,6 +29,24 @@ def find(given: str):
             given, "which is none of the WebUI's checkpoints; allowed are their names and hashes, or nothing."
         )
     return info
+
+
+def checkpoint_gap(p, settings, host_kind) -> tuple:
+    """The overlays of the weak side for the settings' weak checkpoint.
+
+    host_kind  host_kind() -> the host's subclass of WeakCheckpoint; not asked where there is no such gap
+    Raises CheckpointError where the checkpoint does not fit, and SettingError together with a LoRA gap: a LoRA's
+    difference is one to the loaded checkpoint's weights.
+    """
+    if not settings.weak_checkpoint:
+        return ()
+    if has_lora_gap(settings):
+        raise SettingError(
+            f"W2SD: weak_checkpoint (Weak checkpoint) was given {settings.weak_checkpoint!r} together with LoRA scales of "
+            "one side (offsets, weak_loras or <lora:> in the weak prompt); allowed is one of the two. The picture's own "
+            "LoRAs go onto the weak checkpoint with weak_checkpoint_loras."
+        )
+    return (host_kind()(p, settings).opened(),)
 
 
 class WeakCheckpoint:

@@ -121,7 +121,7 @@ def _merged(key, base, patches):
     """A weight as the host merges `patches` into the unmerged `base`, in its storage."""
     if hasattr(base, "bnb_quantized"):
         raise SettingError(
-            f"W2SD: this LoRA has no low-rank form at {key}, and W2SD cannot merge it into weights in {base.quant_type}; "
+            f"W2SD: this LoRA has no low-rank form at {key}, and cannot be merged into weights in {base.quant_type}; "
             'choose "Automatic (fp16 LoRA)" under Diffusion in Low Bits, or set the weak LoRA offset to 0.'
         )
     quantised = getattr(base, "gguf_cls", None)

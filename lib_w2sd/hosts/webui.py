@@ -16,14 +16,14 @@ from fastapi import HTTPException
 from modules import extra_networks, prompt_parser, script_callbacks, sd_samplers_common, shared
 from modules.processing import StableDiffusionProcessingImg2Img
 
-from .. import denoiser, infotext, lora, xyz
+from .. import denoiser, infotext, xyz
 from ..errors import SamplerError, SettingError, UnfitCheckpoint, W2SDError
-from ..gaps import Side, fill_in, gap, has_lora_gap, has_prompt_gap, weak_lora_tags, without_effect
+from ..gaps import Side, fill_in, gap, has_prompt_gap, without_effect
 from ..reflection import Flow, Sigma, VariancePreserving
 from ..rows import RowMeter
 from ..settings import FIELDS, Settings, parse
 from ..trace import Trace
-from . import checkpoints
+from . import checkpoints, lora_files
 from .swapped import swapped
 
 TRACE = "w2sd_trace"
@@ -139,7 +139,7 @@ class WebUI:
         """The strong and the weak side. Before sampling: encoding a prompt may push the UNet off the GPU."""
         prompts, negatives = self.own_prompts()
         weak_prompt, weak_negative = has_prompt_gap(self.settings)
-        strong_overlays, weak_overlays, text_encoder = self.lora_gap()
+        strong_overlays, weak_overlays, text_encoder = lora_files.lora_gap(self.settings, self.loras)
         with text_encoder or nullcontext():
             cond, uncond = (
                 self.encode(fill_in(text, prompts, negatives), negative) if other or text_encoder else None
@@ -148,49 +148,11 @@ class WebUI:
                     (self.settings.weak_negative_prompt, True, weak_negative),
                 )
             )
-        weak_overlays += self.checkpoint_gap()
+        if self.settings.acts_in(self.hires_pass):
+            weak_overlays += checkpoints.checkpoint_gap(self.p, self.settings, self.weak_checkpoint)
         self.strong_side, self.weak_side = gap(self.settings, cond, uncond, weak_overlays, strong_overlays)
         self.own_uncond = None
         self.encoded_for = self.checkpoint()
-
-    def checkpoint_gap(self) -> tuple:
-        """The overlay of the weak side that puts another checkpoint's UNet there."""
-        if not self.settings.weak_checkpoint or not self.settings.acts_in(self.hires_pass):
-            return ()
-        if has_lora_gap(self.settings):
-            raise SettingError(
-                f"W2SD: weak_checkpoint (Weak checkpoint) was given {self.settings.weak_checkpoint!r} together with LoRA "
-                "scales for one side (offsets, weak_loras or <lora:> in the weak prompt); allowed is one of the two. "
-                "The picture's own LoRAs go onto the weak checkpoint with weak_checkpoint_loras."
-            )
-        return (self.weak_checkpoint()(self.p, self.settings).opened(),)
-
-    def lora_gap(self):
-        """The overlays of the strong and of the weak side, and the text encoder's context for the weak prompts
-        where it differs: (strong, weak, None)."""
-        settings = self.settings
-        if not has_lora_gap(settings):
-            return (), (), None
-        loras = self.loras()
-        used = loras.used()
-        strong = lora.scaled(used, settings.strong_lora_offset)
-        weak = lora.scaled(used, settings.weak_lora_offset, self.weak_scales(loras))
-        overlays = [() if lora.same_unet(used, uses) else (loras.overlay(uses),) for uses in (strong, weak)]
-        if lora.same_unet(strong, weak):
-            overlays[1] = overlays[0]
-        other_text_encoder = settings.weak_lora_text_encoder and not lora.same_text_encoder(used, weak)
-        return *overlays, loras.text_encoder(weak) if other_text_encoder else None
-
-    def weak_scales(self, loras) -> dict:
-        """The single scales of the weak side, by file."""
-        tags = {}
-        for tag in weak_lora_tags(self.settings):
-            file = loras.find(tag.name)
-            if file is None:
-                known = ", ".join(loras.names()) or "none"
-                raise SettingError(f"W2SD: the weak side's LoRA {tag.name!r} is not there; the WebUI has: {known}.")
-            tags[file] = tag
-        return tags
 
     def uncond(self):
         """The pass's own uncond where the host made none, because its own CFG scale is 1."""
@@ -223,7 +185,8 @@ class WebUI:
         listens to it, which would be told of a picture that is none.
         """
         overlays = self.strong_side.overlays + self.weak_side.overlays
-        if any(script_callbacks.callback_map[f"callbacks_cfg_{name}"] for name in ("denoiser", "denoised", "after_cfg")):
+        listening = ("callbacks_cfg_denoiser", "callbacks_cfg_denoised", "callbacks_cfg_after_cfg")
+        if any(script_callbacks.callback_map[name] for name in listening):
             return False
         if not all(getattr(overlay, "mixes_rows", False) for overlay in overlays):
             return False

@@ -8,6 +8,7 @@ import sys
 import time
 
 import torch
+
 from lib_w2sd import layers
 
 from .conftest import WebUI

@@ -143,7 +143,9 @@ def test_the_text_encoder_keeps_the_strong_scale_unless_told(webui, name):
     assert same(webui.picture(**ask), plain)
 
 
-@pytest.mark.parametrize("inversion,weak_cfg,rows", [("matched", 1, (1, 1)), ("paper", 1, (1, 1)), ("paper", 0, (1, 1))])
+@pytest.mark.parametrize(
+    "inversion,weak_cfg,rows", [("matched", 1, (1, 1)), ("paper", 1, (1, 1)), ("paper", 0, (1, 1))]
+)
 def test_rows(webui, name, inversion, weak_cfg, rows):
     settings = {"lambda_steps": 1, "strong_cfg": 1, "weak_cfg": weak_cfg, "inversion": inversion}
     webui.picture({**settings, "weak_lora_offset": -1}, prompt=prompt(f"{name('lora')}:0.8"))

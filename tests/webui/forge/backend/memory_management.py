@@ -1,3 +1,2 @@
 def get_free_memory(device):
-    """Enough for any batch of the tests."""
-    return float("inf")
+    return 1 << 30
