@@ -151,7 +151,7 @@ class Settings:
     weak_alone: bool = setting(
         False,
         "Draw with the weak side alone",
-        "No reflection: the picture that the weak side would draw by itself, to see what the strong one is set against.",
+        "No reflection: the picture that the weak side draws by itself, to see what the strong one is set against.",
         "W2SD weak alone",
     )
 

@@ -1,4 +1,4 @@
-"""A checkpoint file, opened but not read: the names and shapes of its UNet, what it predicts, and one tensor on demand."""
+"""A checkpoint file, opened but not read: its UNet's names and shapes, what it predicts, one tensor on demand."""
 
 from collections.abc import Iterable
 from contextlib import contextmanager
@@ -159,7 +159,8 @@ def unfit(weak: dict, strong: dict) -> "str | None":
         details.append(f"{len(surplus)} are too many, such as {min(surplus)}")
     if differ:
         name = differ[0]
-        details.append(f"{len(differ)} have another shape, such as {name}: {list(weak[name])}, not {list(strong[name])}")
+        shapes = f"{list(weak[name])}, not {list(strong[name])}"
+        details.append(f"{len(differ)} have another shape, such as {name}: {shapes}")
     kinds = architecture(weak), architecture(strong)
     kinds = f" ({kinds[0]}, the loaded one {kinds[1]})" if kinds[0] != kinds[1] else ""
     return f"whose UNet has another architecture than the loaded checkpoint's{kinds}: {'; '.join(details)}"

@@ -83,7 +83,8 @@ def options(axis_option, given, lists: "dict | None" = None) -> list:
             names, known = (lists or {}).get(f.name, (list, lambda name: None))
             apply, confirm = _plain_axis(f, known)
             # What the host asks for its own axis of checkpoints: as few changes from cell to cell as can be.
-            axes.append(axis_option(label, str, apply, confirm=confirm, cost=1.0, choices=lambda names=names: [NONE, *names()]))
+            listed = {"cost": 1.0, "choices": lambda names=names: [NONE, *names()]}
+            axes.append(axis_option(label, str, apply, confirm=confirm, **listed))
             continue
         if kind(f) == "string" and "choices" not in m:
             apply, confirm = _search_and_replace_axis(f, given)

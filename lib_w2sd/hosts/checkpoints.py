@@ -1,10 +1,11 @@
 """Weak checkpoints as the WebUIs know them: by their own names and hashes, beside the loaded one."""
 
+from dataclasses import replace
 from functools import partial
 
 from modules import sd_models
 
-from .. import checkpoint
+from .. import checkpoint, infotext
 from ..checkpoint import CACHE, CheckpointOverlay, Slot, Weights
 from ..errors import CheckpointError, SettingError
 from ..gaps import has_lora_gap
@@ -123,7 +124,6 @@ class WeakCheckpoint:
 
     def rounding(self):
         """Whatever else decides what the same file becomes in memory."""
-        return None
 
     def _load(self, given, info, slots, shapes, with_loras) -> Weights:
         file = open_weights(given, info.filename, self.OPENERS)
@@ -142,8 +142,22 @@ class WeakCheckpoint:
             return
         why = unfit(shapes, open_weights(info.name, info.filename, self.OPENERS).shapes)
         if why:
-            why = why.replace("the loaded checkpoint's", "the hires pass's").replace("the loaded one", "the hires pass's")
+            for loaded in ("the loaded checkpoint's", "the loaded one"):
+                why = why.replace(loaded, "the hires pass's")
             raise CheckpointError(given, f"{why}. Turn the hires pass off in W2SD, or choose another.")
+
+
+def write_infotext(settings, params: dict) -> None:
+    """The weak checkpoint goes in by the host's own name for it, with its hash."""
+    found = None
+    if settings.weak_checkpoint:
+        try:
+            found = find(settings.weak_checkpoint)
+        except CheckpointError:
+            pass  # before_sampling ends the job with it
+    if found is not None:
+        settings = replace(settings, weak_checkpoint=found.name)
+    infotext.write(settings, params, hash_of(found) if found else None)
 
 
 def on_model_loaded(host: type) -> None:

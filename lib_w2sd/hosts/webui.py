@@ -16,7 +16,7 @@ from fastapi import HTTPException
 from modules import extra_networks, prompt_parser, script_callbacks, sd_samplers_common, shared
 from modules.processing import StableDiffusionProcessingImg2Img
 
-from .. import denoiser, infotext, xyz
+from .. import denoiser, xyz
 from ..errors import SamplerError, SettingError, UnfitCheckpoint, W2SDError
 from ..gaps import Side, fill_in, gap, has_prompt_gap, without_effect
 from ..reflection import Flow, Sigma, VariancePreserving
@@ -239,7 +239,10 @@ class WebUI:
     def step_as_weak(self, x, t, kwargs):
         if getattr(self.p, "refiner_checkpoint_info", None) is not None:
             # It would be loaded in the middle of this very call, into the weak checkpoint's tensors.
-            raise SettingError("W2SD: weak_alone (Draw with the weak side alone) was given True, with a refiner; allowed is one of the two.")
+            raise SettingError(
+                "W2SD: weak_alone (Draw with the weak side alone) was given True, with a refiner; allowed is one of "
+                "the two."
+            )
         ask = self.asked(kwargs, self.weak_side)
         self.follow_unet()
         with self.switched_on(self.weak_side):
@@ -381,24 +384,11 @@ def before_process(p, args) -> None:
         settings = settings_of(p, args)
     except W2SDError:
         return  # before_sampling ends the job with it
-    write_infotext(settings, p.extra_generation_params)
+    checkpoints.write_infotext(settings, p.extra_generation_params)
     setattr(p, TRACE, Trace() if settings.enabled else None)
     if settings.enabled:
         for note in without_effect(settings):
             p.comment(note)
-
-
-def write_infotext(settings: Settings, params: dict) -> None:
-    """The weak checkpoint goes in by the host's own name for it, with its hash."""
-    found = None
-    if settings.weak_checkpoint:
-        try:
-            found = checkpoints.find(settings.weak_checkpoint)
-        except W2SDError:
-            pass  # before_sampling ends the job with it
-    if found is not None:
-        settings = replace(settings, weak_checkpoint=found.name)
-    infotext.write(settings, params, checkpoints.hash_of(found) if found else None)
 
 
 def before_sampling(host: type, p, args) -> None:
