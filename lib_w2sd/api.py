@@ -34,6 +34,7 @@ def add_routes(app, describe_host, credentials: "dict | None" = None, free_memor
         return {"w2sd": __version__, **describe_host()}
 
     guard = {"dependencies": [Depends(authorised)]} if credentials else {}
+
     def free():
         free_memory()
         return {}

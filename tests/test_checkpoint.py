@@ -146,9 +146,12 @@ def test_the_strong_tensors_decide_dtype_and_memory_format(file, weak, dtype):
         tensor, expected = weights.tensors[name], slots_of(truth)[name].tensor
         assert tensor.dtype == slot.tensor.dtype and tensor.stride() == slot.tensor.stride()
         assert type(tensor) is type(slot.tensor) and not tensor.requires_grad
-        assert torch.equal(tensor.view(torch.uint8 if dtype.itemsize == 1 else torch.int16), expected.contiguous(
-            memory_format=torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
-        ).view(torch.uint8 if dtype.itemsize == 1 else torch.int16))
+        assert torch.equal(
+            tensor.view(torch.uint8 if dtype.itemsize == 1 else torch.int16),
+            expected.contiguous(
+                memory_format=torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
+            ).view(torch.uint8 if dtype.itemsize == 1 else torch.int16),
+        )
 
 
 def test_rounding_by_way_of_half():

@@ -38,7 +38,9 @@ class A1111Checkpoint(WeakCheckpoint):
 
     def refuse_loaded(self, given):
         if sd_unet.current_unet is not None:
-            raise CheckpointError(given, "but the setting SD Unet runs another UNet than the checkpoint's. Set it to None.")
+            raise CheckpointError(
+                given, "but the setting SD Unet runs another UNet than the checkpoint's. Set it to None."
+            )
 
     def slots(self):
         slots = super().slots()

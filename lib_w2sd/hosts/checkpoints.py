@@ -177,5 +177,3 @@ def describe() -> "dict | None":
 def hash_of(info) -> "str | None":
     """The short hash that the host gives a checkpoint; it keeps those it has computed. None with --no-hashing."""
     return info.shorthash or info.calculate_shorthash()
-
-

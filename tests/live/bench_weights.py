@@ -1,6 +1,6 @@
 """What a weak checkpoint costs: memory and time to load, time to switch, time of a run against its rows.
 
-    python -m tests.live.bench_weights --a1111 http://127.0.0.1:7860
+python -m tests.live.bench_weights --a1111 http://127.0.0.1:7860
 """
 
 import argparse
