@@ -149,11 +149,11 @@ class Cache:
     """Keeps the last weak UNet between requests: one, because each is as large as the loaded one."""
 
     def __init__(self):
-        self.weights: "Weights | None" = None
+        self.weights: Weights | None = None
         self._key, self._layout = None, None
 
     def get(self, path, layout: tuple, extra, load: Callable[[], Weights]) -> Weights:
-        """The UNet of the file at `path` for `layout` (layout_of) under `extra`; loaded where it is not the one kept."""
+        """The UNet of the file at `path` for `layout` (layout_of) under `extra`; loaded unless it is the one kept."""
         stat = Path(path).stat()
         key = (str(path), stat.st_mtime_ns, stat.st_size, layout, extra)
         if self.weights is None or key != self._key:

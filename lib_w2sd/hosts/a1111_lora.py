@@ -51,6 +51,9 @@ class FunctionalOverlay:
     def __init__(self, uses):
         self.networks = [_loaded(use) for use in uses]
 
+    def as_dict(self):
+        return {"lora_functional": [net.name for net in self.networks]}
+
     @contextmanager
     def installed(self, unet):
         yield

@@ -43,9 +43,9 @@ def checkpoint_gap(p, settings, host_kind) -> tuple:
         return ()
     if has_lora_gap(settings):
         raise SettingError(
-            f"W2SD: weak_checkpoint (Weak checkpoint) was given {settings.weak_checkpoint!r} together with LoRA scales of "
-            "one side (offsets, weak_loras or <lora:> in the weak prompt); allowed is one of the two. The picture's own "
-            "LoRAs go onto the weak checkpoint with weak_checkpoint_loras."
+            f"W2SD: weak_checkpoint (Weak checkpoint) was given {settings.weak_checkpoint!r} together with LoRA scales "
+            "of one side (offsets, weak_loras or <lora:> in the weak prompt); allowed is one of the two. The picture's "
+            "own LoRAs go onto the weak checkpoint with weak_checkpoint_loras."
         )
     return (host_kind()(p, settings).opened(),)
 
