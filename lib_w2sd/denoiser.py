@@ -28,6 +28,9 @@ class Sides(Protocol):
     def sharing(self, inversion: str) -> AbstractContextManager:
         """Around one reflection: rows evaluated within need not be evaluated twice."""
 
+    def step_as_weak(self, x, t, kwargs: dict):
+        """The sampler's own call, made as the weak side would make it."""
+
     def weak_first(self, kwargs: dict) -> bool:
         """Whether, asked at one place, the weak side's rows serve the strong side rather than the other way round."""
 
@@ -81,6 +84,15 @@ class ReflectingDenoiser:
             setattr(self._model, name, value)
 
 
+class WeakDenoiser(ReflectingDenoiser):
+    """Makes every call of the sampler as the weak side would: what the strong side is set against, to look at."""
+
+    def __call__(self, x, t, **kwargs):
+        self._window.advance(t)
+        with self._evaluation("weak", t):
+            return self._sides.step_as_weak(x, t, kwargs)
+
+
 def reflecting(func, settings, open_sides, new_pass, hires_pass: bool = False, two_calls: bool = False):
     """The sampling function `func`, reflecting.
 
@@ -95,16 +107,17 @@ def reflecting(func, settings, open_sides, new_pass, hires_pass: bool = False, t
     def sample(model, x, *args, **kwargs):
         arguments = signature.bind(model, x, *args, **kwargs).arguments
         lambda_steps = settings.lambda_of(hires_pass)
-        if lambda_steps == 0 or settings.strength == 0:
+        if not settings.acts_in(hires_pass):
             return func(model, x, *args, **kwargs)
         steps = schedule.steps_of(func.__name__, arguments, two_calls)
-        reflect_steps = schedule.reflected_steps(lambda_steps, len(steps))
+        kind = WeakDenoiser if settings.weak_alone else ReflectingDenoiser
+        reflect_steps = 0 if settings.weak_alone else schedule.reflected_steps(lambda_steps, len(steps))
         window = schedule.Window(func.__name__, steps, reflect_steps)
         trace = new_pass(sampler=func.__name__, steps=len(steps), reflected=reflect_steps, inversion=settings.inversion)
         sides: AbstractContextManager[Sides] = open_sides(model, arguments)
         try:
             with sides as opened:
-                denoiser = ReflectingDenoiser(model, window, opened, settings.inversion, settings.strength, trace)
+                denoiser = kind(model, window, opened, settings.inversion, settings.strength, trace)
                 if kwargs.get("callback"):
                     kwargs["callback"] = _confirming(window, kwargs["callback"])
                 # The first state may be the caller's own noise: it is not ours to write into.

@@ -17,3 +17,22 @@ class SamplerError(W2SDError):
     """The chosen sampler has no steps that could be reflected; the text says why."""
 
     status_code = 422
+
+
+class CheckpointError(W2SDError):
+    """The weak checkpoint cannot be used; the text names the setting, what was given, and why not."""
+
+    status_code = 422
+
+    def __init__(self, given: str, why: str):
+        super().__init__(f"W2SD: weak_checkpoint (Weak checkpoint) was given {given!r}, {why}")
+
+
+class UnfitCheckpoint(CheckpointError):
+    """The weak checkpoint is no counterpart of the loaded one: another architecture, another prediction type."""
+
+
+class CheckpointMemoryError(CheckpointError):
+    """There is not enough memory for a second UNet."""
+
+    status_code = 507

@@ -8,10 +8,12 @@ from .settings import BY_NAME, FIELDS, Settings, kind
 # Written whenever W2SD is on, so that a picture can be made again after a default has changed.
 ALWAYS = ("lambda_steps", "strength", "inversion", "weak_cfg")
 MARK = BY_NAME["lambda_steps"].metadata["infotext"]
-LABELS = tuple(f.metadata["infotext"] for f in FIELDS if f.name != "enabled")
+# Said beside the weak checkpoint's name, and not read back: the name finds the file.
+HASH = "W2SD weak checkpoint hash"
+LABELS = (*(f.metadata["infotext"] for f in FIELDS if f.name != "enabled"), HASH)
 
 
-def write(settings: Settings, params: dict) -> None:
+def write(settings: Settings, params: dict, checkpoint_hash: "str | None" = None) -> None:
     """Put the settings into the host's `extra_generation_params`, or take them out when W2SD is off.
 
     An XYZ grid hands the same dictionary to all of its cells: each one has to be set or removed every time.
@@ -26,7 +28,15 @@ def write(settings: Settings, params: dict) -> None:
             continue
         if f.name == "hires_lambda_steps" and settings.hires != "own":
             continue
-        params[f.metadata["infotext"]] = _quoted(value) if kind(f) == "string" else _number(value)
+        params[f.metadata["infotext"]] = _text(f, value)
+    if settings.weak_checkpoint and checkpoint_hash:
+        params[HASH] = checkpoint_hash
+
+
+def _text(f, value) -> str:
+    if kind(f) == "boolean":
+        return str(value)
+    return _quoted(value) if kind(f) == "string" else _number(value)
 
 
 def _number(value) -> str:
@@ -57,6 +67,8 @@ def read(name: str, params: dict):
     text = params.get(label, None if None in size else f"{size[0]}x{size[1]}")
     if text is None:
         return "" if f.default is None else f.default
+    if kind(f) == "boolean":
+        return text == "True"
     if kind(f) == "string" or f.metadata.get("optional"):
         return text
-    return (int if kind(f) == "integer" else float)(float(text))
+    return {"integer": int, "boolean": bool, "number": float}[kind(f)](float(text))

@@ -3,6 +3,7 @@
 import re
 from dataclasses import asdict, dataclass, field, fields
 
+from . import lora
 from .errors import SettingError
 from .reflection import INVERSIONS
 
@@ -11,7 +12,8 @@ HIRES = ("same", "off", "own")
 
 
 def setting(default, label: str, help: str, infotext: str, **limits):
-    """A field of Settings. `limits`: minimum, maximum, step, choices, optional (empty text stands for None)."""
+    """A field of Settings. `limits`: minimum, maximum, step, choices, optional (empty text stands for None), listed
+    (a name that the host has a list of; empty text or "None" for none of them)."""
     return field(default=default, metadata={"label": label, "help": help, "infotext": infotext, **limits})
 
 
@@ -70,7 +72,7 @@ class Settings:
         PROMPT,
         "Weak prompt",
         "Prompt of the weak side; has no effect at weak CFG 0. {prompt} stands for the picture's own prompt, "
-        "{negative_prompt} for its negative.",
+        "{negative_prompt} for its negative. <lora:name:scale> sets the weak side's scale of that LoRA.",
         "W2SD weak prompt",
     )
     weak_negative_prompt: str = setting(
@@ -95,6 +97,63 @@ class Settings:
         maximum=150,
         step=1,
     )
+    weak_lora_offset: float = setting(
+        0.0,
+        "Weak LoRA offset",
+        "Added to the scale of each LoRA of the picture on the weak side. The paper's LoRA gap is 0.8 against -1.5 "
+        "(an offset of -2.3), with both CFG scales 1 in reflection.",
+        "W2SD weak LoRA offset",
+        minimum=-5.0,
+        maximum=5.0,
+        step=0.05,
+    )
+    strong_lora_offset: float = setting(
+        0.0,
+        "Strong LoRA offset in reflection",
+        "Added to the scale of each LoRA of the picture on the strong side. The step itself keeps the picture's own.",
+        "W2SD strong LoRA offset",
+        minimum=-5.0,
+        maximum=5.0,
+        step=0.05,
+    )
+    weak_loras: str = setting(
+        "",
+        "Weak LoRAs",
+        "Scales of single LoRAs on the weak side, as in a prompt: <lora:name:-1.5>; the offset does not count for "
+        "them. One that the picture does not use acts on the weak side only.",
+        "W2SD weak LoRAs",
+        loras=True,
+        pattern=r"^(\s|,|<lora:[^<>]*>)*$",
+    )
+    weak_lora_text_encoder: bool = setting(
+        False,
+        "Weak LoRA scales in the text encoder",
+        "Encode the weak side's prompts at the weak scales too. Otherwise both sides' prompts are encoded at the "
+        "picture's own, and the gap is the UNet's alone.",
+        "W2SD weak LoRA text encoder",
+    )
+
+    weak_checkpoint: str = setting(
+        "",
+        "Weak checkpoint",
+        "Another checkpoint whose UNet is the weak side's, of the same architecture as the loaded one; text encoder "
+        "and VAE stay the loaded one's. Takes the memory of a second UNet. Set both CFG scales to 1 for the paper's "
+        "checkpoint gap.",
+        "W2SD weak checkpoint",
+        listed=True,
+    )
+    weak_checkpoint_loras: bool = setting(
+        False,
+        "LoRAs on the weak checkpoint too",
+        "Off: the weak checkpoint is as its file is. On: the picture's LoRAs are merged into it as well.",
+        "W2SD weak checkpoint LoRAs",
+    )
+    weak_alone: bool = setting(
+        False,
+        "Draw with the weak side alone",
+        "No reflection: the picture that the weak side draws by itself, to see what the strong one is set against.",
+        "W2SD weak alone",
+    )
 
     def lambda_of(self, hires_pass: bool) -> int:
         """The lambda of this sampling pass."""
@@ -102,7 +161,12 @@ class Settings:
             return self.lambda_steps
         return self.hires_lambda_steps if self.hires == "own" else 0
 
+    def acts_in(self, hires_pass: bool) -> bool:
+        """Whether this sampling pass is any other than the plain one."""
+        return self.lambda_of(hires_pass) != 0 and (self.strength != 0 or self.weak_alone)
 
+
+NONE = "None"  # a list's entry for no choice
 FIELDS = fields(Settings)
 NAMES = tuple(f.name for f in FIELDS)
 BY_NAME = {f.name: f for f in FIELDS}
@@ -122,6 +186,10 @@ def allowed(f) -> str:
     if "minimum" in m:
         number = "a whole number" if kind(f) == "integer" else "a number"
         return f"{number} from {m['minimum']:g} to {m['maximum']:g}" + (", or nothing" if m.get("optional") else "")
+    if m.get("loras"):
+        return "nothing but <lora:name:scale>, also <lora:name:te=0:unet=-1.5>, one after the other"
+    if m.get("listed"):
+        return "a name or hash that the WebUI knows, or nothing"
     return "true or false" if kind(f) == "boolean" else "a text with balanced brackets"
 
 
@@ -148,7 +216,11 @@ def check(name: str, value):
     if of == "string":
         if not isinstance(value, str) or value not in m.get("choices", (value,)):
             refuse(f, value)
-        return value if "choices" in m else check_prompt(f, value.strip())
+        if m.get("listed"):
+            return "" if value.strip() == NONE else value.strip()
+        if "choices" in m:
+            return value
+        return check_loras(f, value.strip()) if m.get("loras") else check_prompt(f, value.strip())
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         refuse(f, given)
     # NaN is in no range; an integer too large for a float still compares.
@@ -158,17 +230,37 @@ def check(name: str, value):
 
 
 def check_prompt(f, text: str) -> str:
-    r"""Refuse a prompt whose ( ) or [ ] do not pair up (\( and the like are literal), or that names extra networks."""
+    r"""Refuse a prompt whose ( ) or [ ] do not pair up (\( and the like are literal), or that names an extra network;
+    only the weak prompt may name LoRAs."""
     pairs, stack = {")": "(", "]": "["}, []
-    for c in re.sub(r"\\.", "", text, flags=re.DOTALL):
+    rest = text
+    if f.name == "weak_prompt":
+        check_tags(f, text)
+        rest = lora.without_tags(text)
+    for c in re.sub(r"\\.", "", rest, flags=re.DOTALL):
         if c in pairs.values():
             stack.append(c)
         elif c in pairs and (not stack or stack.pop() != pairs[c]):
             refuse(f, text, f", in which a {c} closes nothing (write \\{c} for the character itself)")
     if stack:
         refuse(f, text, f", in which a {stack[-1]} is never closed (write \\{stack[-1]} for the character itself)")
-    if re.search(r"<\w+:[^>]*>", text):
+    if re.search(r"<\w+:[^>]*>", rest):
         refuse(f, text, ", which names an extra network; the weak side always uses the picture's own")
+    return text
+
+
+def check_tags(f, text: str) -> list:
+    try:
+        return lora.tags(text)
+    except ValueError as error:
+        refuse(f, text, f", in which {error} is no LoRA with its scale")
+
+
+def check_loras(f, text: str) -> str:
+    """Refuse what is not LoRAs one after the other, with nothing but space and commas between."""
+    check_tags(f, text)
+    if lora.TAG.sub("", text).strip(" ,\n\t"):
+        refuse(f, text)
     return text
 
 
@@ -208,7 +300,7 @@ def schema() -> dict:
             entry["type"] = [entry["type"], "null"]
         if "choices" in m:
             entry["enum"] = list(m["choices"])
-        entry.update({k: m[k] for k in ("minimum", "maximum") if k in m})
+        entry.update({k: m[k] for k in ("minimum", "maximum", "pattern") if k in m})
         properties[f.name] = entry
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

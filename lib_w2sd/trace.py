@@ -19,6 +19,7 @@ class Pass:
     evaluations: list = field(default_factory=list)
     reflections: list = field(default_factory=list)
     of: "Trace | None" = field(default=None, repr=False)
+    overlays: list = field(default_factory=list)  # what was changed in the UNet, and what that took
     _gap: torch.Tensor = field(default=None, repr=False)
 
     @contextmanager
@@ -79,6 +80,7 @@ class Pass:
             "seconds": self.seconds,
             "evaluations": plain(self.evaluations),
             "reflections": plain(self.reflections),
+            "overlays": self.overlays,
         }
 
 

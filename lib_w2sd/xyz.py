@@ -3,7 +3,7 @@
 import re
 
 from .errors import SettingError
-from .settings import FIELDS, NEGATIVE_PROMPT, PROMPT, check, kind, refuse
+from .settings import FIELDS, NEGATIVE_PROMPT, NONE, PROMPT, check, kind, refuse
 
 # An attribute of the host's processing object: the values that the axes set for this cell.
 CELL = "w2sd_axes"
@@ -28,13 +28,15 @@ def _value(f, x):
     return refuse(f, x) if answer is None else answer
 
 
-def _plain_axis(f):
+def _plain_axis(f, known=lambda value: None):
     def apply(p, x, xs):
         _put(p, f.name, _value(f, x))
 
     def confirm(p, xs):  # before the first picture, so that a grid does not fail at its last cell
         for x in xs:
-            _value(f, x)
+            value = _value(f, x)
+            if value:
+                known(value)
 
     return apply, confirm
 
@@ -67,15 +69,23 @@ def _search_and_replace_axis(f, given):
     return apply, confirm
 
 
-def options(axis_option, given) -> list:
+def options(axis_option, given, lists: "dict | None" = None) -> list:
     """The axes, as objects of the host's class `axis_option`.
 
     given  given(p) -> the settings in the request, by name, before any axis
+    lists  for settings that are names on a list: (names() -> list, known(name), which raises if it is not on it)
     """
     axes = []
     for f in FIELDS:
         m = f.metadata
         label = "W2SD enabled" if f.name == "enabled" else m["infotext"]
+        if m.get("listed"):
+            names, known = (lists or {}).get(f.name, (list, lambda name: None))
+            apply, confirm = _plain_axis(f, known)
+            # What the host asks for its own axis of checkpoints: as few changes from cell to cell as can be.
+            listed = {"cost": 1.0, "choices": lambda names=names: [NONE, *names()]}
+            axes.append(axis_option(label, str, apply, confirm=confirm, **listed))
+            continue
         if kind(f) == "string" and "choices" not in m:
             apply, confirm = _search_and_replace_axis(f, given)
             axes.append(axis_option(f"{label} S/R", str, apply, confirm=confirm))

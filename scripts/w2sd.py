@@ -5,10 +5,11 @@ from modules.infotext_utils import PasteField
 from modules.ui_components import InputAccordion
 
 from lib_w2sd import api, hosts, ui
-from lib_w2sd.hosts import webui
+from lib_w2sd.hosts import checkpoints, webui
 
 TITLE = "W2SD"
 HOST = hosts.current()
+CHECKPOINTS = ui.Checkpoints(checkpoints.choices, checkpoints.refresh, checkpoints.CACHE.free)
 
 
 class W2SDScript(scripts.Script):
@@ -19,7 +20,7 @@ class W2SDScript(scripts.Script):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img):
-        controls = ui.build(InputAccordion, "img2img" if is_img2img else "txt2img")
+        controls = ui.build(InputAccordion, "img2img" if is_img2img else "txt2img", CHECKPOINTS)
         self.infotext_fields = [PasteField(control, read) for control, read in ui.paste_fields(controls)]
         self.paste_field_names = list(ui.infotext.LABELS)
         return controls
@@ -34,8 +35,9 @@ class W2SDScript(scripts.Script):
 def add_routes(_, app):
     accounts = getattr(shared.cmd_opts, "api_auth", None)
     credentials = dict(account.split(":") for account in accounts.split(",")) if accounts else None
-    api.add_routes(app, lambda: webui.describe(HOST), credentials)
+    api.add_routes(app, lambda: webui.describe(HOST), credentials, checkpoints.CACHE.free)
 
 
 script_callbacks.on_before_ui(lambda: webui.add_xyz_axes(TITLE))
 script_callbacks.on_app_started(add_routes)
+script_callbacks.on_model_loaded(lambda _: checkpoints.on_model_loaded(HOST))

@@ -16,6 +16,7 @@ prompts = st.recursive(
 )
 lambdas = st.integers(-1, 150)
 scales = st.floats(-30, 30) | st.integers(-30, 30)
+offsets = st.floats(-5, 5) | st.integers(-5, 5)
 
 VALID = {
     "enabled": st.just(True),
@@ -28,6 +29,13 @@ VALID = {
     "weak_negative_prompt": prompts,
     "hires": st.sampled_from(["same", "off", "own"]),
     "hires_lambda_steps": lambdas,
+    "weak_lora_offset": offsets,
+    "strong_lora_offset": offsets,
+    "weak_loras": st.deferred(lambda: lora_tags),
+    "weak_lora_text_encoder": st.booleans(),
+    "weak_checkpoint": letters.map(str.strip),
+    "weak_checkpoint_loras": st.booleans(),
+    "weak_alone": st.booleans(),
 }
 valid_requests = st.fixed_dictionaries(
     {"enabled": VALID["enabled"]}, optional={k: v for k, v in VALID.items() if k != "enabled"}
@@ -43,17 +51,30 @@ outside_scale = st.floats(30.01, 1e300) | st.floats(-1e300, -30.01) | st.just(-(
 unbalanced = st.sampled_from(["(", ")", "a)", "[a", "(a]", "a [b:c", "((a)", "\\((", "[a]]"])
 extra_networks = st.sampled_from(["cat <lora:style:0.8>", "<lora:x:1:2>", "<hypernet:y:1>"])
 no_prompt = no_text | unbalanced | extra_networks
+no_boolean = st.sampled_from([None, 0, 1, "true", "yes", [], 1.0])
+no_tag = st.sampled_from(["<lora:>", "<lora:x:much>", "<lora:x:1:1:1.5>", "<lora:x:inf>", "<lora:x:lr=1>"])
+outside_offset = st.floats(5.001, 1e300) | st.floats(-1e300, -5.001) | st.just(10**400)
+lora_tags = st.lists(st.sampled_from(["<lora:x:-1.5>", "<lora:y>", "<lora:a b:te=0:unet=-1>", " ", ", "])).map(
+    lambda parts: "".join(parts).strip()
+)
 no_choice = no_text | st.sampled_from(["", "Paper", "ddim", "fixed point"])
 
 INVALID = {
-    "enabled": st.sampled_from([None, 0, 1, "true", "yes", [], 1.0]),
+    "enabled": no_boolean,
     "lambda_steps": no_number | outside_lambda | fraction,
     "strength": no_number | st.floats(2.001, 1e9) | st.floats(-1e9, -0.001),
     "inversion": no_choice,
     "weak_cfg": no_number | outside_scale,
     "strong_cfg": st.sampled_from(["ten", "nan", "inf", "31", [], {}, True, float("nan")]) | outside_scale,
-    "weak_prompt": no_prompt,
+    "weak_prompt": no_text | unbalanced | no_tag | st.just("<hypernet:y:1>"),
     "weak_negative_prompt": no_prompt,
     "hires": no_choice,
     "hires_lambda_steps": no_number | outside_lambda | fraction,
+    "weak_lora_offset": no_number | outside_offset,
+    "strong_lora_offset": no_number | outside_offset,
+    "weak_loras": no_text | no_tag | st.sampled_from(["cat", "<lora:x:1> cat", "<hypernet:y:1>"]),
+    "weak_lora_text_encoder": no_boolean,
+    "weak_checkpoint": no_text,
+    "weak_checkpoint_loras": no_boolean,
+    "weak_alone": no_boolean,
 }

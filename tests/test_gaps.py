@@ -34,7 +34,6 @@ def test_placeholder_inside_a_pictures_own_prompt_stays_what_it_is():
         ({"weak_prompt": "cat"}, (True, False)),
         ({"weak_negative_prompt": ""}, (False, True)),
         ({"weak_prompt": "{prompt}, cat", "weak_negative_prompt": "dog"}, (True, True)),
-        ({"weak_prompt": "{prompt} ", "weak_negative_prompt": "{negative_prompt}"}, (True, False)),
     ],
 )
 def test_which_prompts_differ(settings, differs):

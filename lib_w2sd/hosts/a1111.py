@@ -2,9 +2,10 @@
 
 import math
 
-from modules import devices, prompt_parser, shared
+from modules import devices, prompt_parser, sd_samplers_common, shared
 
-from .webui import WebUI, multicond, only_uncond, swapped
+from .swapped import swapped
+from .webui import WebUI, multicond, only_uncond
 
 
 class _EveryOther(int):
@@ -31,6 +32,26 @@ class A1111(WebUI):
 
     def is_flow(self):
         return bool(getattr(shared.sd_model, "is_sd3", False))
+
+    @staticmethod
+    def weak_checkpoint():
+        from .a1111_checkpoint import A1111Checkpoint  # only here: it reaches further into the host than the other gaps
+
+        return A1111Checkpoint
+
+    def loras(self):
+        from . import a1111_lora  # only here: it needs the host's LoRA extension's surroundings
+
+        return a1111_lora
+
+    def apply_refiner(self, x, t):
+        sd_samplers_common.apply_refiner(self.denoiser, t)
+
+    def has_room(self, shape):
+        model = shared.sd_model
+        # A UNet with a forward of its own is another extension's, which may count on the host's order of rows.
+        plain = "forward" not in vars(model.model.diffusion_model)
+        return shared.opts.batch_cond_uncond and plain and not getattr(model, "lowvram", False)
 
     def conditioning(self, texts, negative):
         p = self.p
@@ -59,6 +80,9 @@ class A1111(WebUI):
             return d(x, t, **ask)
         with swapped(d, "step", _EveryOther(d.step)):
             return d(x, t, **{**ask, "cond": only, "s_min_uncond": math.inf})
+
+    def step_call(self, x, t, ask):
+        return self.denoiser(x, t, **ask)
 
     def rows_are_separable(self):
         """Not with InstructPix2Pix, where three kinds of rows count; nor with inpainting and image variation

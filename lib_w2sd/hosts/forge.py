@@ -2,9 +2,10 @@
 
 from contextlib import ExitStack
 
-from modules import prompt_parser, shared
+from modules import prompt_parser, sd_samplers_common, shared
 
-from .webui import WebUI, only_uncond, swapped
+from .swapped import swapped
+from .webui import WebUI, only_uncond
 
 
 class Forge(WebUI):
@@ -24,6 +25,26 @@ class Forge(WebUI):
     def request_scale(self, kwargs):
         # The host's denoiser does not look at cond_scale in the hires pass.
         return self.p.hr_cfg if self.hires_pass else kwargs["cond_scale"]
+
+    @staticmethod
+    def weak_checkpoint():
+        from .forge_checkpoint import ForgeCheckpoint  # only here: it reaches further into the host than the other gaps
+
+        return ForgeCheckpoint
+
+    def loras(self):
+        from . import forge_lora  # only here: it needs the host's LoRA extension's surroundings
+
+        return forge_lora
+
+    def apply_refiner(self, x, t):
+        sd_samplers_common.apply_refiner(self.denoiser, x)
+
+    def has_room(self, shape):
+        from backend import memory_management
+
+        unet = shared.sd_model.forge_objects.unet
+        return unet.memory_required(shape) < memory_management.get_free_memory(unet.load_device)
 
     def conditioning(self, texts, negative):
         p = self.p

@@ -9,19 +9,22 @@ import functools
 import importlib
 import inspect
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 
 import torch
 from fastapi import HTTPException
-from modules import extra_networks, prompt_parser, sd_samplers_common, shared
+from modules import extra_networks, prompt_parser, script_callbacks, sd_samplers_common, shared
 from modules.processing import StableDiffusionProcessingImg2Img
 
-from .. import denoiser, infotext, xyz
-from ..errors import SamplerError, W2SDError
+from .. import denoiser, xyz
+from ..errors import SamplerError, SettingError, UnfitCheckpoint, W2SDError
 from ..gaps import Side, fill_in, gap, has_prompt_gap, without_effect
 from ..reflection import Flow, Sigma, VariancePreserving
 from ..rows import RowMeter
 from ..settings import FIELDS, Settings, parse
 from ..trace import Trace
+from . import checkpoints, lora_files
+from .swapped import swapped
 
 TRACE = "w2sd_trace"
 ORIGINAL = "w2sd_original"
@@ -40,20 +43,6 @@ def multicond(batch):
 def only_uncond(uncond):
     """An uncond in the place of the cond: at CFG 1 its rows are then the only ones evaluated."""
     return multicond([[(schedules, 1.0)] for schedules in uncond])
-
-
-@contextmanager
-def swapped(owner, name: str, value):
-    """`owner.name` is `value` for the duration, on the instance; afterwards it is as it was."""
-    had, before = name in vars(owner), vars(owner).get(name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        if had:
-            setattr(owner, name, before)
-        else:
-            delattr(owner, name)
 
 
 class WebUI:
@@ -84,7 +73,7 @@ class WebUI:
         self.p, self.settings = p, settings
         self.sampler = p.sampler
         self.hires_pass = bool(getattr(p, "is_hr_pass", False))
-        self.meter = RowMeter()
+        self.meter = RowMeter(self.may_join)
         self.build_sides()
 
     # ------------------------------------------------------------------ what differs from host to host
@@ -103,6 +92,23 @@ class WebUI:
     def call(self, x, t, kwargs):
         """One call of the host's denoiser; evaluates only the rows that count."""
         raise NotImplementedError
+
+    @staticmethod
+    def weak_checkpoint() -> type:
+        """The host's kind of checkpoints.WeakCheckpoint."""
+        raise NotImplementedError
+
+    def loras(self):
+        """The module that knows the host's LoRAs: a1111_lora or forge_lora."""
+        raise NotImplementedError
+
+    def apply_refiner(self, x, t) -> None:
+        """What the host's denoiser does first in a call: let the refiner take over if this is where it does."""
+        raise NotImplementedError
+
+    def step_call(self, x, t, kwargs):
+        """The same with everything that a call leaves behind: the sampler's own."""
+        return self.call(x, t, kwargs)
 
     def conditioning(self, texts: list, negative: bool):
         """SdConditioning of `texts` as this pass makes its own."""
@@ -133,13 +139,18 @@ class WebUI:
         """The strong and the weak side. Before sampling: encoding a prompt may push the UNet off the GPU."""
         prompts, negatives = self.own_prompts()
         weak_prompt, weak_negative = has_prompt_gap(self.settings)
-        cond = self.encode(fill_in(self.settings.weak_prompt, prompts, negatives), False) if weak_prompt else None
-        uncond = (
-            self.encode(fill_in(self.settings.weak_negative_prompt, prompts, negatives), True)
-            if weak_negative
-            else None
-        )
-        self.strong_side, self.weak_side = gap(self.settings, cond, uncond)
+        strong_overlays, weak_overlays, text_encoder = lora_files.lora_gap(self.settings, self.loras)
+        with text_encoder or nullcontext():
+            cond, uncond = (
+                self.encode(fill_in(text, prompts, negatives), negative) if other or text_encoder else None
+                for text, negative, other in (
+                    (self.settings.weak_prompt, False, weak_prompt),
+                    (self.settings.weak_negative_prompt, True, weak_negative),
+                )
+            )
+        if self.settings.acts_in(self.hires_pass):
+            weak_overlays += checkpoints.checkpoint_gap(self.p, self.settings, self.weak_checkpoint)
+        self.strong_side, self.weak_side = gap(self.settings, cond, uncond, weak_overlays, strong_overlays)
         self.own_uncond = None
         self.encoded_for = self.checkpoint()
 
@@ -167,55 +178,101 @@ class WebUI:
         one_row, another = (0.0, 1.0), self.scale_of(self.weak_side, kwargs)
         return strong in one_row and another not in one_row and self.weak_side == Side(self.weak_side.cfg_scale)
 
+    def asks_for_other_rows(self, kwargs) -> bool:
+        """Whether the weak side's rows, asked at one place with the strong side's, could travel in the same call.
+
+        To learn which they are, the host's denoiser is run once more without its network: not if another extension
+        listens to it, which would be told of a picture that is none.
+        """
+        overlays = self.strong_side.overlays + self.weak_side.overlays
+        listening = ("callbacks_cfg_denoiser", "callbacks_cfg_denoised", "callbacks_cfg_after_cfg")
+        if any(script_callbacks.callback_map[name] for name in listening):
+            return False
+        if not all(getattr(overlay, "mixes_rows", False) for overlay in overlays):
+            return False
+        scales = {self.scale_of(side, kwargs) for side in (self.strong_side, self.weak_side)}
+        other_conds = self.weak_side.cond is not None or self.weak_side.uncond is not None
+        return bool(overlays) or other_conds or scales == {0.0, 1.0}
+
+    def may_join(self, shape) -> bool:
+        """Whether two calls may be made one: not beyond twice the pair of rows that the host itself makes one of."""
+        return shape[0] <= 4 * len(self.p.prompts) and self.has_room(shape)
+
+    def has_room(self, shape) -> bool:
+        """The host's own rule for making one call of cond and uncond."""
+        raise NotImplementedError
+
     def scale_of(self, side: Side, kwargs) -> float:
         return side.cfg_scale if side.cfg_scale is not None else self.request_scale(kwargs)
 
     def strong(self, x, t, kwargs):
+        self.follow_refiner(x, t, kwargs)
+        if self.meter.begins and self.asks_for_other_rows(kwargs):
+            with self.meter.noting():
+                self.evaluate(x, t, kwargs, self.weak_side)
         return self.evaluate(x, t, kwargs, self.strong_side)
 
     def weak(self, x, t, kwargs):
+        self.follow_refiner(x, t, kwargs)
         return self.evaluate(x, t, kwargs, self.weak_side)
 
     def evaluate(self, x, t, kwargs: dict, side: Side):
-        """The denoiser's output at (x, t) under `side`, as if it had never been asked.
+        """The denoiser's output at (x, t) under `side`, as if it had never been asked. `kwargs`: the sampler's."""
+        # "Negative guidance minimum sigma" would drop the guidance that this evaluation is about.
+        ask = {**self.asked(kwargs, side), "s_min_uncond": 0.0}
+        self.follow_unet()
+        with self.untraced(), self.switched_on(side):
+            return self.call(x.clone(), t, ask)
 
-        kwargs  of the sampler's call; a refiner that takes over in here replaces its conds for the calls that follow
-        """
-        scale, is_strong = self.scale_of(side, kwargs), side is self.strong_side
+    def asked(self, kwargs: dict, side: Side) -> dict:
+        """The denoiser's keywords under `side`."""
         ask = {
             **kwargs,
-            "cond_scale": scale,
-            # "Negative guidance minimum sigma" would drop the guidance that this evaluation is about.
-            "s_min_uncond": 0.0,
+            "cond_scale": self.scale_of(side, kwargs),
             "cond": side.cond if side.cond is not None else kwargs["cond"],
             "uncond": side.uncond if side.uncond is not None else kwargs["uncond"],
         }
-        if ask["uncond"] is None and scale != 1:
+        if ask["uncond"] is None and ask["cond_scale"] != 1:
             ask["uncond"] = self.uncond()
+        return ask
+
+    def step_as_weak(self, x, t, kwargs):
+        if getattr(self.p, "refiner_checkpoint_info", None) is not None:
+            # It would be loaded in the middle of this very call, into the weak checkpoint's tensors.
+            raise SettingError(
+                "W2SD: weak_alone (Draw with the weak side alone) was given True, with a refiner; allowed is one of "
+                "the two."
+            )
+        ask = self.asked(kwargs, self.weak_side)
         self.follow_unet()
-        with self.untraced(), self.switched_on(side):
-            result = self.call(x.clone(), t, ask)
-        if self.follow_refiner(kwargs):
-            # It has put the pass's own conds in the place of what was asked for: once more.
-            return self.evaluate(x, t, kwargs, self.strong_side if is_strong else self.weak_side)
-        return result
+        with self.switched_on(self.weak_side):
+            return self.step_call(x, t, ask)
 
     @contextmanager
     def switched_on(self, side: Side):
         with ExitStack() as stack:
             for overlay in side.overlays:
                 stack.enter_context(overlay.on())
-            self.meter.under = side.overlays
+            stack.enter_context(swapped(self.meter, "under", side.overlays))
             yield
 
-    def follow_refiner(self, kwargs) -> bool:
-        """Whether a refiner has taken over since the sides were built; then they are built anew."""
+    def follow_refiner(self, x, t, kwargs):
+        """Let the refiner take over here rather than in the call, if that is where it would: in the middle of a side it
+        would meet that side's overlays. Then, as after one in the sampler's own call, the sides are built anew."""
+        self.apply_refiner(x, t)
         if self.checkpoint() is self.encoded_for:
-            return False
+            return
         extra_args = self.sampler.sampler_extra_args
         kwargs["cond"], kwargs["uncond"] = extra_args["cond"], extra_args["uncond"]
-        self.build_sides()
-        return True
+        try:
+            self.build_sides()
+        except UnfitCheckpoint:
+            # Which refiner takes over is the user's choice, and the picture half made: from here on the sides
+            # differ in everything but the checkpoint.
+            self.p.comment("W2SD: the weak checkpoint does not fit the refiner; from there on it was left out.")
+            self.settings = replace(self.settings, weak_checkpoint="")
+            self.build_sides()
+        self.overlaid_unet = None
 
     @contextmanager
     def untraced(self):
@@ -231,10 +288,8 @@ class WebUI:
             for name, value in state.items():
                 setattr(d, name, value)
             self.sampler.last_latent = latent
-            # A refiner that took over in here stays, and so does what it says of itself.
-            refiner = {k: v for k, v in params.items() if "refiner" in k.lower()}
             params.clear()
-            params.update({**before, **refiner})
+            params.update(before)
 
     # ------------------------------------------------------------------ one run of the sampler
 
@@ -244,9 +299,10 @@ class WebUI:
         self.denoiser = model
         self.coordinates = self.coordinates_of(model, arguments)
         with ExitStack() as self.overlaid, ExitStack() as self.metered, self.counting_a_refiners_rows():
-            self.overlaid_unet = self.metered_unet = None
+            self.overlaid_unet, self.metered_unet, self.installed = None, None, ()
             self.follow_unet()
             yield self
+            getattr(self.p, TRACE).passes[-1].overlays = [overlay.as_dict() for overlay in self.installed]
         if getattr(shared.cmd_opts, "w2sd_verbose", False):
             print(getattr(self.p, TRACE).passes[-1].summary())
 
@@ -278,13 +334,14 @@ class WebUI:
     def follow_unet(self):
         """Have the overlays installed in the UNet in use, and count there, outermost."""
         unet = self.unet()
-        if unet is not self.overlaid_unet:
+        overlays = tuple({*self.strong_side.overlays, *self.weak_side.overlays})
+        if unet is not self.overlaid_unet or set(overlays) != set(self.installed):
             self.metered.close()
-            self.metered_unet = None
             self.overlaid.close()
-            for overlay in {*self.strong_side.overlays, *self.weak_side.overlays}:
+            self.metered_unet, self.overlaid_unet, self.installed = None, None, ()
+            for overlay in overlays:
                 self.overlaid.enter_context(overlay.installed(unet))
-            self.overlaid_unet = unet
+            self.overlaid_unet, self.installed = unet, overlays
         self.follow_rows()
 
     def attach(self):
@@ -327,7 +384,7 @@ def before_process(p, args) -> None:
         settings = settings_of(p, args)
     except W2SDError:
         return  # before_sampling ends the job with it
-    infotext.write(settings, p.extra_generation_params)
+    checkpoints.write_infotext(settings, p.extra_generation_params)
     setattr(p, TRACE, Trace() if settings.enabled else None)
     if settings.enabled:
         for note in without_effect(settings):
@@ -396,7 +453,8 @@ def add_xyz_axes(title: str) -> None:
     for script in scripts.scripts_data:
         if script.script_class.__module__ == "xyz_grid.py":
             have = {option.label for option in script.module.axis_options}
-            for option in xyz.options(script.module.AxisOption, lambda p: given_settings(p, title)):
+            lists = {"weak_checkpoint": (checkpoints.choices, checkpoints.find)}
+            for option in xyz.options(script.module.AxisOption, lambda p: given_settings(p, title), lists):
                 if option.label not in have:
                     option.apply, option.confirm = refusing()(option.apply), refusing()(option.confirm)
                     script.module.axis_options.append(option)
@@ -413,4 +471,8 @@ def describe(host: type) -> dict:
         except (ImportError, AttributeError, TypeError, ValueError):
             return None
 
-    return {"host": host.name, "relies_on": {path: signature(path) for path in host.RELIES_ON}}
+    return {
+        "host": host.name,
+        "weak_checkpoint": checkpoints.describe(),
+        "relies_on": {path: signature(path) for path in host.RELIES_ON},
+    }

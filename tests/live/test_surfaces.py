@@ -23,7 +23,8 @@ def test_script_info_names_every_setting(webui):
     assert [i["is_img2img"] for i in infos] == [False, True]
     for info in infos:
         assert [a["label"] for a in info["args"]] == [f.metadata["label"] for f in FIELDS]
-        assert [a["value"] for a in info["args"]] == ["" if f.default is None else f.default for f in FIELDS]
+        values = ["None" if f.metadata.get("listed") else "" if f.default is None else f.default for f in FIELDS]
+        assert [a["value"] for a in info["args"]] == values
 
 
 def test_object_and_positional_arguments_are_the_same(webui):

@@ -63,3 +63,14 @@ in_timesteps = InTimesteps
 
 def noised(model, latent, noise, sigma):
     return latent + noise * sigma
+
+
+checkpoints_list = {name: CheckpointInfo(name) for name in ("base", "refiner")}
+
+
+def list_models():
+    pass
+
+
+def get_closet_checkpoint_match(name):
+    return checkpoints_list.get(name)

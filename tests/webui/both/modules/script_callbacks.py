@@ -1,7 +1,12 @@
 from types import SimpleNamespace
 
-_before_ui, _app_started, _cfg_denoiser, _cfg_denoised, _after_cfg = [], [], [], [], []
-on_before_ui, on_app_started = _before_ui.append, _app_started.append
+_before_ui, _app_started, _model_loaded, _cfg_denoiser, _cfg_denoised, _after_cfg = [], [], [], [], [], []
+callback_map = {
+    "callbacks_cfg_denoiser": _cfg_denoiser,
+    "callbacks_cfg_denoised": _cfg_denoised,
+    "callbacks_cfg_after_cfg": _after_cfg,
+}
+on_before_ui, on_app_started, on_model_loaded = _before_ui.append, _app_started.append, _model_loaded.append
 on_cfg_denoiser, on_cfg_denoised, on_cfg_after_cfg = _cfg_denoiser.append, _cfg_denoised.append, _after_cfg.append
 
 

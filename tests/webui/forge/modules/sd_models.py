@@ -25,7 +25,10 @@ class Engine:
     def __init__(self, checkpoint):
         predictor = PredictionFlow() if checkpoint.startswith("flow") else Prediction()
         model = KModel(UNet(checkpoint), predictor)
-        self.forge_objects = ForgeObjects(unet=SimpleNamespace(model=model, controlnet_linked_list=None))
+        unet = SimpleNamespace(
+            model=model, controlnet_linked_list=None, load_device=torch.device("cpu"), memory_required=lambda shape: 0
+        )
+        self.forge_objects = ForgeObjects(unet=unet)
         self.forge_objects_after_applying_lora = self.forge_objects.shallow_copy()
         self.sd_checkpoint_info = CheckpointInfo(checkpoint)
 
@@ -84,3 +87,14 @@ in_timesteps = InTimesteps
 
 def noised(model, latent, noise, sigma):
     return predictor_of(model).noise_scaling(sigma, noise, latent)
+
+
+checkpoints_list = {name: CheckpointInfo(name) for name in ("base", "refiner")}
+
+
+def list_models():
+    pass
+
+
+def get_closet_checkpoint_match(name):
+    return checkpoints_list.get(name)

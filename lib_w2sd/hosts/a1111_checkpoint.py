@@ -1,0 +1,142 @@
+"""Weak checkpoints in AUTOMATIC1111's WebUI 1.10.1: its LoRAs, its low-memory modes, its fp8."""
+
+import sys
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import torch
+from modules import devices, lowvram, sd_unet, shared
+
+from .. import checkpoint
+from ..checkpoint import CheckpointOverlay
+from ..errors import CheckpointError
+from .checkpoints import WeakCheckpoint
+from .swapped import swapped
+
+# What the built-in Lora extension keeps in a layer about the weights that the layer has.
+LORA_STATE = {"network_current_names": (), "network_weights_backup": None, "network_bias_backup": None}
+# Its functions that compare a layer with the LoRAs asked for, and write into the layer's weights.
+LORA_WRITERS = ("network_apply_weights", "network_restore_weights_from_backup", "network_reset_cached_weight")
+
+# A LoRA names a layer, or the parts of one that holds several.
+LORA_PARTS = ("", "_q_proj", "_k_proj", "_v_proj", "_out_proj")
+
+
+def lora_extension():
+    """The built-in Lora extension's module, or None where it is switched off."""
+    networks = sys.modules.get("networks")
+    return networks if all(hasattr(networks, name) for name in (*LORA_WRITERS, "loaded_networks")) else None
+
+
+class A1111Checkpoint(WeakCheckpoint):
+    def diffusion_model(self):
+        return shared.sd_model.model.diffusion_model
+
+    def prediction(self):
+        model = shared.sd_model
+        return "flow" if getattr(model, "is_sd3", False) else getattr(model, "parameterization", None)
+
+    def refuse_loaded(self, given):
+        if sd_unet.current_unet is not None:
+            raise CheckpointError(
+                given, "but the setting SD Unet runs another UNet than the checkpoint's. Set it to None."
+            )
+
+    def slots(self):
+        slots = super().slots()
+        for name, module in self.diffusion_model().named_modules():
+            # A LoRA may give a layer a bias that its checkpoint has not: the host then has no backup of one.
+            if getattr(module, "network_current_names", ()) and getattr(module, "network_bias_backup", None) is None:
+                slots.pop(f"{name}.bias", None)
+        return slots
+
+    def rounding(self):
+        # The host halves what it loads, unless told not to; into fp8 always by way of half.
+        return torch.float16 if devices.fp8 or not shared.cmd_opts.no_half else None
+
+    def place(self):
+        return partial(checkpoint.like, via=self.rounding())
+
+    # ------------------------------------------------------------------ LoRAs
+
+    def loras(self):
+        networks = lora_extension()
+        if networks is None or shared.opts.lora_functional:
+            return ()
+        return tuple(
+            (net.name, net.te_multiplier, net.unet_multiplier, net.dyn_dim, net.network_on_disk.filename, net.mtime)
+            for net in networks.loaded_networks
+        )
+
+    def merge_loras(self, file, weights, slots):
+        """By the host's own function, layer by layer, with the weak tensors in the layer and nothing known of them.
+
+        The host would keep a copy of every layer to go back to. It is dropped at once: other LoRAs make another
+        key in the cache, and the file is read again.
+        """
+        networks = lora_extension()
+        touched = {key for net in networks.loaded_networks for key in net.modules}
+        unet = self.diffusion_model()
+        for name, module in unet.named_modules():
+            layer = getattr(module, "network_layer_name", None)
+            if layer is None or touched.isdisjoint(layer + part for part in LORA_PARTS):
+                continue
+            own = [f"{name}.{key}" for key, _ in module.named_parameters()]
+            if module._parameters.get("bias", "") is None:
+                own.append(f"{name}.bias")
+            with ExitStack() as stack:
+                for key, value in LORA_STATE.items():
+                    stack.enter_context(swapped(module, key, value))
+                for key in ("weight", "bias"):  # with "cache fp16 weights", an fp8 layer is merged from these
+                    if hasattr(module, f"fp16_{key}"):
+                        half = file.read(f"{name}.{key}").half()
+                        stack.enter_context(swapped(module, f"fp16_{key}", half))
+                held = {}
+                for full in own:
+                    slot = checkpoint.slot_named(unet, full)
+                    held[full] = slot, slot.tensor
+                try:
+                    for full, (slot, _) in held.items():
+                        weak = weights.tensors.get(full)
+                        # Where the host merges: in the low-memory modes the UNet may not be there yet.
+                        slot.store[slot.key] = weak if weak is None else checkpoint.moved(weak, devices.device)
+                    networks.network_apply_weights(module)
+                finally:
+                    for full, (slot, strong) in held.items():
+                        merged, slot.store[slot.key] = slot.tensor, strong
+                        weak = weights.tensors.get(full)
+                        if merged is not None:
+                            weights.tensors[full] = merged if weak is None else checkpoint.moved(merged, weak.device)
+
+    @contextmanager
+    def lora_at_rest(self):
+        """While the weak tensors are in place, the host neither merges into them nor restores over them.
+
+        Without the request's LoRAs, those that it computes on the fly (lora_functional) are left out too.
+        """
+        networks = lora_extension()
+        with ExitStack() as stack:
+            if networks is not None:
+                for name in LORA_WRITERS:
+                    stack.enter_context(swapped(networks, name, lambda layer: None))
+                if not self.settings.weak_checkpoint_loras:
+                    stack.enter_context(swapped(networks, "loaded_networks", []))
+            yield
+
+    # ------------------------------------------------------------------ low-memory modes
+
+    def overlay(self, weights):
+        model = shared.sd_model
+        one_block_at_a_time = shared.cmd_opts.lowvram
+
+        def settle():
+            if one_block_at_a_time:
+                lowvram.send_everything_to_cpu()
+
+        def done(weights):
+            if lowvram.is_enabled(model):  # as the host does with its UNet when others need the room
+                weights.to(devices.cpu)
+
+        return CheckpointOverlay(
+            weights, lambda unet: self.installed_slots(weights), around=self.lora_at_rest, settle=settle, done=done
+        )

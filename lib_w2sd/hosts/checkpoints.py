@@ -1,0 +1,179 @@
+"""Weak checkpoints as the WebUIs know them: by their own names and hashes, beside the loaded one."""
+
+from dataclasses import replace
+from functools import partial
+
+from modules import sd_models
+
+from .. import checkpoint, infotext
+from ..checkpoint import CACHE, CheckpointOverlay, Slot, Weights
+from ..errors import CheckpointError, SettingError
+from ..gaps import has_lora_gap
+from ..weights_file import check_fit, open_weights, unfit
+
+
+def choices() -> list:
+    """The names of the host's checkpoints, for a list to pick from."""
+    return sorted((info.name for info in sd_models.checkpoints_list.values()), key=str.casefold)
+
+
+def refresh() -> None:
+    """Look for checkpoint files again."""
+    sd_models.list_models()
+
+
+def find(given: str):
+    """The host's CheckpointInfo for a name or hash, found as the host finds its own. Raises CheckpointError."""
+    info = sd_models.get_closet_checkpoint_match(given)
+    if info is None:
+        raise CheckpointError(
+            given, "which is none of the WebUI's checkpoints; allowed are their names and hashes, or nothing."
+        )
+    return info
+
+
+def checkpoint_gap(p, settings, host_kind) -> tuple:
+    """The overlays of the weak side for the settings' weak checkpoint.
+
+    host_kind  host_kind() -> the host's subclass of WeakCheckpoint; not asked where there is no such gap
+    Raises CheckpointError where the checkpoint does not fit, and SettingError together with a LoRA gap: a LoRA's
+    difference is one to the loaded checkpoint's weights.
+    """
+    if not settings.weak_checkpoint:
+        return ()
+    if has_lora_gap(settings):
+        raise SettingError(
+            f"W2SD: weak_checkpoint (Weak checkpoint) was given {settings.weak_checkpoint!r} together with LoRA scales "
+            "of one side (offsets, weak_loras or <lora:> in the weak prompt); allowed is one of the two. The picture's "
+            "own LoRAs go onto the weak checkpoint with weak_checkpoint_loras."
+        )
+    return (host_kind()(p, settings).opened(),)
+
+
+class WeakCheckpoint:
+    """The checkpoint gap of one sampling pass. Subclasses say what differs from host to host."""
+
+    # Kinds of file that this host reads beside safetensors and pickles: suffix -> WeightsFile class.
+    OPENERS: dict = {}
+
+    def __init__(self, p, settings):
+        self.p, self.settings = p, settings
+
+    # ------------------------------------------------------------------ what differs from host to host
+
+    def diffusion_model(self):
+        """The loaded UNet."""
+        raise NotImplementedError
+
+    def prediction(self) -> "str | None":
+        """What the loaded checkpoint predicts: eps, v, edm, flow; None: unknown."""
+        raise NotImplementedError
+
+    def refuse_loaded(self, given: str) -> None:
+        """Raise CheckpointError where the loaded UNet is of a kind that nothing can take the place of."""
+
+    def slots(self) -> "dict[str, Slot]":
+        """The loaded UNet's tensors that its checkpoint has, and not those that a LoRA has added."""
+        return checkpoint.slots_of(self.diffusion_model())
+
+    def place(self):
+        """place(tensor, strong) for checkpoint.load."""
+        return checkpoint.like
+
+    def loras(self) -> tuple:
+        """The request's LoRAs as far as they are merged into weights: equal means equal weights."""
+        return ()
+
+    def merge_loras(self, file, weights: Weights, slots: "dict[str, Slot]") -> None:
+        """Merge the request's LoRAs into `weights` as the host merges them into the loaded UNet."""
+
+    def announce(self, weights: Weights) -> None:
+        """Tell the host's memory manager, before sampling, what will be needed."""
+
+    def overlay(self, weights: Weights) -> CheckpointOverlay:
+        return CheckpointOverlay(weights, lambda unet: self.installed_slots(weights), also=self.also)
+
+    def also(self) -> list:
+        """See CheckpointOverlay."""
+        return []
+
+    def installed_slots(self, weights: Weights) -> "dict[str, Slot]":
+        """What is exchanged: every tensor that either of the two has at the time of the run."""
+        unet = self.diffusion_model()
+        slots = checkpoint.slots_of(unet)
+        return {**slots, **{name: checkpoint.slot_named(unet, name) for name in weights.tensors if name not in slots}}
+
+    # ------------------------------------------------------------------ one pass
+
+    def opened(self) -> CheckpointOverlay:
+        """The overlay, its weights loaded. Raises CheckpointError; the loaded checkpoint is not touched."""
+        given = self.settings.weak_checkpoint
+        info = find(given)
+        self.refuse_loaded(given)
+        slots = self.slots()
+        with_loras = self.loras() if self.settings.weak_checkpoint_loras else ()
+        shapes = {name: tuple(slot.tensor.shape) for name, slot in slots.items()}
+        self.check_hires(given, shapes)
+        load = partial(self._load, given, info, slots, shapes, bool(with_loras))
+        try:
+            weights = CACHE.get(info.filename, checkpoint.layout_of(slots), (self.rounding(), with_loras), load)
+        except FileNotFoundError as error:
+            raise CheckpointError(given, "whose file is not there any more.") from error
+        self.announce(weights)
+        return self.overlay(weights)
+
+    def rounding(self):
+        """Whatever else decides what the same file becomes in memory."""
+
+    def _load(self, given, info, slots, shapes, with_loras) -> Weights:
+        file = open_weights(given, info.filename, self.OPENERS)
+        check_fit(file, info.filename, shapes, self.prediction())
+        weights = checkpoint.load(file, info.name, slots, self.place())
+        if with_loras:
+            with checkpoint.reporting_memory(given):
+                self.merge_loras(file, weights, slots)
+        return weights
+
+    def check_hires(self, given, shapes: dict) -> None:
+        """Whether a UNet of these shapes will fit the hires pass, if that one has a checkpoint of its own and is
+        reflected: better refused now than after the first pass."""
+        info = getattr(self.p, "hr_checkpoint_info", None)
+        if info is None or getattr(self.p, "is_hr_pass", False) or not self.settings.lambda_of(True):
+            return
+        why = unfit(shapes, open_weights(info.name, info.filename, self.OPENERS).shapes)
+        if why:
+            for loaded in ("the loaded checkpoint's", "the loaded one"):
+                why = why.replace(loaded, "the hires pass's")
+            raise CheckpointError(given, f"{why}. Turn the hires pass off in W2SD, or choose another.")
+
+
+def write_infotext(settings, params: dict) -> None:
+    """The weak checkpoint goes in by the host's own name for it, with its hash."""
+    found = None
+    if settings.weak_checkpoint:
+        try:
+            found = find(settings.weak_checkpoint)
+        except CheckpointError:
+            pass  # before_sampling ends the job with it
+    if found is not None:
+        settings = replace(settings, weak_checkpoint=found.name)
+    infotext.write(settings, params, hash_of(found) if found else None)
+
+
+def on_model_loaded(host: type) -> None:
+    """Free a weak UNet that has the layout of another checkpoint than the one just loaded."""
+    if CACHE.weights is not None:
+        try:
+            CACHE.free_unless(checkpoint.layout_of(host.weak_checkpoint()(None, None).slots()))
+        except AttributeError:  # no UNet where ours was: another kind of model altogether
+            CACHE.free()
+
+
+def describe() -> "dict | None":
+    """The weak UNet kept in memory."""
+    return CACHE.weights.as_dict() if CACHE.weights else None
+
+
+def hash_of(info) -> "str | None":
+    """The short hash that the host gives a checkpoint; it keeps those it has computed. None with --no-hashing."""
+    return info.shorthash or info.calculate_shorthash()

@@ -1,0 +1,92 @@
+"""LoRAs and their scales: the prompt's syntax, and what a side of the gap makes of the request's own.
+
+No host and no tensors; how a change of scale reaches the UNet is in layers.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+TAG = re.compile(r"<lora:([^>]*)>")
+
+
+class Tag(NamedTuple):
+    """`<lora:name:te:unet:dyn>` or `<lora:name:te=1:unet=1:dyn=8>`, read as the hosts read it: the UNet's scale is
+    the text encoder's unless it is given, both are 1 unless one is. `dyn`: use only the first ranks (A1111)."""
+
+    name: str
+    te: float
+    unet: float
+    dyn: "int | None"
+
+
+@dataclass(frozen=True)
+class Use:
+    """A LoRA at its scales. `file` says which one it is; `handle` is the host's own object, None if not loaded."""
+
+    file: str
+    te: float
+    unet: float
+    dyn: "int | None" = None
+    handle: Any = None
+
+
+def tags(text: str) -> list:
+    """The Tags in a text. Raises ValueError, with the tag's text, for one that the hosts cannot read."""
+    return [_tag(found) for found in TAG.finditer(text)]
+
+
+def without_tags(text: str) -> str:
+    return TAG.sub("", text).strip() if TAG.search(text) else text
+
+
+def _tag(found: re.Match) -> Tag:
+    items = found.group(1).split(":")
+    named = dict(item.split("=", 1) for item in items if "=" in item)
+    name, *scales = [item for item in items if "=" not in item] or [""]
+    try:
+        if not name.strip() or len(scales) > 3 or not set(named) <= {"te", "unet", "dyn"}:
+            raise ValueError
+        te = float(named.get("te", scales[0] if scales else 1.0))
+        unet = float(named.get("unet", scales[1] if len(scales) > 1 else te))
+        dyn = named.get("dyn", scales[2] if len(scales) > 2 else None)
+        # Not a number, and scales that no half precision holds
+        if not (abs(te) <= 1000 and abs(unet) <= 1000):
+            raise ValueError
+        return Tag(name.strip(), te, unet, None if dyn is None else int(dyn))
+    except ValueError:
+        raise ValueError(found.group(0)) from None
+
+
+def scaled(used, offset: float, overrides: "dict[str, Tag] | None" = None) -> tuple:
+    """The Uses of one side: each scale of the request plus `offset`, or what `overrides` (by file) says instead.
+
+    A LoRA that only `overrides` names comes last; its handle is None.
+    """
+    overrides = overrides or {}
+
+    def one(use: Use) -> Use:
+        tag = overrides.get(use.file)
+        if tag is None:
+            return replace(use, te=use.te + offset, unet=use.unet + offset)
+        return replace(use, te=tag.te, unet=tag.unet, dyn=use.dyn if tag.dyn is None else tag.dyn)
+
+    in_use = {use.file for use in used}
+    more = tuple(Use(file, *tag[1:]) for file, tag in overrides.items() if file not in in_use)
+    return tuple(map(one, used)) + more
+
+
+def same_unet(a, b) -> bool:
+    """Whether two tuples of Uses make the same UNet."""
+
+    def counting(uses):
+        return [(use.file, use.unet, use.dyn) for use in uses if use.unet]
+
+    return counting(a) == counting(b)
+
+
+def same_text_encoder(a, b) -> bool:
+    def counting(uses):
+        return [(use.file, use.te, use.dyn) for use in uses if use.te]
+
+    return counting(a) == counting(b)

@@ -1,0 +1,2 @@
+def get_free_memory(device):
+    return 1 << 30
