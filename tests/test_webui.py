@@ -278,6 +278,18 @@ def test_forge_hires_pass_has_a_cfg_of_its_own(forge):
     assert all(r["gap_norm"] > 0 for r in forge.trace()[0]["reflections"])
 
 
+def test_hires_pass_is_reflected_at_the_weak_scale(host):
+    """Forge's denoiser does not look at the scale that it is called with there."""
+    fields = {"enable_hr": True, "hr_cfg": 6.0, "hr_prompt": "a large cat"}
+    pictures = [host.txt2img(**fields)]
+    for weak_cfg, rows in ((0, [2, 1]), (1, [2, 1]), (3, [2, 2])):
+        settings = {"lambda_steps": 0, "hires": "own", "hires_lambda_steps": 1, "weak_cfg": weak_cfg}
+        pictures.append(host.txt2img(settings, **fields))
+        (run,) = host.trace()
+        assert [e["rows"] for e in run["evaluations"] if e["kind"] != "step"] == rows
+    assert not any(same_pictures(a, b) for i, a in enumerate(pictures) for b in pictures[:i])
+
+
 def test_hires_prompts_are_what_the_placeholders_stand_for_there(host):
     """A weak prompt that spells out the pass's own prompt is no gap."""
     fields = {"enable_hr": True, "hr_cfg": 6.0, "hr_prompt": "a large cat", "hr_negative_prompt": "small"}

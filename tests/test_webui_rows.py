@@ -161,3 +161,12 @@ def test_options_that_drop_the_uncond_leave_the_samplers_own_calls_as_they_are(h
     host.txt2img({"lambda_steps": LAMBDA, "weak_cfg": weak, "inversion": "paper"}, steps=STEPS)
     (run,) = host.trace()
     assert [e["rows"] for e in run["evaluations"] if e["kind"] == "step"] == own
+
+
+def test_guidance_under_test_is_not_dropped_below_the_negative_guidance_minimum_sigma(host):
+    """Every second call there goes without the uncond; a reflection's never do."""
+    host.shared.opts.s_min_uncond = 20.0
+    host.txt2img({"lambda_steps": -1, "weak_cfg": 3, "inversion": "paper"})
+    (run,) = host.trace()
+    rows = {kind: [e["rows"] for e in run["evaluations"] if e["kind"] == kind] for kind in ("strong", "weak", "step")}
+    assert rows == {"strong": [2] * 5, "weak": [2] * 5, "step": [2, 1, 2, 1, 2, 1]}
