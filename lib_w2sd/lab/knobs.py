@@ -1,0 +1,118 @@
+"""Figures 12, 14, 19 and 20: the gap's size and sign, strength, lambda, and what the same time buys."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from . import model_plots
+from .cells import Cells
+from .inversion import marked
+from .models import GAPS, reflected
+from .scores import LABELS
+from .statistics import table
+
+TRIED = ("paper", "matched")
+
+
+def gap_size(cells: Cells, T: int = 20) -> dict:
+    """Figure 12. {(axis, inversion): [(value, Scores)]}, lambda T/2; the strong side's own value is in the axis' name."""
+    found = {}
+    guidance, lora = GAPS["guidance"], GAPS["LoRA"]
+    for inversion in TRIED:
+        found["weak CFG (strong 1)", inversion] = [
+            (value, cells.get("guidance", T, reflected(guidance, T // 2, inversion=inversion, weak_cfg=value)))
+            for value in (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0)
+        ]
+        found["weak LoRA scale (strong 0.8)", inversion] = [
+            (value, cells.get("LoRA", T, reflected(lora, T // 2, inversion=inversion), _lora(value), note=f"weak {value:g}"))
+            for value in (-1.5, -0.5, 0.0, 0.4, 0.8, 1.2)
+        ]
+    return found
+
+
+def _lora(scale: float):
+    gap = GAPS["LoRA"]
+    return replace(gap, weak=replace(gap.weak, lora_scale=scale))
+
+
+def strength(cells: Cells, gap: str = "checkpoint", T: int = 20, inversion: str = "matched") -> list:
+    """[(lambda, strength, Scores)]: lambda costs rows, strength nothing."""
+    return [
+        (count, value, cells.get(gap, T, reflected(GAPS[gap], count, strength=value, inversion=inversion)))
+        for count in (5, 10, 19)
+        for value in (0.25, 0.5, 1.0, 1.5, 2.0)
+    ]
+
+
+def equal_time(cells: Cells, gaps=("checkpoint", "guidance"), budgets=(16, 24, 32, 48)) -> list:
+    """Figure 14. [(gap, T, plain at T, {inversion: T/2 steps with lambda = T/4})]."""
+    rows = []
+    for gap in gaps:
+        for T in budgets:
+            ways = {i: cells.get(gap, T // 2, reflected(GAPS[gap], T // 4, inversion=i)) for i in TRIED}
+            rows.append((gap, T, cells.get(gap, T), ways))
+    return rows
+
+
+def share_reflected(cells: Cells, gap: str = "LoRA") -> dict:
+    """Figures 19 and 20. {(T, inversion): [(lambda / T, Scores)]}."""
+    found = {}
+    for T, counts in ((8, (2, 4, 6, 7)), (20, (5, 10, 15, 19))):
+        for inversion in TRIED:
+            points = [(0.0, cells.get(gap, T))]
+            points += [(n / T, cells.get(gap, T, reflected(GAPS[gap], n, inversion=inversion))) for n in counts]
+            found[T, inversion] = points
+    return found
+
+
+def section(out: Path, cells: Cells) -> str:
+    sizes, dosed, timed, shared = gap_size(cells), strength(cells), equal_time(cells), share_reflected(cells)
+    plain = {gap: cells.get(gap, 20) for gap in ("guidance", "LoRA", "checkpoint")}
+    model_plots.gap_size(sizes, plain, out / "gap-size.png")
+    model_plots.knobs(dosed, plain["checkpoint"], timed, shared, out / "knobs.png")
+    sweep = [
+        [axis, inversion, f"{value:g}", one.show("distance"), one.show(_purpose(axis)),
+         marked(one.gain(plain[_gap(axis)], "distance"), "distance")]
+        for (axis, inversion), points in sizes.items()
+        for value, one in points
+    ]  # fmt: skip
+    doses = [
+        [count, value, one.show("distance"), one.show("accuracy"), f"{one.rows:g}",
+         marked(one.gain(plain["checkpoint"], "distance"), "distance")]
+        for count, value, one in dosed
+    ]  # fmt: skip
+    times = [
+        [gap, T, base.show("distance"), f"{base.rows:g}", inversion, one.show("distance"), f"{one.rows:g}",
+         marked(one.gain(base, "distance"), "distance"), marked(one.gain(base, "accuracy"), "accuracy")]
+        for gap, T, base, ways in timed
+        for inversion, one in ways.items()
+    ]  # fmt: skip
+    dist, acc = LABELS["distance"], LABELS["accuracy"]
+    return (
+        "## Figures 12, 14, 19 and 20: the knobs\n\n`python -m lib_w2sd.lab knobs`.\n\n"
+        "### Figure 12: the gap's size and sign (T = 20, lambda 10)\n\n![gap size](gap-size.png)\n\n"
+        "The paper: a positive gap helps, none changes nothing, a negative one harms.\n\n"
+        + table(["axis", "inversion", "weak value", dist, "purpose", "distance minus strong's"], sweep)
+        + "\n### Strength against lambda (checkpoint gap, matched, T = 20)\n\n![knobs](knobs.png)\n\n"
+        "Lambda costs two rows a step, strength nothing.\n\n"
+        + table(["lambda", "strength", dist, acc, "rows a picture", "distance minus strong's"], doses)
+        + "\n### Figure 14: equal time\n\nT plain steps against T/2 steps of which T/4 are reflected.\n\n"
+        + table(["gap", "T", "plain " + dist, "rows", "inversion", "W2SD " + dist, "rows", "distance, W2SD minus plain",
+                 "accuracy, W2SD minus plain"], times)
+        + "\n### Figures 19 and 20: share of reflected steps (LoRA gap)\n\n"
+        + table(
+            ["T", "inversion", "lambda / T", dist, LABELS["stripes"], "rows a picture"],
+            [
+                [T, inversion, f"{share:.2f}", one.show("distance"), one.show("stripes"), f"{one.rows:g}"]
+                for (T, inversion), points in shared.items()
+                for share, one in points
+            ],
+        )
+    )
+
+
+def _gap(axis: str) -> str:
+    return "LoRA" if "LoRA" in axis else "guidance"
+
+
+def _purpose(axis: str) -> str:
+    return "stripes" if "LoRA" in axis else "accuracy"
