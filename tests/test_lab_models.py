@@ -12,10 +12,26 @@ pytest.importorskip("matplotlib")
 
 from safetensors.torch import load_file
 
-from lib_w2sd.lab import cells, data, inversion, models, network, prompts, scores, training, weights
+from lib_w2sd.lab import (
+    __main__,
+    balance,
+    cells,
+    cosine,
+    data,
+    inversion,
+    inversion_error,
+    knobs,
+    models,
+    network,
+    prompts,
+    scores,
+    tables,
+    training,
+    weights,
+)
 from lib_w2sd.lab.models import GAPS, Gap, Network, draw, noise, reflected
 
-NAMES = ("weak", "strong", "ideal", "biased-strong", "biased-weak", "moe", "striped", "classifier")
+NAMES = ("weak", "strong", "ideal", "biased-strong", "biased-weak", "striped", "classifier")
 TEXTS = prompts.every_prompt()
 
 
@@ -66,7 +82,8 @@ def test_the_lora_is_kohyas_format_and_does_what_its_file_says():
 
 
 def test_the_mixture_routes_two_of_eight_and_the_weak_side_the_two_least_likely():
-    experts = weights.load("moe").blocks[0].experts
+    torch.manual_seed(0)
+    experts = network.MoEDiT().blocks[0].experts
     assert (experts.count, experts.routed) == (8, 2)
     tokens = torch.randn(1, 5, experts.router.in_features)
     order = experts.router(tokens[0]).argsort(dim=1, descending=True)
@@ -130,11 +147,31 @@ def test_cells_are_measured_once(tmp_path):
     assert again.values["distance"] == pytest.approx(kept.values["distance"], abs=1e-4)
 
 
+def test_every_experiment_on_the_trained_models_writes_its_section(tmp_path, monkeypatch):
+    """All of them, with a denoiser that costs nothing: only the plumbing is looked at here."""
+    monkeypatch.setattr(models.Network, "__call__", lambda self, x, sigma, cond: x / (1 + sigma[:, None, None, None]))
+    few = cells.Cells(None, seeds=2, each=2)
+    for module, title in ((tables, "Tables 2 to 7"), (knobs, "Figures 12, 14"), (inversion_error, "Table 14"),
+                          (cosine, "Figure 26"), (balance, "Figures 7 and 18")):  # fmt: skip
+        text = module.section(tmp_path, few)
+        assert title in text.splitlines()[0] and text.count("|") > 20, module
+    for name in ("gap-size", "knobs", "cosine", "balance"):
+        assert (tmp_path / f"{name}.png").exists()
+
+
 def test_the_inversion_experiment_writes_its_table_and_figure(tmp_path):
     few = cells.Cells(None, seeds=2, each=2)
     text = inversion.section(tmp_path, few, {"checkpoint": (4,), "prompt": (4,)})
     assert (tmp_path / "inversion.png").stat().st_size > 20_000
     assert "| 4 | T-1 | fixed-point |" in text and "nan" not in text
+
+
+def test_a_report_from_kept_scores_measures_nothing(tmp_path, monkeypatch):
+    kept = {name: __main__.EXPERIMENTS[name] for name in ("knobs", "inversion")}
+    monkeypatch.setattr(__main__, "EXPERIMENTS", kept)
+    __main__.main(["paper", "--measured", "--small", "--out", str(tmp_path)])
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert text.count("Not measured yet") == 2 and "python -m lib_w2sd.lab knobs" in text and "| strong | 2100 |" in text
 
 
 def fake_data(folder, count=300):
@@ -153,7 +190,7 @@ def test_the_training_script_makes_every_file_again(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "FOLDER", tmp_path / "weights")
     out = ["--data", str(tmp_path), "--out", str(tmp_path / "weights"), "--shorter", "700"]
     training.main(out)
-    assert {p.stem for p in (tmp_path / "weights").iterdir()} == set(NAMES)
+    assert {p.stem for p in (tmp_path / "weights").iterdir()} == {*NAMES, "moe"}
     x, labels = data.load("train", str(tmp_path))
     assert x.shape == (300, 1, 16, 16) and float(x.min()) >= -1 and float(x.max()) <= 1
     assert 0.4 < float(labels[:, 1].float().mean()) < 0.6

@@ -24,8 +24,8 @@ EXPERIMENTS = {
 }
 
 
-def section(name: str, out: Path, small: bool) -> str:
-    """Run one experiment; its Markdown. Scores already measured are taken from `out`/results."""
+def section(name: str, out: Path, small: bool, measured: bool) -> str:
+    """Run one experiment; its Markdown. Scores already measured are taken from `out`/results.json."""
     from tqdm import tqdm
 
     from .cells import Cells
@@ -37,7 +37,7 @@ def section(name: str, out: Path, small: bool) -> str:
             bar.update()
 
         size = {"seeds": 2, "each": 2} if small else {}
-        cells = Cells(out / "results.json", progress=progress, **size)
+        cells = Cells(out / "results.json", progress=progress, measured=measured, **size)
         return importlib.import_module(f"{__package__}.{EXPERIMENTS[name][0]}").section(out, cells)
 
 
@@ -52,6 +52,7 @@ def main(argv=None) -> None:
         default = Path("docs/paper" if name == "paper" else "out/demo" if name == "demo" else "out/lab")
         experiment.add_argument("--out", type=Path, default=default, help="folder for the files (default: %(default)s)")
         experiment.add_argument("--small", action="store_true", help="a few samples only, to see that it runs")
+    names.choices["paper"].add_argument("--measured", action="store_true", help="only from scores that are kept")
     playground = names.add_parser("playground", help="a page with the WebUI's accordion over the small model")
     playground.add_argument("--port", type=int, default=7870)
     given = parser.parse_args(argv)
@@ -68,9 +69,9 @@ def main(argv=None) -> None:
     elif given.name == "paper":
         from .report import write
 
-        report = write(given.out, lambda name: section(name, given.out, given.small), EXPERIMENTS)
+        report = write(given.out, lambda name: section(name, given.out, given.small, given.measured), EXPERIMENTS)
     else:
-        text = section(given.name, given.out, given.small)
+        text = section(given.name, given.out, given.small, False)
         print("\n" + text)
         report = given.out / f"{given.name}.md"
         report.write_text(text, encoding="utf-8")

@@ -11,6 +11,7 @@ from .models import Gap, Network, reflected
 from .statistics import interval, table
 
 MAJORITY, MINORITY = CLASSES.index("sneaker"), CLASSES.index("bag")
+COUNT = 60  # pictures a seed
 PAIR = Gap(Network("biased-strong"), Network("biased-weak"))
 # S2WD as in the paper: the roles exchanged altogether; and in the reflection alone, the strong model taking the steps.
 EXCHANGED = Gap(Network("biased-weak"), Network("biased-strong"))
@@ -66,14 +67,14 @@ HEAD = ["", "share of bags (truth 0.5)", "neither class", "rows a picture"]
 
 
 def section(out: Path, cells, steps: int = 20) -> str:
-    found = measure(steps, steps - 1, cells.seeds, 100)
+    found = measure(steps, steps - 1, cells.seeds, COUNT if cells.seeds > 2 else 20)
     model_plots.balance(found, out / "balance.png")
     order = [found[way][1].mean for way in ("S2WD", "weak", "strong", "W2SD")]
     held = "yes" if order == sorted(order) and order[3] <= 0.6 else "no"
     return (
         "## Figures 7 and 18: class balance\n\n![two classes](balance.png)\n\n`python -m lib_w2sd.lab balance`. "
         "Without a prompt; strong has seen 5000 sneakers and 2500 bags, weak 5000 and 500 (as the paper's horses and "
-        f"cars). T = {steps}, lambda {steps - 1}, {cells.seeds} seeds of 100 pictures, 95 % intervals. "
+        f"cars). T = {steps}, lambda {steps - 1}, {cells.seeds} seeds of {found['strong'][0].shape[1]} pictures, 95 % intervals. "
         "The map is t-SNE of the classifier's features, as Figure 18's of CLIP's.\n\n"
         + table(HEAD, rows_of(found))
         + f"\nThe paper: W2SD brings the rare class close to 1:1, S2WD makes it rarer still. Held here (in the order "

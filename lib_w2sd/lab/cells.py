@@ -12,6 +12,10 @@ from .scores import Scores, score
 SEEDS, EACH = 8, 2  # seeds, and pictures a seed of each of the 20 prompts (an even number: see models.noise)
 
 
+class NotMeasured(LookupError):
+    """A cell that is not in the file, where nothing new is to be measured."""
+
+
 class Cells:
     """The measured cells of one experiment.
 
@@ -19,10 +23,13 @@ class Cells:
     seeds     independent repetitions, from which the intervals follow
     each      pictures a seed of every prompt
     progress  progress(text) is called before each cell that has to be sampled
+    measured  only what the file has: a cell that it has not raises NotMeasured
     """
 
-    def __init__(self, path: "Path | None", seeds: int = SEEDS, each: int = EACH, progress=None):
-        self.path, self.seeds, self.each, self.progress = path, seeds, each, progress
+    def __init__(
+        self, path: "Path | None", seeds: int = SEEDS, each: int = EACH, progress=None, measured: bool = False
+    ):
+        self.path, self.seeds, self.each, self.progress, self.measured = path, seeds, each, progress, measured
         self._kept = json.loads(path.read_text()) if path and path.exists() else {}
 
     def get(
@@ -36,6 +43,8 @@ class Cells:
         """
         key = ", ".join([name, f"T={steps}", _told(settings), sampler, f"{self.seeds}x{self.each}", note]).strip(", ")
         if key not in self._kept:
+            if self.measured:
+                raise NotMeasured(key)
             if self.progress:
                 self.progress(key)
             found = self._measure(gap or models.GAPS[name], steps, settings, sampler, draw)

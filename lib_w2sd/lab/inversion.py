@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..reflection import INVERSIONS
 from . import model_plots
-from .cells import Cells
+from .cells import Cells, NotMeasured
 from .models import GAPS, reflected
 from .scores import LABELS
 from .statistics import table
@@ -24,11 +24,18 @@ def measure(cells: Cells, plan: dict = PLAN) -> dict:
     found = {}
     for gap, steps in plan.items():
         for T in steps:
-            found[gap, T, None, None] = cells.get(gap, T)
-            for told, count in lambdas(T).items():
-                for inversion in INVERSIONS:
-                    settings = reflected(GAPS[gap], count, inversion=inversion)
-                    found[gap, T, told, inversion] = cells.get(gap, T, settings)
+            try:
+                found.update(_measure(cells, gap, T))
+            except NotMeasured:
+                continue
+    return found
+
+
+def _measure(cells: Cells, gap: str, T: int) -> dict:
+    found = {(gap, T, None, None): cells.get(gap, T)}
+    for told, count in lambdas(T).items():
+        for inversion in INVERSIONS:
+            found[gap, T, told, inversion] = cells.get(gap, T, reflected(GAPS[gap], count, inversion=inversion))
     return found
 
 
@@ -94,6 +101,9 @@ def tally_table(found: dict) -> str:
 
 def section(out: Path, cells: Cells, plan: dict = PLAN) -> str:
     found = measure(cells, plan)
+    if not found:
+        raise NotMeasured("checkpoint")
+    plan = {gap: [T for T in steps if (gap, T, None, None) in found] for gap, steps in plan.items()}
     model_plots.inversion(found, {gap: sorted(steps) for gap, steps in plan.items()}, PURPOSE, out / "inversion.png")
     text = (
         "## The verdict on inversion\n\n![distance and purpose](inversion.png)\n\n"

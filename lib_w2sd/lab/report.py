@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from . import weights
+from .cells import NotMeasured
 from .statistics import table
 
 HEAD = """# The paper's analysis at our scale
@@ -31,6 +32,12 @@ def models_table() -> str:
 
 def write(out: Path, run, names) -> Path:
     """Write the report to `out`; its path. `run(name)` gives an experiment's Markdown."""
+    sections = []
+    for name in names:
+        try:
+            sections.append(run(name))
+        except NotMeasured as cell:
+            sections.append(f"## {name}\n\nNot measured yet (`{cell}` is missing): `python -m lib_w2sd.lab {name}`.\n")
     report = out / "README.md"
-    report.write_text("\n".join([HEAD, models_table(), *map(run, names)]), encoding="utf-8")
+    report.write_text("\n".join([HEAD, models_table(), *sections]), encoding="utf-8")
     return report
