@@ -151,11 +151,19 @@ def test_every_experiment_on_the_trained_models_writes_its_section(tmp_path, mon
     """All of them, with a denoiser that costs nothing: only the plumbing is looked at here."""
     monkeypatch.setattr(models.Network, "__call__", lambda self, x, sigma, cond: x / (1 + sigma[:, None, None, None]))
     few = cells.Cells(None, seeds=2, each=2)
-    for module, title in ((tables, "Tables 2 to 7"), (knobs, "Figures 12, 14"), (inversion_error, "Table 14"),
-                          (cosine, "Figure 26"), (balance, "Figures 7 and 18")):  # fmt: skip
-        text = module.section(tmp_path, few)
-        assert title in text.splitlines()[0] and text.count("|") > 20, module
-    for name in ("gap-size", "knobs", "cosine", "balance"):
+    for section, title in (
+        (tables.section, "Tables 2 to 7"),
+        (knobs.gap_size_section, "Figure 12"),
+        (knobs.strength_section, "Strength"),
+        (knobs.equal_time_section, "Figure 14"),
+        (knobs.share_section, "Figures 19 and 20"),
+        (inversion_error.section, "Table 14"),
+        (cosine.section, "Figure 26"),
+        (balance.section, "Figures 7 and 18"),
+    ):
+        text = section(tmp_path, few)
+        assert title in text.splitlines()[0] and text.count("|") > 20, title
+    for name in ("gap-size", "strength", "equal-time", "share", "cosine", "balance"):
         assert (tmp_path / f"{name}.png").exists()
 
 
@@ -167,11 +175,11 @@ def test_the_inversion_experiment_writes_its_table_and_figure(tmp_path):
 
 
 def test_a_report_from_kept_scores_measures_nothing(tmp_path, monkeypatch):
-    kept = {name: __main__.EXPERIMENTS[name] for name in ("knobs", "inversion")}
+    kept = {name: __main__.EXPERIMENTS[name] for name in ("strength", "inversion")}
     monkeypatch.setattr(__main__, "EXPERIMENTS", kept)
     __main__.main(["paper", "--measured", "--small", "--out", str(tmp_path)])
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert text.count("Not measured yet") == 2 and "python -m lib_w2sd.lab knobs" in text and "| strong | 2100 |" in text
+    assert text.count("Not measured yet") == 2 and "python -m lib_w2sd.lab strength" in text and "| strong | 2100 |" in text
 
 
 def fake_data(folder, count=300):

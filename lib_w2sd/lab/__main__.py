@@ -11,16 +11,19 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
-# Name, module with section(out, cells), what it shows; in the order of the report.
+# Name, the function section(out, cells) that runs it, what it shows; in the order of the report.
 EXPERIMENTS = {
-    "mixtures": ("toy", "Figures 4, 5, 6, 21, 25: mixtures in 1-D and 2-D"),
-    "theory": ("theory", "Theorems 1 to 3; Figures 3, 22, 23: where they stop"),
-    "balance": ("balance", "Figures 7, 18: class balance of strong, weak, W2SD and S2WD"),
-    "tables": ("tables", "Tables 2 to 7: what each gap brings"),
-    "knobs": ("knobs", "Figures 12, 14, 19, 20: the gap's size, strength, lambda, equal time"),
-    "cosine": ("cosine", "Figure 26: directions of the two gaps"),
-    "inversion-error": ("inversion_error", "Table 14: what an error in the inversion costs"),
-    "inversion": ("inversion", "paper, matched and fixed-point for every gap, T and lambda"),
+    "mixtures": ("toy.section", "Figures 4, 5, 6, 21, 25: mixtures in 1-D and 2-D"),
+    "theory": ("theory.section", "Theorems 1 to 3; Figures 3, 22, 23: where they stop"),
+    "balance": ("balance.section", "Figures 7, 18: class balance of strong, weak, W2SD and S2WD"),
+    "tables": ("tables.section", "Tables 2 to 7: what each gap brings"),
+    "gap-size": ("knobs.gap_size_section", "Figure 12: score over the gap's size and sign"),
+    "strength": ("knobs.strength_section", "strength against lambda"),
+    "equal-time": ("knobs.equal_time_section", "Figure 14: what the same time buys"),
+    "share": ("knobs.share_section", "Figures 19, 20: score over lambda / T"),
+    "cosine": ("cosine.section", "Figure 26: directions of the two gaps"),
+    "inversion-error": ("inversion_error.section", "Table 14: what an error in the inversion costs"),
+    "inversion": ("inversion.section", "paper, matched and fixed-point for every gap, T and lambda"),
 }
 
 
@@ -38,7 +41,8 @@ def section(name: str, out: Path, small: bool, measured: bool) -> str:
 
         size = {"seeds": 2, "each": 2} if small else {}
         cells = Cells(out / "results.json", progress=progress, measured=measured, **size)
-        return importlib.import_module(f"{__package__}.{EXPERIMENTS[name][0]}").section(out, cells)
+        module, function = EXPERIMENTS[name][0].split(".")
+        return getattr(importlib.import_module(f"{__package__}.{module}"), function)(out, cells)
 
 
 def main(argv=None) -> None:

@@ -1,5 +1,6 @@
 """The verdict on inversion: `paper`, `matched` and `fixed-point`, for each gap, number of steps and lambda."""
 
+import math
 from pathlib import Path
 
 from ..reflection import INVERSIONS
@@ -90,13 +91,37 @@ def direction(gain, name: str) -> int:
 
 def tally_table(found: dict) -> str:
     every = tuple(dict.fromkeys(gap for gap, *_ in found))
+    alone = [("paper", None), ("matched", None), ("fixed-point", None)]
+    pairs = [("matched", "paper"), ("fixed-point", "paper"), ("fixed-point", "matched")]
+    wanted = [("all", every, pair) for pair in alone + pairs]
+    wanted += [(gap, (gap,), pair) for gap in every for pair in (alone[0], alone[1], pairs[0])]
     rows = []
-    for gaps in (every, *((gap,) for gap in every)):
-        for inversion, against in (("paper", None), ("matched", None), ("fixed-point", None), ("matched", "paper"),
-                                   ("fixed-point", "paper"), ("fixed-point", "matched")):  # fmt: skip
-            shown = [" / ".join(map(str, tally(found, inversion, against, purpose, gaps))) for purpose in (False, True)]
-            rows.append([", ".join(gaps) if len(gaps) == 1 else "all", inversion, against or "strong alone", *shown])
+    for name, gaps, (inversion, against) in wanted:
+        shown = [" / ".join(map(str, tally(found, inversion, against, purpose, gaps))) for purpose in (False, True)]
+        rows.append([name, inversion, against or "strong alone", *shown])
     return table(["gap", "", "against", "distance: better / worse / undecided", "the gap's purpose: likewise"], rows)
+
+
+def summary_table(found: dict) -> str:
+    """Per lambda and inversion, over all gaps and T: how often it has the least distance, and what it does on average."""
+    rows = []
+    for told in ("T/2", "T-1"):
+        places = [(gap, T) for gap, T, at, inversion in found if at == told and inversion == "paper"]
+        mean = lambda key, name: found[key].interval(name).mean
+        least = [min(INVERSIONS, key=lambda i: mean((*place, told, i), "distance")) for place in places]
+        for inversion in INVERSIONS:
+            change, purpose, cost = [], [], []
+            for gap, T in places:
+                one, strong = (gap, T, told, inversion), (gap, T, None, None)
+                change.append(math.log(max(mean(one, "distance"), 1.0) / max(mean(strong, "distance"), 1.0)))
+                purpose.append(mean(one, PURPOSE[gap]) - mean(strong, PURPOSE[gap]))
+                cost.append(found[one].rows / found[strong].rows)
+            average = lambda values: sum(values) / len(values)
+            rows.append([told, inversion, f"{least.count(inversion)} of {len(places)}", f"{math.exp(average(change)):.2f}",
+                         f"{average(purpose):+.3f}", f"{average(cost):.2f}"])  # fmt: skip
+    head = ["lambda", "inversion", "has the least distance in", "distance, share of strong's (geometric mean)",
+            "purpose minus strong's (mean)", "cost, share of strong's"]  # fmt: skip
+    return table(head, rows)
 
 
 def section(out: Path, cells: Cells, plan: dict = PLAN) -> str:
@@ -109,7 +134,9 @@ def section(out: Path, cells: Cells, plan: dict = PLAN) -> str:
         "## The verdict on inversion\n\n![distance and purpose](inversion.png)\n\n"
         "`python -m lib_w2sd.lab inversion`. Euler on Karras' schedule; every cell is "
         f"{cells.seeds} seeds of {20 * cells.each} pictures. The distance is taken over all of a cell's pictures, its "
-        "95 % interval by jackknife over the seeds; differences are paired by seed. In how many cells (T and lambda) the "
+        "95 % interval by jackknife over the seeds; differences are paired by seed.\n\n"
+        + summary_table(found)
+        + "\nIn how many cells (T and lambda) the "
         "interval of the difference leaves 0 out:\n\n" + tally_table(found)
     )
     text += "\nIn the tables below: bold, better than `paper`; a star, worse.\n"

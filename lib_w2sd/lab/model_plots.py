@@ -68,34 +68,47 @@ def gap_size(found: dict, plain: dict, path) -> None:
     save(fig, path)
 
 
-def knobs(dosed, plain, timed, shared, path) -> None:
-    """Strength and lambda; equal time (Figure 14); share of reflected steps (Figures 19 and 20)."""
-    fig, axes = figure(1, 4, 4.0, 3.3)
+def strength(dosed, plain, path) -> None:
+    """Distance and accuracy over strength, one line a lambda."""
+    fig, axes = figure(1, 2, 4.4, 3.3)
     shades = {5: "#a1d99b", 10: "#41ab5d", 19: "#00682a"}
-    for ax, name in zip(axes[0, :2], ("distance", "accuracy")):
+    for ax, name in zip(axes[0], ("distance", "accuracy")):
         for count, colour in shades.items():
             points = [(value, one) for n, value, one in dosed if n == count]
             _line(ax, [0.0, *(v for v, _ in points)], [plain, *(one for _, one in points)], name, colour,
                   f"lambda = {count}")  # fmt: skip
-        ax.set(xlabel="strength", ylabel=LABELS[name], title="strength and lambda")
-        ax.legend()
-    ax = axes[0, 2]
-    for style, gap in zip(("-", "--"), dict.fromkeys(row[0] for row in timed)):
+        ax.set(xlabel="strength", ylabel=LABELS[name])
+    axes[0, 0].legend()
+    save(fig, path)
+
+
+def equal_time(timed, path) -> None:
+    """Figure 14: distance and accuracy over the plain run's T."""
+    gaps = list(dict.fromkeys(row[0] for row in timed))
+    fig, axes = figure(1, 2 * len(gaps), 3.8, 3.2)
+    for i, gap in enumerate(gaps):
         rows = [row for row in timed if row[0] == gap]
         at = [row[1] for row in rows]
-        _line(ax, at, [row[2] for row in rows], "distance", COLOURS["strong"], f"plain, {gap}", style)
-        for inversion in ("paper", "matched"):
+        for ax, name in zip(axes[0, 2 * i : 2 * i + 2], ("distance", "accuracy")):
+            _line(ax, at, [row[2] for row in rows], name, COLOURS["strong"], "strong, T steps")
+            for inversion in ("paper", "matched"):
+                colour = COLOURS[OF_INVERSION[inversion]]
+                _line(ax, at, [row[3][inversion] for row in rows], name, colour, f"W2SD, {inversion}, T/2 steps")
+            ax.set(xlabel="T", ylabel=LABELS[name], title=f"{gap} gap", xticks=at)
+    axes[0, 0].legend()
+    save(fig, path)
+
+
+def share(shared, path) -> None:
+    """Figures 19 and 20: distance and stripe contrast over lambda / T."""
+    fig, axes = figure(1, 2, 4.4, 3.3)
+    for ax, name in zip(axes[0], ("distance", "stripes")):
+        for (T, inversion), points in shared.items():
             colour = COLOURS[OF_INVERSION[inversion]]
-            _line(ax, at, [row[3][inversion] for row in rows], "distance", colour, f"{inversion}, {gap}", style)
-    ax.set(xlabel="T of the plain run", ylabel=LABELS["distance"], title="Figure 14: equal time", yscale="log")
-    ax.legend()
-    ax = axes[0, 3]
-    for (T, inversion), points in shared.items():
-        colour = COLOURS[OF_INVERSION[inversion]]
-        _line(ax, [share for share, _ in points], [one for _, one in points], "distance", colour,
-              f"T = {T}, {inversion}", "-" if T == 20 else "--")  # fmt: skip
-    ax.set(xlabel="lambda / T", ylabel=LABELS["distance"], title="Figures 19, 20: LoRA gap", yscale="log")
-    ax.legend()
+            _line(ax, [at for at, _ in points], [one for _, one in points], name, colour, f"T = {T}, {inversion}",
+                  "-" if T == 20 else "--")  # fmt: skip
+        ax.set(xlabel="lambda / T", ylabel=LABELS[name])
+    axes[0, 0].legend()
     save(fig, path)
 
 

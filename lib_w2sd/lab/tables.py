@@ -9,7 +9,7 @@ from .models import GAPS, Gap, Network, reflected
 from .scores import LABELS
 from .statistics import table
 
-STEPS = (12, 20)
+STEPS = (20,)
 # Gap, table of the paper, what the paper reports.
 CLAIMS = {
     "checkpoint": ("Table 2", "HPS v2 31.64 to 32.10 (Juggernaut-XL against SDXL)"),
