@@ -139,6 +139,9 @@ def section(out: Path, cells: Cells, plan: dict = PLAN) -> str:
         + "\nIn how many cells (T and lambda) the "
         "interval of the difference leaves 0 out:\n\n" + tally_table(found)
     )
+    left = [f"{gap} at T = {T}" for gap in PLAN for T in sorted(PLAN[gap]) if T not in plan.get(gap, ())]
+    if left:
+        text += f"\nNot measured yet: {', '.join(left)}.\n"
     text += "\nIn the tables below: bold, better than `paper`; a star, worse.\n"
     for gap, steps in plan.items():
         text += f"\n### {gap} gap\n\n" + _gap_table(found, gap, steps)

@@ -1,7 +1,7 @@
 """Figures of the trained models."""
 
 import torch
-from matplotlib.ticker import NullLocator, ScalarFormatter
+from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from .network import SIZE
 from .plots import COLOURS, figure, save
@@ -33,10 +33,17 @@ def inversion(found: dict, plan: dict, purpose: dict, path) -> None:
             ax.xaxis.set_minor_locator(NullLocator())
             if name == "distance":
                 ax.set_title(f"{gap} gap")
-                ax.set_yscale("log")
+                _log_distance(ax)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=7)
     save(fig, path)
+
+
+def _log_distance(ax):
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(FixedLocator([2, 5, 10, 20, 50, 100, 200, 500, 1000]))
+    ax.yaxis.set_major_formatter(ScalarFormatter())
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def _line(ax, at, scores, name: str, colour, label: str, style: str = "-"):
@@ -63,7 +70,7 @@ def gap_size(found: dict, plain: dict, path) -> None:
             ax.axvline(same, color=COLOURS["truth"], lw=1.0, ls=":")
             ax.set(xlabel=axis, ylabel=LABELS[name], title="no gap at the dotted line" if name == "distance" else "")
             if name == "distance":
-                ax.set_yscale("log")
+                _log_distance(ax)
                 ax.legend()
     save(fig, path)
 
