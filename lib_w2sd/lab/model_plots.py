@@ -192,6 +192,7 @@ def trace(traces: dict, path) -> None:
         cosines = [(s, r["cosine"]) for s, r in zip(steps, one["reflections"]) if r["cosine"] is not None]
         axes[0, 1].plot(*zip(*cosines), "o-", ms=4, color=colour, label=name)
     axes[0, 0].set(xlabel="step", ylabel=r"$|d_{strong} - d_{weak}|$ a picture", title="norm of the gap", ylim=(0, None))
-    axes[0, 1].set(xlabel="step", ylabel="cosine", title="cosine to the step before", ylim=(None, 1.02))
+    axes[0, 1].set(xlabel="step", ylabel="cosine", title="cosine to the step before")
+    axes[0, 1].set_ylim(min(0.0, axes[0, 1].get_ylim()[0]), 1.02)
     axes[0, 0].legend()
     save(fig, path)

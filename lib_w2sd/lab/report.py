@@ -26,7 +26,8 @@ def models_table() -> str:
         rows.append([name, *(about.get(key, "") for key in ("steps", "loss", "seconds"))])
     return (
         "## The models\n\n`python -m lib_w2sd.lab.training` trains them again, one after the other (weak, strong and ideal "
-        "are one run; seconds are of the whole run up to there).\n\n" + table(["model", "steps", "loss", "seconds"], rows)
+        "are one run). Seconds are of the run up to there, with the other runs beside it on two busy cores; "
+        "biased-strong was paused in between.\n\n" + table(["model", "steps", "loss", "seconds"], rows)
     )
 
 
