@@ -1,5 +1,6 @@
 """The lab: closed forms against autograd, costs against counting, the demo end to end at small size."""
 
+import functools
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ pytest.importorskip("k_diffusion")
 pytest.importorskip("matplotlib")
 pytest.importorskip("scipy")
 
-from lib_w2sd.lab import mixtures, toy
+from lib_w2sd.lab import mixtures, theory, toy
 from lib_w2sd.lab.__main__ import main
 from lib_w2sd.lab.sampling import SAMPLERS, karras, sample
 from lib_w2sd.lab.statistics import interval
@@ -115,9 +116,39 @@ def test_the_interval_covers_the_mean():
     assert 0.93 < covered / len(draws) < 0.97
 
 
+def test_matched_is_equation_5_and_papers_error_shrinks_with_the_step():
+    found = theory.theorem_1(CASES[0], steps=(40, 80, 160), count=500)
+    assert max(found["matched"]) < 1e-12
+    first, second, third = found["paper"]
+    assert 0.4 < second / first < 0.6 and 0.4 < third / second < 0.6
+
+
+def test_theorem_2s_bound_and_theorem_3s_square_hold():
+    for row in theory.theorems_2_and_3(CASES[1], epsilons=(0.1, 0.9), count=1000):
+        assert 0.5 < row["of the bound"] <= 1.0 + 1e-9
+        assert row["fisher"] <= row["greatest share"] ** 2
+        # One dimension more than the modes' plane would leave no freedom; here the weak model truly varies.
+        assert row["mean share"] < row["greatest share"]
+
+
+def test_the_theory_section_says_what_held(tmp_path):
+    text = theory.section(tmp_path, count=300, repetitions=2)
+    assert "| Theorem 1, eq. (5) |" in text and (tmp_path / "theory.png").exists()
+
+
+def test_the_mixtures_write_their_files_and_say_where(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(toy, "section", functools.partial(toy.section, count=200, repetitions=2))
+    main(["mixtures", "--out", str(tmp_path)])
+    assert (tmp_path / "mixtures.png").stat().st_size > 50_000
+    report = (tmp_path / "mixtures.md").read_text(encoding="utf-8")
+    assert "| 1-D | 20 | W2SD |" in report and "nan" not in report
+    assert capsys.readouterr().out.strip().splitlines()[-1].endswith("open mixtures.md and the PNG files.")
+
+
 def test_the_demo_writes_its_files_and_says_where(tmp_path, capsys):
     main(["demo", "--small", "--out", str(tmp_path)])
-    assert (tmp_path / "mixtures.png").stat().st_size > 50_000
+    for name in ("grid", "trace", "balance", "mixtures"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 15_000, name
     report = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "| 1-D | 20 | W2SD |" in report and "nan" not in report
+    assert "| W2SD, matched | 20 |" in report and "| 1-D | 20 | W2SD |" in report and "nan" not in report
     assert capsys.readouterr().out.strip().splitlines()[-1].endswith("open README.md and the PNG files.")

@@ -39,5 +39,7 @@ def figure(rows: int, columns: int, width: float = 4.0, height: float = 3.2, **k
 
 
 def save(fig, path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(path)
+    """Write a PNG to a path or an open file."""
+    if hasattr(path, "parent"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(path, format="png")

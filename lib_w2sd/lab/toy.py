@@ -79,7 +79,7 @@ HEAD = ["case", "steps", "method", "mass of the rare mode", "its deviation", "ot
         "distance to the truth (W1)", "network rows a sample"]  # fmt: skip
 
 
-def mixtures_demo(out: Path, count: int = 4000, repetitions: int = 8) -> str:
+def section(out: Path, cells=None, count: int = 4000, repetitions: int = 8) -> str:
     """Write mixtures.png to `out`; the Markdown section with its table."""
     cases = [(mixtures.one_dimension(), 5), (mixtures.one_dimension(), 20), (mixtures.two_dimensions(), 20)]
     outcomes, rows = {}, []
@@ -96,7 +96,7 @@ def mixtures_demo(out: Path, count: int = 4000, repetitions: int = 8) -> str:
     return (
         "## Gaussian mixtures (Figures 4, 5, 6, 21, 25)\n\n"
         "![densities and trajectories](mixtures.png)\n\n"
-        "Closed-form denoisers, k-diffusion's Euler on Karras' schedule "
+        "`python -m lib_w2sd.lab mixtures`. Closed-form denoisers, k-diffusion's Euler on Karras' schedule "
         f"(sigma {SIGMA_MAX:g} to {SIGMA_MIN:g}), lambda = T - 1; W2SD inverts as the paper does, `matched` as in "
         f"Theorem 1. Every figure is the mean of {repetitions} seeds of "
         f"{count} samples with its 95 % interval.\n\n" + table(HEAD, rows)

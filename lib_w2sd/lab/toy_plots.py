@@ -94,3 +94,41 @@ def _paths_2d(ax, outcome, method: str, shown: int = 70):
 
 def _square(ax, title):
     ax.set(title=title, xlim=(-6, 6), ylim=(-6, 6), aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
+
+
+def theory(steps, first: dict, second: list, third: list, plain: float, path) -> None:
+    """Theorem 1's error over T; Theorems 2 and 3 over epsilon; W2SD over the bias ratio."""
+    fig, axes = figure(1, 4, 4.1, 3.5)
+    a, b, c, d = axes[0]
+    names = {"paper": "W2SD", "matched": "W2SD, matched", "fixed-point": "W2SD, fixed-point"}
+    for inversion in ("paper", "fixed-point"):
+        a.loglog(steps, first[inversion], "o-", ms=4, color=COLOURS[names[inversion]], label=inversion)
+    a.set(title="Theorem 1: deviation from eq. (5)", xlabel="steps T", ylabel="share of the move")
+    a.plot([], [], " ", label=f"matched: {max(first['matched']):.0e}")
+    a.legend()
+    epsilon = [row["epsilon"] for row in second]
+    b.plot(epsilon, [row["mean share"] for row in second], "o-", color=COLOURS["W2SD"], label="mean")
+    b.plot(epsilon, [row["greatest share"] for row in second], "s-", color=COLOURS["strong"], label="greatest")
+    b.plot(epsilon, epsilon, "--", color=COLOURS["truth"], label=r"$\epsilon$ (bound with C = 1)")
+    b.set(title="Theorem 2: error of the gap", xlabel=r"$\epsilon$", ylabel=r"$|\Delta_1-\Delta_2|\,/\,|\Delta_2|$")
+    b.legend()
+    c.loglog(epsilon, [row["fisher"] for row in second], "o-", color=COLOURS["W2SD"], label="Fisher ratio")
+    c.loglog(epsilon, [e**2 for e in epsilon], "--", color=COLOURS["truth"], label=r"$\epsilon^2$")
+    c.loglog(epsilon, [row["greatest share"] ** 2 for row in second], ":", color=COLOURS["strong"],
+             label="greatest error squared")  # fmt: skip
+    c.set(title="Theorem 3: Fisher divergence", xlabel=r"$\epsilon$", ylabel=r"$J(w2sd)\,/\,J(strong)$")
+    c.legend()
+    ratio = [row["ratio"] for row in third]
+    for inversion in ("paper", "matched"):
+        value = [row[inversion][1] for row in third]
+        d.errorbar(ratio, [v.mean for v in value], [v.half for v in value], color=COLOURS[names[inversion]],
+                   marker="o", ms=4, label=inversion)  # fmt: skip
+    d.axhline(plain, color=COLOURS["strong"], lw=1.2, ls="--", label="strong alone")
+    d.axvspan(min(ratio), 0, color="#fde0dd", lw=0)
+    d.axvspan(0.9, 1.1, color="#fff3cd", lw=0)
+    d.text(min(ratio) / 2, 0.2, "conflict", ha="center", fontsize=9)
+    d.text(1.0, 0.2, "same", ha="center", fontsize=9)
+    d.set(title="Figures 3, 22, 23: the bias ratio", xlabel="bias of weak / bias of strong",
+          ylabel="distance to the truth (W1)", xlim=(min(ratio), max(ratio)), ylim=(0, None))  # fmt: skip
+    d.legend()
+    save(fig, path)

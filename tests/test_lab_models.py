@@ -1,0 +1,212 @@
+"""The lab's trained models, their scores and their training script, at small size."""
+
+import gzip
+import struct
+
+import pytest
+import torch
+
+pytest.importorskip("k_diffusion")
+pytest.importorskip("safetensors")
+pytest.importorskip("matplotlib")
+
+from safetensors.torch import load_file
+
+from lib_w2sd.lab import (
+    __main__,
+    balance,
+    cells,
+    cosine,
+    data,
+    inversion,
+    inversion_error,
+    knobs,
+    models,
+    network,
+    prompts,
+    scores,
+    tables,
+    training,
+    weights,
+)
+from lib_w2sd.lab.models import GAPS, Gap, Network, draw, noise, reflected
+
+NAMES = ("weak", "strong", "ideal", "biased-strong", "biased-weak", "striped", "classifier")
+TEXTS = prompts.every_prompt()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_weights_ship_in_half_precision_under_5_mb(name):
+    path = weights.FOLDER / f"{name}.safetensors"
+    assert path.stat().st_size < 5_000_000
+    parts = {k: v for k, v in load_file(path).items() if not k.startswith("statistics.")}
+    assert {v.dtype for v in parts.values() if v.is_floating_point()} == {torch.float16}
+    assert weights.about(name)
+    assert weights.load(name) is not None
+
+
+def test_prompts_are_read_and_unknown_words_refused():
+    assert prompts.labels_of("bright Bag") == (8, 1)
+    assert prompts.labels_of("dark") == (network.NO_CLASS, 0)
+    assert prompts.labels_of("") == (network.NO_CLASS, network.NO_ATTRIBUTE)
+    with pytest.raises(ValueError, match="'cat'"):
+        prompts.labels_of("bright cat")
+    assert len({prompts.labels_of(text) for text in TEXTS}) == 20
+
+
+def test_noise_comes_in_pairs_that_cancel():
+    start = noise(3, 40)
+    assert torch.equal(start[:20], -start[20:])
+    assert not torch.equal(start[:20], noise(4, 40)[:20])
+
+
+def test_the_lora_is_kohyas_format_and_does_what_its_file_says():
+    tensors = load_file(weights.FOLDER / "striped.safetensors")
+    unet = weights.load("strong")
+    kohya = {
+        "lora_unet_" + name.replace(".", "_"): module
+        for name, module in unet.named_modules()
+        if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d))
+    }
+    assert {key.split(".")[0] for key in tensors} == set(kohya)
+    name, layer = "lora_unet_middle_conv1", kohya["lora_unet_middle_conv1"]
+    up, down = (tensors[f"{name}.lora_{part}.weight"].float() for part in ("up", "down"))
+    merged = (up.flatten(1) @ down.flatten(1)).view_as(layer.weight) * (tensors[f"{name}.alpha"].float() / len(down))
+    x = torch.randn(2, layer.in_channels, 4, 4)
+    plain = layer(x)
+    with weights.load("striped").on(unet, -1.5):
+        with_lora = layer(x)
+    expected = plain - 1.5 * torch.nn.functional.conv2d(x, merged, padding=1)
+    torch.testing.assert_close(with_lora, expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(layer(x), plain)
+
+
+def test_the_mixture_routes_two_of_eight_and_the_weak_side_the_two_least_likely():
+    torch.manual_seed(0)
+    experts = network.MoEDiT().blocks[0].experts
+    assert (experts.count, experts.routed) == (8, 2)
+    tokens = torch.randn(1, 5, experts.router.in_features)
+    order = experts.router(tokens[0]).argsort(dim=1, descending=True)
+
+    def by_hand(which):
+        likely = experts.router(tokens[0]).softmax(1).gather(1, which)
+        outputs = torch.stack(
+            [torch.nn.functional.gelu(tokens[0] @ experts.up[i]) @ experts.down[i] for i in range(8)], dim=1
+        )
+        chosen = outputs.gather(1, which[:, :, None].expand(-1, -1, outputs.shape[2]))
+        return experts.shared(tokens[0]) + (chosen * (likely / likely.sum(1, keepdim=True))[:, :, None]).sum(1)
+
+    torch.testing.assert_close(experts(tokens)[0], by_hand(order[:, :2]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(experts(tokens, least=True)[0], by_hand(order[:, -2:]), rtol=1e-4, atol=1e-5)
+
+
+def test_the_preconditioned_network_is_the_identity_at_no_noise():
+    x = torch.rand(2, 1, 16, 16) * 2 - 1
+    denoised = Network("strong")(x, torch.full((2,), 1e-4), prompts.labels(["bag", "bag"]))
+    torch.testing.assert_close(denoised, x, rtol=0, atol=2e-3)
+
+
+def test_the_frechet_distance_of_a_shift_is_its_square(monkeypatch):
+    features = torch.randn(400, 64, dtype=torch.float64)
+    monkeypatch.setattr(scores, "_real", lambda style: (features.mean(0), features.T.cov()))
+    assert scores.frechet(features) == pytest.approx(0.0, abs=1e-6)
+    assert scores.frechet(features + 0.5) == pytest.approx(64 * 0.25, rel=1e-6)
+    # Twice the deviation: tr(C + 4C - 2 * 2C) = tr(C).
+    wide = features.mean(0) + 2 * (features - features.mean(0))
+    assert scores.frechet(wide) == pytest.approx(float(features.T.cov().trace()), rel=1e-6)
+
+
+def test_the_jackknife_of_a_mean_is_the_seeds_own_means():
+    values = torch.tensor([1.0, 4.0, 2.0, 7.0])
+    assert scores._jackknife(lambda left: float(values[list(left)].mean()), 4) == pytest.approx(values.tolist())
+
+
+@pytest.mark.parametrize("inversion, rows", [("paper", 3), ("matched", 2)])
+def test_a_guidance_gap_costs_what_it_says(inversion, rows):
+    gap = Gap(Network("strong"), cfg=2.0, settings=GAPS["guidance"].settings)
+    run = draw(gap, TEXTS, noise(0, 20), 4, reflected(gap, 2, inversion=inversion))
+    assert run.rows == 20 * (4 * 2 + 2 * rows) and run.x.isfinite().all()
+    assert [r["step"] for r in run.trace.reflections] == [0, 1]
+
+
+def test_strong_is_better_than_weak_and_both_hear_the_prompt():
+    found = {}
+    for name in ("weak", "strong"):
+        run = draw(Gap(Network(name)), TEXTS * 4, noise(0, 80), 10)
+        found[name] = scores.score(run.x, prompts.labels(TEXTS * 4), 2, 10.0)
+    assert found["strong"].interval("distance").mean < found["weak"].interval("distance").mean
+    assert found["strong"].interval("accuracy").mean > 0.7 and found["strong"].interval("attribute").mean > 0.75
+
+
+def test_cells_are_measured_once(tmp_path):
+    measured = []
+    first = cells.Cells(tmp_path / "r.json", seeds=2, each=2, progress=measured.append)
+    kept = first.get("checkpoint", 3)
+    again = cells.Cells(tmp_path / "r.json", seeds=2, each=2, progress=measured.append).get("checkpoint", 3)
+    assert len(measured) == 1 and again.rows == kept.rows == 3
+    assert again.values["distance"] == pytest.approx(kept.values["distance"], abs=1e-4)
+
+
+def test_every_experiment_on_the_trained_models_writes_its_section(tmp_path, monkeypatch):
+    """All of them, with a denoiser that costs nothing: only the plumbing is looked at here."""
+    monkeypatch.setattr(models.Network, "__call__", lambda self, x, sigma, cond: x / (1 + sigma[:, None, None, None]))
+    few = cells.Cells(None, seeds=2, each=2)
+    for section, title in (
+        (tables.section, "Tables 2 to 7"),
+        (knobs.gap_size_section, "Figure 12"),
+        (knobs.strength_section, "Strength"),
+        (knobs.equal_time_section, "Figure 14"),
+        (knobs.share_section, "Figures 19 and 20"),
+        (inversion_error.section, "Table 14"),
+        (cosine.section, "Figure 26"),
+        (balance.section, "Figures 7 and 18"),
+    ):
+        text = section(tmp_path, few)
+        assert title in text.splitlines()[0] and text.count("|") > 20, title
+    for name in ("gap-size", "strength", "equal-time", "share", "cosine", "balance"):
+        assert (tmp_path / f"{name}.png").exists()
+
+
+def test_the_inversion_experiment_writes_its_table_and_figure(tmp_path):
+    few = cells.Cells(None, seeds=2, each=2)
+    text = inversion.section(tmp_path, few, {"checkpoint": (4,), "prompt": (4,)})
+    assert (tmp_path / "inversion.png").stat().st_size > 20_000
+    assert "| 4 | T-1 | fixed-point |" in text and "nan" not in text
+
+
+def test_a_report_from_kept_scores_measures_nothing(tmp_path, monkeypatch):
+    kept = {name: __main__.EXPERIMENTS[name] for name in ("strength", "inversion")}
+    monkeypatch.setattr(__main__, "EXPERIMENTS", kept)
+    __main__.main(["paper", "--measured", "--small", "--out", str(tmp_path)])
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert text.count("Not measured yet") == 2 and "python -m lib_w2sd.lab strength" in text and "| strong | 2100 |" in text
+
+
+def fake_data(folder, count=300):
+    generator = torch.Generator().manual_seed(0)
+    for part in ("train", "t10k"):
+        pictures = torch.randint(0, 256, (count, 28, 28), generator=generator, dtype=torch.uint8)
+        labels = (torch.arange(count) % 10).to(torch.uint8)
+        with gzip.open(folder / f"{part}-images-idx3-ubyte.gz", "wb") as f:
+            f.write(struct.pack(">IIII", 2051, count, 28, 28) + pictures.numpy().tobytes())
+        with gzip.open(folder / f"{part}-labels-idx1-ubyte.gz", "wb") as f:
+            f.write(struct.pack(">II", 2049, count) + labels.numpy().tobytes())
+
+
+def test_the_training_script_makes_every_file_again(tmp_path, monkeypatch):
+    fake_data(tmp_path)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path / "weights")
+    out = ["--data", str(tmp_path), "--out", str(tmp_path / "weights"), "--shorter", "700"]
+    training.main(out)
+    assert {p.stem for p in (tmp_path / "weights").iterdir()} == {*NAMES, "moe"}
+    x, labels = data.load("train", str(tmp_path))
+    assert x.shape == (300, 1, 16, 16) and float(x.min()) >= -1 and float(x.max()) <= 1
+    assert 0.4 < float(labels[:, 1].float().mean()) < 0.6
+    denoised = network.Denoiser(weights.load("strong"))(x[:2], torch.tensor([1.0, 2.0]), labels[:2])
+    assert denoised.shape == (2, 1, 16, 16)
+    assert models.SIGMA_MAX > models.SIGMA_MIN
+
+
+def test_missing_data_says_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match="dataset-fashion-mnist"):
+        data.load("train", str(tmp_path))
