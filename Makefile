@@ -1,5 +1,7 @@
 # make test     everything that needs no WebUI; makes its own environment in .venv
-# make demo     the paper's mixtures through real samplers: pictures and tables in out/demo
+# make demo     a small trained model and the paper's mixtures: pictures, scores and tables in out/demo
+# make playground  the accordion over the small model, in a page of its own
+# make paper    the paper's analysis at our scale: docs/paper (long: it samples what it does not have yet)
 # make live     the suite against your own WebUI:  make live A1111=http://localhost:7860 FORGE=http://...
 # make bench    what W2SD costs there, same addresses
 
@@ -12,7 +14,7 @@ HOSTS = $(if $(A1111),--a1111 $(A1111)) $(if $(FORGE),--forge $(FORGE))
 # One thread: results then do not depend on the machine's cores, and small tensors gain nothing from more.
 export OMP_NUM_THREADS = 1
 
-.PHONY: test lint demo live bench addresses clean
+.PHONY: test lint demo playground paper live bench addresses clean
 
 test: lint
 	$(BIN)/python -m pytest -q -n auto --maxprocesses=4
@@ -22,8 +24,8 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-demo: $(READY)
-	$(BIN)/python -m lib_w2sd.lab demo
+demo playground paper: $(READY)
+	$(BIN)/python -m lib_w2sd.lab $@
 
 live: addresses $(READY)
 	$(BIN)/python -m pytest -q tests/live $(HOSTS)

@@ -179,7 +179,11 @@ def test_a_report_from_kept_scores_measures_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(__main__, "EXPERIMENTS", kept)
     __main__.main(["paper", "--measured", "--small", "--out", str(tmp_path)])
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert text.count("Not measured yet") == 2 and "python -m lib_w2sd.lab strength" in text and "| strong | 2100 |" in text
+    assert (
+        text.count("Not measured yet") == 2
+        and "python -m lib_w2sd.lab strength" in text
+        and "| strong | 2100 |" in text
+    )
 
 
 def fake_data(folder, count=300):

@@ -11,7 +11,7 @@ from .scores import LABELS
 from .statistics import table
 
 # The numbers of steps tried for each gap.
-PLAN = {gap: (20, 12, 8, 30, 50) for gap in ("checkpoint", "guidance", "prompt", "LoRA")}
+PLAN = dict.fromkeys(("checkpoint", "guidance", "prompt", "LoRA"), (20, 12, 8, 30, 50))
 # Beside the distance: what the gap is there for.
 PURPOSE = {"checkpoint": "accuracy", "guidance": "accuracy", "prompt": "attribute", "LoRA": "stripes"}
 

@@ -64,6 +64,8 @@ def section(out: Path, cells: Cells, T: int = 20) -> str:
         "lambda 10. k: noise in the weak direction, eq. (35). The paper: HPS v2 33.60 at k = 0, 32.93 at 0.005, "
         "19.53 at 0.01 (strong alone 32.80). Strong against itself has no gap: what it changes is error alone (`matched` "
         "changes nothing there, to the last bit).\n\n"
-        + table(["inversion", LABELS["distance"], LABELS["accuracy"], "distance minus strong's",
-                 "accuracy minus strong's"], rows)
+        + table(
+            ["inversion", LABELS["distance"], LABELS["accuracy"], "distance minus strong's", "accuracy minus strong's"],
+            rows,
+        )
     )

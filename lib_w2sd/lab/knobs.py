@@ -100,7 +100,8 @@ def gap_size_section(out: Path, cells: Cells) -> str:
             "distance minus strong's", "the other minus strong's"]  # fmt: skip
     return (
         "## Figure 12: the gap's size and sign\n\n![gap size](gap-size.png)\n\n`python -m lib_w2sd.lab gap-size`. T = 20, "
-        "lambda 10. The paper: a positive gap helps, none changes nothing, a negative one harms.\n\n" + table(head, rows)
+        "lambda 10. The paper: a positive gap helps, none changes nothing, a negative one harms.\n\n"
+        + table(head, rows)
     )
 
 

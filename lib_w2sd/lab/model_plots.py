@@ -191,7 +191,9 @@ def trace(traces: dict, path) -> None:
         axes[0, 0].plot(steps, [r["gap_norm"] for r in one["reflections"]], "o-", ms=4, color=colour, label=name)
         cosines = [(s, r["cosine"]) for s, r in zip(steps, one["reflections"]) if r["cosine"] is not None]
         axes[0, 1].plot(*zip(*cosines), "o-", ms=4, color=colour, label=name)
-    axes[0, 0].set(xlabel="step", ylabel=r"$|d_{strong} - d_{weak}|$ a picture", title="norm of the gap", ylim=(0, None))
+    axes[0, 0].set(
+        xlabel="step", ylabel=r"$|d_{strong} - d_{weak}|$ a picture", title="norm of the gap", ylim=(0, None)
+    )
     axes[0, 1].set(xlabel="step", ylabel="cosine", title="cosine to the step before")
     axes[0, 1].set_ylim(min(0.0, axes[0, 1].get_ylim()[0]), 1.02)
     axes[0, 0].legend()

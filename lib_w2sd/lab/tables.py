@@ -90,7 +90,9 @@ def section(out: Path, cells: Cells, steps=STEPS) -> str:
             continue
         shown, summary = single(cells, gap, steps if gap != "experts" else steps[-1:])
         purpose = PURPOSE.get(gap, "accuracy")
-        rows.append([where, f"{gap} gap", claim, f"{purpose}: {outcome(summary, purpose)[0]}", outcome(summary, purpose)[1]])
+        rows.append(
+            [where, f"{gap} gap", claim, f"{purpose}: {outcome(summary, purpose)[0]}", outcome(summary, purpose)[1]]
+        )
         text += f"\n### {where}: {gap} gap\n\n" + shown
     return (
         "## Tables 2 to 7: what each gap brings\n\n`python -m lib_w2sd.lab tables`. Against the strong model alone at "

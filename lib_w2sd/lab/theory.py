@@ -132,17 +132,17 @@ def section(out: Path, cells=None, count: int = 4000, repetitions: int = 8) -> s
         [row["epsilon"], *(f"{row[k]:.4f}" for k in ("mean share", "greatest share", "of the bound", "fisher"))]
         for row in second
     ]
-    sweep = [
-        [row["ratio"], *(v.show() for inversion in ("paper", "matched") for v in row[inversion])] for row in third
-    ]
+    sweep = [[row["ratio"], *(v.show() for inversion in ("paper", "matched") for v in row[inversion])] for row in third]
     return (
         "## Theorems 1 to 3, and Figures 3, 22 and 23\n\n![theorems](theory.png)\n\n`python -m lib_w2sd.lab theory`. "
         "Closed-form mixtures; Theorem 2's weak model is made from the posterior with a bias ratio within 2 ± epsilon.\n\n"
         + table(["claim", "here", "held"], verdicts)
         + "\nC(x) of eq. (26) is not translation-invariant: it grows with the distance of the modes from the origin, "
         "so the bound can be made arbitrarily loose by moving the axes. Here the origin is the mixture's centre.\n\n"
-        + table(["epsilon", "mean error / gap", "greatest error / gap", "greatest error / bound (6)",
-                 "Fisher ratio (28)"], detail)
+        + table(
+            ["epsilon", "mean error / gap", "greatest error / gap", "greatest error / bound (6)", "Fisher ratio (28)"],
+            detail,
+        )
         + "\nW2SD on the 1-D mixture, T = 20, as the weak model's bias ratio varies (95 % intervals over "
         f"{repetitions} seeds; truth: mass 0.5):\n\n"
         + table(["bias ratio", "left mass, paper", "W1, paper", "left mass, matched", "W1, matched"], sweep)

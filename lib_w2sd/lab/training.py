@@ -144,7 +144,9 @@ def train_classifier(folder, epochs):
     test, wanted = data.load("t10k", folder)
     with torch.inference_mode():
         kind, attribute = model(test)
-        right = [(found.argmax(dim=1) == wanted[:, i]).float().mean().item() for i, found in enumerate((kind, attribute))]
+        right = [
+            (found.argmax(dim=1) == wanted[:, i]).float().mean().item() for i, found in enumerate((kind, attribute))
+        ]
         statistics = {}
         for style, pictures in (("plain", x), ("striped", data.striped(x))):
             features = torch.cat([model.features(part) for part in pictures.split(2000)]).double()
