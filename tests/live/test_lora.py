@@ -174,5 +174,5 @@ def test_infotext_says_what_was_asked(webui, name):
     tag = f"<lora:{name('lora')}:-1.5>"
     settings = {"weak_lora_offset": -2.3, "weak_loras": tag, "weak_lora_text_encoder": True}
     infotext = webui.picture({"lambda_steps": 1, **settings}, steps=2).infotext
-    for part in ("W2SD weak LoRA offset: -2.3", f'W2SD weak LoRAs: "{tag}"', "W2SD weak LoRA text encoder: 1"):
+    for part in ("W2SD weak LoRA offset: -2.3", f'W2SD weak LoRAs: "{tag}"', "W2SD weak LoRA text encoder: True"):
         assert part in infotext
