@@ -51,6 +51,7 @@ def main():
     parser.add_argument("--a1111")
     parser.add_argument("--forge")
     parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--only", default="", help="only the cases whose name has this in it")
     options = parser.parse_args()
     print(
         f"{SIZE['width']}x{SIZE['height']}, {SIZE['steps']} steps, {options.pairs} pairs a line, medians (least, most)"
@@ -65,6 +66,8 @@ def main():
         webui = WebUI(name, url)
         webui.post("/sdapi/v1/options", {"live_previews_enable": False})
         for case, settings in CASES.items():
+            if options.only not in case:
+                continue
             m = measure(webui, settings, options.pairs)
             over = m["ratio"] / m["rows"]
             print(
