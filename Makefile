@@ -24,7 +24,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-demo playground paper: $(READY)
+demo: $(READY)
+	$(BIN)/python -m lib_w2sd.lab demo
+
+playground paper: $(READY)
 	$(BIN)/python -m lib_w2sd.lab $@
 
 live: addresses $(READY)
