@@ -77,7 +77,7 @@ class PickleFile(WeightsFile):
         try:
             held = torch.load(path, mmap=True, **options)
         except RuntimeError:  # written by a torch before 1.6: it cannot be mapped
-            held = torch.load(path, mmap=False, **options)  # said, because Forge may set another default
+            held = torch.load(path, **options)
         if held is None:  # A1111 puts its own check in front of torch.load, which answers None
             raise CheckpointError(
                 given, "a pickle file that the WebUI's own check refuses; its log says why. Convert it to .safetensors."
