@@ -5,7 +5,7 @@ from modules.infotext_utils import PasteField
 from modules.ui_components import InputAccordion
 
 from lib_w2sd import api, hosts, ui
-from lib_w2sd.hosts import checkpoints, webui
+from lib_w2sd.hosts import checkpoints, hooks
 
 TITLE = "W2SD"
 HOST = hosts.current()
@@ -26,18 +26,18 @@ class W2SDScript(scripts.Script):
         return controls
 
     def process(self, p, *args):
-        webui.before_process(p, args)
+        hooks.before_process(p, args)
 
     def process_before_every_sampling(self, p, *args, **kwargs):
-        webui.before_sampling(HOST, p, args)
+        hooks.before_sampling(HOST, p, args)
 
 
 def add_routes(_, app):
     accounts = getattr(shared.cmd_opts, "api_auth", None)
     credentials = dict(account.split(":") for account in accounts.split(",")) if accounts else None
-    api.add_routes(app, lambda: webui.describe(HOST), credentials, checkpoints.CACHE.free)
+    api.add_routes(app, lambda: hooks.describe(HOST), credentials, checkpoints.CACHE.free)
 
 
-script_callbacks.on_before_ui(lambda: webui.add_xyz_axes(TITLE))
+script_callbacks.on_before_ui(lambda: hooks.add_xyz_axes(TITLE))
 script_callbacks.on_app_started(add_routes)
 script_callbacks.on_model_loaded(lambda _: checkpoints.on_model_loaded(HOST))

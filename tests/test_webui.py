@@ -90,7 +90,7 @@ def test_off_leaves_the_sampler_and_the_request_alone(host, off):
     p = host.request("Img2Img", off)
     host.process(p)
     assert p.sampler.func is host.modules["sd_samplers"].K_DIFFUSION["Euler"][0]
-    assert getattr(p, host.webui.TRACE) is None
+    assert getattr(p, host.hooks.TRACE) is None
     assert not any("W2SD" in label for label in p.extra_generation_params)
 
 
@@ -223,7 +223,7 @@ def test_off_again_on_a_sampler_that_was_wrapped(host):
     p.init = lambda: None
     p.sampler = sampler
     assert same_pictures(host.process(p), plain)
-    assert not hasattr(sampler.func, host.webui.ORIGINAL)
+    assert not hasattr(sampler.func, host.hooks.ORIGINAL)
 
 
 @pytest.mark.parametrize("sampler", ["Euler", "DDIM", "Heun"])
@@ -295,8 +295,8 @@ def test_hires_prompts_are_what_the_placeholders_stand_for_there(host):
     fields = {"enable_hr": True, "hr_cfg": 6.0, "hr_prompt": "a large cat", "hr_negative_prompt": "small"}
     settings = {**EQUAL, "weak_prompt": "{prompt} ", "weak_negative_prompt": " {negative_prompt}"}
     p = host.request("Txt2Img", [True, -1, 1.0, "matched", 6.0, None, "{prompt}, x", "{negative_prompt}"], **fields)
-    texts, encode = [], host.webui.WebUI.encode
-    host.webui.WebUI.encode = lambda self, t, negative: texts.append((t, negative)) or encode(self, t, negative)
+    texts, encode = [], host.hooks.WebUI.encode
+    host.hooks.WebUI.encode = lambda self, t, negative: texts.append((t, negative)) or encode(self, t, negative)
     host.process(p)
     assert (["a cat, x"], False) in texts and (["a large cat, x"], False) in texts
     assert same_pictures(host.txt2img(settings, **fields), host.txt2img(**fields))

@@ -157,13 +157,13 @@ def test_rows_are_counted_across_a_refiner(host, settings, lambda_steps):
 
 
 def test_weak_prompt_is_encoded_anew_by_the_refiners_text_encoder(host):
-    encoded, encode = [], host.webui.WebUI.encode
+    encoded, encode = [], host.hooks.WebUI.encode
 
     def spy(self, texts, negative):
         encoded.append((self.checkpoint().name, texts))
         return encode(self, texts, negative)
 
-    host.webui.WebUI.encode = spy
+    host.hooks.WebUI.encode = spy
     host.txt2img({"lambda_steps": -1, "weak_prompt": "a dog", "weak_cfg": 1}, **REFINED)
     assert encoded == [("base", ["a dog"]), ("refined", ["a dog"])]
 
@@ -173,13 +173,13 @@ def test_weak_prompt_is_encoded_anew_by_the_refiners_text_encoder(host):
 
 def test_placeholders_and_extra_networks_through_batches(host):
     """The page's prompts have their <lora:...> when hooks see them; the weak side's must not."""
-    encoded, encode = [], host.webui.WebUI.encode
+    encoded, encode = [], host.hooks.WebUI.encode
 
     def spy(self, texts, negative):
         encoded.append((texts, negative))
         return encode(self, texts, negative)
 
-    host.webui.WebUI.encode = spy
+    host.hooks.WebUI.encode = spy
     host.txt2img(
         {"weak_prompt": "not {prompt}", "weak_negative_prompt": "{negative_prompt}, {prompt}", "weak_cfg": 2},
         prompt=["a <lora:style:0.8>cat", "b", "c", "d"],
@@ -304,7 +304,7 @@ def test_a_name_that_is_gone_is_reported_as_such(host):
     gone = SimpleNamespace(
         name="x", RELIES_ON=("modules.shared:nothing", "modules.nowhere:at_all", "modules.shared:opts")
     )
-    assert set(host.webui.describe(gone)["relies_on"].values()) == {None}
+    assert set(host.hooks.describe(gone)["relies_on"].values()) == {None}
 
 
 def test_verbose_prints_a_line_a_pass(host, capsys):

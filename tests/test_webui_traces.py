@@ -60,7 +60,7 @@ def same(a, b):
 @contextmanager
 def watched(host):
     """Collects the names of whatever any single extra evaluation leaves changed."""
-    evaluate, changed = host.webui.WebUI.evaluate, []
+    evaluate, changed = host.hooks.WebUI.evaluate, []
 
     def watching(self, x, t, kwargs, side):
         before, latent = state_of(host, self), x.clone()
@@ -73,7 +73,7 @@ def watched(host):
         return result
 
     watching.count = 0
-    host.webui.WebUI.evaluate = watching
+    host.hooks.WebUI.evaluate = watching
     yield changed
     assert watching.count >= 4
 
@@ -116,7 +116,7 @@ LEFT = {
 )
 def test_the_watch_sees_what_would_be_left(host, request_name):
     """With the taking back switched off: a test of the test above."""
-    host.webui.WebUI.untraced = lambda self: nullcontext()
+    host.hooks.WebUI.untraced = lambda self: nullcontext()
     with watched(host) as changed:
         make(host, request_name, {"lambda_steps": 3, "weak_cfg": 3, "strong_cfg": 4})
     assert set(changed) == LEFT[host.flavour][request_name]
@@ -220,7 +220,7 @@ def test_sampler_is_the_hosts_again_after_off(host):
     host.process(p)
     own = host.modules["sd_samplers"].K_DIFFUSION["Euler"][0]
     assert p.sampler.func is not own
-    assert host.webui.original(p.sampler.func) is own
+    assert host.hooks.original(p.sampler.func) is own
     assert p.sampler.func.__name__ == own.__name__
 
 

@@ -56,9 +56,9 @@ class Host:
         spec = importlib.util.spec_from_file_location("w2sd.py", SCRIPT)
         self.extension = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(self.extension)
-        self.webui = self.extension.webui
+        self.hooks = self.extension.hooks
         self.script = self.extension.W2SDScript()
-        self.defaults = [f.default for f in self.webui.FIELDS]
+        self.defaults = [f.default for f in self.hooks.FIELDS]
         self.others = []  # scripts of other extensions, which come before
         self.calls = []
 
@@ -109,7 +109,7 @@ class Host:
 
     def trace(self):
         """The passes of the last request with W2SD."""
-        return self.webui.Trace.last.as_dict()["passes"]
+        return self.hooks.Trace.last.as_dict()["passes"]
 
 
 class _Modules(dict):
@@ -121,7 +121,7 @@ class _Modules(dict):
 def signatures(flavour: str) -> dict:
     """What GET /w2sd/v1/host answers in the stand-in: {"host": ..., "relies_on": {path: signature}}."""
     with opened(flavour) as host:
-        return host.webui.describe(host.extension.HOST)
+        return host.hooks.describe(host.extension.HOST)
 
 
 def same_pictures(one, other):

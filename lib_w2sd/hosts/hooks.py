@@ -1,0 +1,137 @@
+"""What the WebUI calls, and when: the hooks of a request, its XYZ axes, and how a job that cannot be done ends.
+
+A host logs what a hook raises and goes on without the script, which would sell a plain picture as W2SD's. What a
+sampling function raises ends the job, and its text reaches the page and the API.
+"""
+
+import functools
+import importlib
+import inspect
+from contextlib import contextmanager
+
+from fastapi import HTTPException
+
+from .. import xyz
+from ..errors import SamplerError, W2SDError
+from ..gaps import without_effect
+from ..settings import FIELDS, Settings, parse
+from ..trace import Trace
+from . import checkpoints
+from .webui import TRACE, WebUI
+
+ORIGINAL = "w2sd_original"
+
+
+def settings_of(p, args) -> Settings:
+    return parse(args, xyz.cell(p))
+
+
+def before_process(p, args) -> None:
+    """Once a request, before anything is made: a new trace, and the settings in the infotext."""
+    try:
+        settings = settings_of(p, args)
+    except W2SDError:
+        return  # before_sampling ends the job with it
+    checkpoints.write_infotext(settings, p.extra_generation_params)
+    setattr(p, TRACE, Trace() if settings.enabled else None)
+    if settings.enabled:
+        for note in without_effect(settings):
+            p.comment(note)
+
+
+def before_sampling(host: type, p, args) -> None:
+    """Before every sampling pass: the sampler reflects, or raises what is wrong."""
+    sampler = p.sampler
+    try:
+        settings = settings_of(p, args)
+        if settings.enabled:
+            attach(host(p, settings))
+        elif hasattr(sampler, "func"):
+            sampler.func = original(sampler.func)
+    except Exception as error:
+        fail_at_sampling(sampler, error)
+
+
+def attach(one_pass: WebUI) -> None:
+    """Make the pass's sampler reflect."""
+    sampler = one_pass.sampler
+    if not callable(getattr(sampler, "func", None)):
+        raise SamplerError(f"W2SD cannot reflect the sampler {one_pass.p.sampler_name}: it has no sampling function.")
+    func = original(sampler.func)
+    sampler.func = functools.wraps(func)(refusing()(one_pass.reflecting(func)))
+    setattr(sampler.func, ORIGINAL, func)
+
+
+def original(func):
+    """The sampling function under an earlier pass's wrapper: img2img and Forge's hires pass use a sampler again."""
+    return getattr(func, ORIGINAL, func)
+
+
+class JobRefused(HTTPException):
+    """A W2SDError on its way out. The API answers an HTTPException with its status and goes on; any other exception
+    costs the client its connection. The page shows the text."""
+
+    def __str__(self):
+        return self.detail
+
+
+@contextmanager
+def refusing():
+    try:
+        yield
+    except W2SDError as error:
+        raise JobRefused(error.status_code, str(error)) from error
+
+
+def fail_at_sampling(sampler, error: Exception) -> None:
+    @refusing()
+    def fail(*args, **kwargs):
+        raise error
+
+    if hasattr(sampler, "func"):
+        sampler.func = functools.wraps(original(sampler.func))(fail)
+    else:
+        sampler.sample = sampler.sample_img2img = fail
+
+
+def given_settings(p, title: str) -> dict:
+    """The settings in a request by name, as they were given: for XYZ axes, which come before any hook."""
+    for script in p.scripts.alwayson_scripts:
+        if script.title() == title:
+            args = p.script_args[script.args_from : script.args_to]
+            if args and isinstance(args[0], dict):
+                return args[0]
+            return dict(zip((f.name for f in FIELDS), args))
+    return {}
+
+
+def add_xyz_axes(title: str) -> None:
+    """Give the host's XYZ grid our axes, once."""
+    from modules import scripts
+
+    for script in scripts.scripts_data:
+        if script.script_class.__module__ == "xyz_grid.py":
+            have = {option.label for option in script.module.axis_options}
+            lists = {"weak_checkpoint": (checkpoints.choices, checkpoints.find)}
+            for option in xyz.options(script.module.AxisOption, lambda p: given_settings(p, title), lists):
+                if option.label not in have:
+                    option.apply, option.confirm = refusing()(option.apply), refusing()(option.confirm)
+                    script.module.axis_options.append(option)
+
+
+def describe(host: type) -> dict:
+    """Which host this is, and the signatures of what W2SD relies on (None: not there)."""
+
+    def signature(path):
+        module, _, names = path.partition(":")
+        try:
+            found = functools.reduce(getattr, names.split("."), importlib.import_module(module))
+            return str(inspect.signature(found))
+        except (ImportError, AttributeError, TypeError, ValueError):
+            return None
+
+    return {
+        "host": host.name,
+        "weak_checkpoint": checkpoints.describe(),
+        "relies_on": {path: signature(path) for path in host.RELIES_ON},
+    }
