@@ -135,18 +135,21 @@ class WebUI:
         """The strong and the weak side. Before sampling: encoding a prompt may push the UNet off the GPU."""
         prompts, negatives = self.own_prompts()
         weak_prompt, weak_negative = has_prompt_gap(self.settings)
-        strong_overlays, weak_overlays, text_encoder = lora_files.lora_gap(self.settings, self.loras)
-        with text_encoder or nullcontext():
+        loras = lora_files.lora_gap(self.p, self.settings, self.loras)
+        with loras.text_encoder or nullcontext():
             cond, uncond = (
-                self.encode(fill_in(text, prompts, negatives), negative) if other or text_encoder else None
+                self.encode(fill_in(text, prompts, negatives), negative) if other or loras.text_encoder else None
                 for text, negative, other in (
                     (self.settings.weak_prompt, False, weak_prompt),
                     (self.settings.weak_negative_prompt, True, weak_negative),
                 )
             )
+        weak_overlays = loras.weak
         if self.settings.acts_in(self.hires_pass):
-            weak_overlays += checkpoints.checkpoint_gap(self.p, self.settings, self.weak_checkpoint)
-        self.strong_side, self.weak_side = gap(self.settings, cond, uncond, weak_overlays, strong_overlays)
+            weak_overlays += checkpoints.checkpoint_gap(
+                self.p, self.settings, self.weak_checkpoint, loras.on_checkpoint
+            )
+        self.strong_side, self.weak_side = gap(self.settings, cond, uncond, weak_overlays, loras.strong)
         self.own_uncond = None
         self.encoded_for = self.checkpoint()
 
@@ -330,7 +333,7 @@ class WebUI:
     def follow_unet(self):
         """Have the overlays installed in the UNet in use, and count there, outermost."""
         unet = self.unet()
-        overlays = tuple({*self.strong_side.overlays, *self.weak_side.overlays})
+        overlays = tuple(dict.fromkeys(self.strong_side.overlays + self.weak_side.overlays))
         if unet is not self.overlaid_unet or set(overlays) != set(self.installed):
             self.metered.close()
             self.overlaid.close()
