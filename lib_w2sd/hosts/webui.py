@@ -6,6 +6,7 @@ sampler's own calls, and it takes back everything that such an extra call leaves
 """
 
 import functools
+import time
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from ..gaps import Side, fill_in, gap, has_prompt_gap
 from ..reflection import Flow, Sigma, VariancePreserving
 from ..rows import RowMeter
 from ..settings import Settings
-from ..trace import Trace
+from ..trace import Pass, Trace
 from . import checkpoints, lora_files
 from .swapped import swapped
 
@@ -249,11 +250,16 @@ class WebUI:
 
     @contextmanager
     def switched_on(self, side: Side):
+        start = time.perf_counter()
         with ExitStack() as stack:
             for overlay in side.overlays:
                 stack.enter_context(overlay.on())
             stack.enter_context(swapped(self.meter, "under", side.overlays))
+            on = time.perf_counter() - start
             yield
+            start = time.perf_counter()
+        if side.overlays:
+            self.trace().toggles.append((on + time.perf_counter() - start) * 1e3)
 
     def follow_refiner(self, x, t, kwargs):
         """Let the refiner take over here rather than in the call, if that is where it would: in the middle of a side it
@@ -301,9 +307,12 @@ class WebUI:
             self.overlaid_unet, self.metered_unet, self.installed = None, None, ()
             self.follow_unet()
             yield self
-            getattr(self.p, TRACE).passes[-1].overlays = [overlay.as_dict() for overlay in self.installed]
+            self.trace().overlays = [overlay.as_dict() for overlay in self.installed]
         if getattr(shared.cmd_opts, "w2sd_verbose", False):
-            print(getattr(self.p, TRACE).passes[-1].summary())
+            print(self.trace().summary())
+
+    def trace(self) -> Pass:
+        return getattr(self.p, TRACE).passes[-1]
 
     def coordinates_of(self, model, arguments):
         if "timesteps" in arguments:
