@@ -81,6 +81,16 @@ def test_the_lora_is_kohyas_format_and_does_what_its_file_says():
     assert torch.equal(layer(x), plain)
 
 
+def test_a_merged_lora_is_the_lora_beside_the_layers():
+    x, sigma, labels = noise(0, 4), torch.full((4,), 0.7), prompts.labels(TEXTS[:4])
+    denoiser = network.Denoiser(weights.load("strong"))
+    plain = denoiser(x, sigma, labels)
+    with weights.load("striped").on(denoiser.network, 0.8):
+        beside = denoiser(x, sigma, labels)
+    torch.testing.assert_close(Network("strong", lora_scale=0.8)(x, sigma, labels), beside, rtol=1e-3, atol=1e-4)
+    assert (beside - plain).abs().max() > 0.1
+
+
 def test_the_mixture_routes_two_of_eight_and_the_weak_side_the_two_least_likely():
     torch.manual_seed(0)
     experts = network.MoEDiT().blocks[0].experts

@@ -1,7 +1,6 @@
 """The trained models, as the sides of a gap use them, and the gaps that the lab measures."""
 
 import functools
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,13 +17,10 @@ AT_CFG_1 = Settings(enabled=True, lambda_steps=-1, strong_cfg=1.0, weak_cfg=1.0)
 
 
 @functools.cache
-def _denoiser(name: str) -> Denoiser:
-    return Denoiser(weights.load(name)).eval()
-
-
-@functools.cache
-def _lora():
-    return weights.load("striped")
+def _denoiser(name: str, lora_scale: float = 0.0) -> Denoiser:
+    # Merged, since beside the layers the LoRA costs half as much again as the network itself.
+    network = weights.load(name)
+    return Denoiser(weights.load("striped").merge(network, lora_scale) if lora_scale else network).eval()
 
 
 @dataclass(frozen=True)
@@ -40,11 +36,10 @@ class Network:
     least: bool = False
 
     def __call__(self, x, sigma, cond):
-        model = _denoiser(self.name)
+        model = _denoiser(self.name, self.lora_scale)
+        model.network.least = self.least
         parts = zip(x.split(BATCH), sigma.split(BATCH), cond.split(BATCH))
-        with _lora().on(model.network, self.lora_scale) if self.lora_scale else nullcontext():
-            model.network.least = self.least
-            return torch.cat([model(part.contiguous(memory_format=torch.channels_last), s, c) for part, s, c in parts])
+        return torch.cat([model(part.contiguous(memory_format=torch.channels_last), s, c) for part, s, c in parts])
 
 
 @dataclass(frozen=True)
