@@ -24,6 +24,7 @@ from lib_w2sd.lab import (
     models,
     network,
     prompts,
+    retraining,
     scores,
     tables,
     training,
@@ -207,18 +208,30 @@ def fake_data(folder, count=300):
             f.write(struct.pack(">II", 2049, count) + labels.numpy().tobytes())
 
 
-def test_the_training_script_makes_every_file_again(tmp_path, monkeypatch):
+def test_the_training_script_makes_every_file_again(tmp_path):
     fake_data(tmp_path)
-    monkeypatch.setattr(weights, "FOLDER", tmp_path / "weights")
-    out = ["--data", str(tmp_path), "--out", str(tmp_path / "weights"), "--shorter", "700"]
-    training.main(out)
-    assert {p.stem for p in (tmp_path / "weights").iterdir()} == {*NAMES, "moe"}
+    out = tmp_path / "weights"
+    assert training.main(["--data", str(tmp_path), "--out", str(out), "--shorter", "700"]) == 0
+    assert {p.stem for p in out.iterdir()} == {*NAMES, "moe"}
     x, labels = data.load("train", str(tmp_path))
     assert x.shape == (300, 1, 16, 16) and float(x.min()) >= -1 and float(x.max()) <= 1
     assert 0.4 < float(labels[:, 1].float().mean()) < 0.6
-    denoised = network.Denoiser(weights.load("strong"))(x[:2], torch.tensor([1.0, 2.0]), labels[:2])
+    strong = weights.load(weights.beside(out, "strong"))
+    denoised = network.Denoiser(strong)(x[:2], torch.tensor([1.0, 2.0]), labels[:2])
     assert denoised.shape == (2, 1, 16, 16)
-    assert models.SIGMA_MAX > models.SIGMA_MIN
+
+
+def test_hardly_trained_models_do_not_reproduce_the_shipped_scores(tmp_path, capsys):
+    fake_data(tmp_path)
+    check = ["lora", "--data", str(tmp_path), "--shorter", "400", "--check", "--report", str(tmp_path)]
+    assert training.main(check) == 1
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| striped | Fr"))
+    assert line.endswith("| no |")
+    assert "| weak |  |  | not trained again |  |" in retraining.section(tmp_path)
+
+
+def test_the_shipped_weights_reproduce_themselves(tmp_path):
+    assert retraining.check("lora", weights.FOLDER, tmp_path)
 
 
 def test_missing_data_says_what_to_do(tmp_path):
