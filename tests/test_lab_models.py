@@ -31,6 +31,7 @@ from lib_w2sd.lab import (
     weights,
 )
 from lib_w2sd.lab.models import GAPS, Gap, Network, draw, noise, reflected
+from lib_w2sd.lab.statistics import Interval
 
 NAMES = ("weak", "strong", "ideal", "biased-strong", "biased-weak", "striped", "classifier")
 TEXTS = prompts.every_prompt()
@@ -176,6 +177,60 @@ def test_every_experiment_on_the_trained_models_writes_its_section(tmp_path, mon
         assert title in text.splitlines()[0] and text.count("|") > 20, title
     for name in ("gap-size", "strength", "equal-time", "share", "cosine", "balance"):
         assert (tmp_path / f"{name}.png").exists()
+
+
+BETTER, WORSE, NEITHER = Interval(-2.0, 1.0), Interval(2.0, 1.0), Interval(2.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    "gains, said, counts",
+    [
+        ([BETTER, NEITHER], "yes", "1 / 0 / 1"),
+        ([BETTER, WORSE], "in part", "1 / 1 / 0"),
+        ([WORSE, NEITHER], "no", "0 / 1 / 1"),
+        ([NEITHER], "no", "0 / 0 / 1"),
+    ],
+)
+def test_a_claim_is_held_when_something_is_better_and_nothing_worse(gains, said, counts):
+    assert scores.held([(gain, "distance") for gain in gains]) == said
+    assert scores.counted([(gain, "distance") for gain in gains]) == counts
+    turned = [(Interval(-gain.mean, gain.half), "accuracy") for gain in gains]
+    assert scores.held(turned) == said
+
+
+def found_with(distances, T=20):
+    """Cells of one gap; the strong model's distance is 10, the others' as given."""
+    jitter = torch.linspace(-0.1, 0.1, 8)
+
+    def one(value, rows):
+        return scores.Scores({"distance": (value + jitter * value).tolist(), "accuracy": [0.5] * 8}, rows)
+
+    cost = {"paper": 58, "matched": 58, "fixed-point": 96}
+    found = {("checkpoint", T, None, None): one(10.0, 20)}
+    for kind, value in distances.items():
+        found |= {("checkpoint", T, told, kind): one(value, cost[kind]) for told in ("T/2", "T-1")}
+    return found
+
+
+@pytest.mark.parametrize(
+    "distances, best",
+    [
+        ({"paper": 20.0, "matched": 9.0, "fixed-point": 5.0}, "matched"),  # of two that do no harm the cheaper
+        ({"paper": 20.0, "matched": 15.0, "fixed-point": 9.0}, "fixed-point"),  # the one that does no harm
+        ({"paper": 5.0, "matched": 15.0, "fixed-point": 15.0}, "paper"),
+    ],
+)
+def test_the_verdict_is_first_no_harm_and_then_the_least_cost(distances, best):
+    other_steps = found_with({"paper": 1.0, "matched": 99.0, "fixed-point": 99.0}, T=8)
+    said, why = inversion.verdict(found_with(distances) | other_steps)
+    assert said == best and f"The default is `{best}`" in why and "At T = 20 (" in why
+
+
+def test_the_signs_of_a_gap_are_told_apart():
+    better, same, worse = Interval(-2.0, 1.0), Interval(0.0, 0.0), Interval(2.0, 1.0)
+    gains = [(-1.5, better), (0.0, better), (0.8, same), (1.5, worse)]
+    assert knobs._signs(gains, "weak LoRA scale", "distance") == ["2 / 0 / 0", "0 / 0 / 1", "0 / 1 / 0", "yes"]
+    assert knobs._signs([*gains[:3], (1.5, better)], "weak LoRA scale", "distance")[-1] == "no"
 
 
 def test_the_inversion_experiment_writes_its_table_and_figure(tmp_path):
