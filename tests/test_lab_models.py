@@ -33,7 +33,7 @@ from lib_w2sd.lab import (
 from lib_w2sd.lab.models import GAPS, Gap, Network, draw, noise, reflected
 from lib_w2sd.lab.statistics import Interval
 
-NAMES = ("weak", "strong", "ideal", "biased-strong", "biased-weak", "striped", "classifier")
+NAMES = ("weak", "strong", "ideal", "biased-strong", "biased-weak", "moe", "striped", "classifier")
 TEXTS = prompts.every_prompt()
 
 
@@ -267,7 +267,7 @@ def test_the_training_script_makes_every_file_again(tmp_path):
     fake_data(tmp_path)
     out = tmp_path / "weights"
     assert training.main(["--data", str(tmp_path), "--out", str(out), "--shorter", "700"]) == 0
-    assert {p.stem for p in out.iterdir()} == {*NAMES, "moe"}
+    assert {p.stem for p in out.iterdir()} == set(NAMES)
     x, labels = data.load("train", str(tmp_path))
     assert x.shape == (300, 1, 16, 16) and float(x.min()) >= -1 and float(x.max()) <= 1
     assert 0.4 < float(labels[:, 1].float().mean()) < 0.6
