@@ -9,9 +9,8 @@ import gc
 import time
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -190,7 +189,6 @@ class CheckpointOverlay:
     settle: Callable = lambda: None
     done: Callable = lambda weights: None
     also: "Callable[[], list]" = list
-    toggles: list = field(default_factory=list)  # milliseconds
 
     @contextmanager
     def installed(self, unet):
@@ -231,11 +229,9 @@ class CheckpointOverlay:
                 self._exchange()
 
     def _exchange(self):
-        start = time.perf_counter()
         for entry in self._table:
             owner, key, other = entry
             owner[key], entry[2] = other, owner[key]
-        self.toggles.append((time.perf_counter() - start) * 1e3)
 
     def _pairs(self):
         """(weak dictionary, its key, strong tensor, weak tensor), where there are both."""
@@ -256,7 +252,7 @@ class CheckpointOverlay:
                     store[key] = moved(weak, strong.device)
 
     def as_dict(self) -> dict:
-        return {**self.weights.as_dict(), "toggle_ms": median(self.toggles) if self.toggles else None}
+        return self.weights.as_dict()
 
 
 CACHE = Cache()

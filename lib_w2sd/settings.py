@@ -145,7 +145,8 @@ class Settings:
     weak_checkpoint_loras: bool = setting(
         False,
         "LoRAs on the weak checkpoint too",
-        "Off: the weak checkpoint is as its file is. On: the picture's LoRAs are merged into it as well.",
+        "Off: the weak checkpoint is as its file is, but for the weak LoRAs named above. On: the picture's LoRAs are "
+        "on it as well, at their scale plus the weak LoRA offset.",
         "W2SD weak checkpoint LoRAs",
     )
     weak_alone: bool = setting(

@@ -3,6 +3,7 @@
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import median
 
 import torch
 
@@ -20,6 +21,7 @@ class Pass:
     reflections: list = field(default_factory=list)
     of: "Trace | None" = field(default=None, repr=False)
     overlays: list = field(default_factory=list)  # what was changed in the UNet, and what that took
+    toggles: list = field(default_factory=list)  # milliseconds to switch a side's overlays on and off, each time
     _gaps: dict = field(default_factory=dict, repr=False)  # of the latest step and the one before
 
     @contextmanager
@@ -85,6 +87,7 @@ class Pass:
             "evaluations": plain(self.evaluations),
             "reflections": plain(self.reflections),
             "overlays": self.overlays,
+            "toggle_ms": median(self.toggles) if self.toggles else None,
         }
 
 

@@ -263,13 +263,13 @@ def test_forge_hires_pass_has_a_cfg_of_its_own(forge):
     fields = {"enable_hr": True, "hr_cfg": 4.0}
     plain = forge.txt2img(**fields)
     settings = {"lambda_steps": 2, "inversion": "matched", "hires": "own", "hires_lambda_steps": 2, "weak_cfg": 4.0}
-    scales, inner = [], forge.webui.WebUI.evaluate
+    scales, inner = [], forge.hooks.WebUI.evaluate
 
     def evaluate(self, x, t, kwargs, side):
         scales.append((self.hires_pass, self.scale_of(side, kwargs)))
         return inner(self, x, t, kwargs, side)
 
-    forge.webui.WebUI.evaluate = evaluate
+    forge.hooks.WebUI.evaluate = evaluate
     p = forge.request("Txt2Img", settings, **fields)
     picture = forge.process(p)
     assert scales == [(False, 6.0), (False, 4.0)] * 2 + [(True, 4.0), (True, 4.0)] * 2

@@ -322,3 +322,9 @@ def test_verbose_prints_a_line_a_pass(host, capsys):
     first, hires = capsys.readouterr().out.splitlines()
     assert first.startswith("W2SD txt2img, sample_euler: 2 of 6 steps reflected (paper), 18 UNet rows")
     assert hires.startswith("W2SD hires, sample_euler: 2 of ")
+
+
+def test_an_offset_without_a_lora_is_said_below_the_gallery(a1111):
+    p = a1111.request("Txt2Img", {"weak_lora_offset": -2.3})
+    a1111.process(p)
+    assert any("weak_lora_offset has no effect" in comment for comment in p.comments)

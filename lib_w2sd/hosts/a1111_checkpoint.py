@@ -10,6 +10,7 @@ from modules import devices, lowvram, sd_unet, shared
 from .. import checkpoint
 from ..checkpoint import CheckpointOverlay
 from ..errors import CheckpointError
+from . import a1111_lora
 from .checkpoints import WeakCheckpoint
 from .swapped import swapped
 
@@ -59,23 +60,21 @@ class A1111Checkpoint(WeakCheckpoint):
 
     # ------------------------------------------------------------------ LoRAs
 
-    def loras(self):
-        networks = lora_extension()
-        if networks is None or shared.opts.lora_functional:
-            return ()
-        return tuple(
-            (net.name, net.te_multiplier, net.unet_multiplier, net.dyn_dim, net.network_on_disk.filename, net.mtime)
-            for net in networks.loaded_networks
-        )
+    def networks(self) -> list:
+        """The host's networks of the weak side, at its scales."""
+        return [a1111_lora.loaded(use) for use in self.loras]
 
-    def merge_loras(self, file, weights, slots):
+    def merged(self):
+        return () if shared.opts.lora_functional else self.loras
+
+    def merge_loras(self, file, weights):
         """By the host's own function, layer by layer, with the weak tensors in the layer and nothing known of them.
 
         The host would keep a copy of every layer to go back to. It is dropped at once: other LoRAs make another
         key in the cache, and the file is read again.
         """
-        networks = lora_extension()
-        touched = {key for net in networks.loaded_networks for key in net.modules}
+        networks, wanted = lora_extension(), self.networks()
+        touched = {key for net in wanted for key in net.modules}
         unet = self.diffusion_model()
         for name, module in unet.named_modules():
             layer = getattr(module, "network_layer_name", None)
@@ -85,6 +84,7 @@ class A1111Checkpoint(WeakCheckpoint):
             if module._parameters.get("bias", "") is None:
                 own.append(f"{name}.bias")
             with ExitStack() as stack:
+                stack.enter_context(swapped(networks, "loaded_networks", wanted))
                 for key, value in LORA_STATE.items():
                     stack.enter_context(swapped(module, key, value))
                 for key in ("weight", "bias"):  # with "cache fp16 weights", an fp8 layer is merged from these
@@ -109,34 +109,31 @@ class A1111Checkpoint(WeakCheckpoint):
                             weights.tensors[full] = merged if weak is None else checkpoint.moved(merged, weak.device)
 
     @contextmanager
-    def lora_at_rest(self):
+    def lora_at_rest(self, on_the_fly: list):
         """While the weak tensors are in place, the host neither merges into them nor restores over them.
 
-        Without the request's LoRAs, those that it computes on the fly (lora_functional) are left out too.
+        on_the_fly  the networks that it computes beside them (lora_functional)
         """
         networks = lora_extension()
         with ExitStack() as stack:
             if networks is not None:
                 for name in LORA_WRITERS:
                     stack.enter_context(swapped(networks, name, lambda layer: None))
-                if not self.settings.weak_checkpoint_loras:
-                    stack.enter_context(swapped(networks, "loaded_networks", []))
+                stack.enter_context(swapped(networks, "loaded_networks", on_the_fly))
             yield
 
     # ------------------------------------------------------------------ low-memory modes
 
     def overlay(self, weights):
-        model = shared.sd_model
-        one_block_at_a_time = shared.cmd_opts.lowvram
-
         def settle():
-            if one_block_at_a_time:
+            if shared.cmd_opts.lowvram:  # one block of the UNet at a time is on the device
                 lowvram.send_everything_to_cpu()
 
-        def done(weights):
-            if lowvram.is_enabled(model):  # as the host does with its UNet when others need the room
-                weights.to(devices.cpu)
-
+        around = partial(self.lora_at_rest, [] if self.merged() else self.networks())
         return CheckpointOverlay(
-            weights, lambda unet: self.installed_slots(weights), around=self.lora_at_rest, settle=settle, done=done
+            weights, lambda unet: self.installed_slots(weights), around=around, settle=settle, done=self.done
         )
+
+    def done(self, weights):
+        if lowvram.is_enabled(shared.sd_model):  # as the host does with its UNet when others need the room
+            weights.to(devices.cpu)

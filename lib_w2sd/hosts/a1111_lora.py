@@ -16,7 +16,7 @@ from ..lora import Use
 from .lora_files import find, names, networks
 from .swapped import swapped
 
-__all__ = ["find", "names", "overlay", "text_encoder", "used"]
+__all__ = ["find", "loaded", "names", "overlay", "text_encoder", "used"]
 MERGED_TYPES = (torch.nn.Linear, torch.nn.Conv2d, torch.nn.GroupNorm, torch.nn.LayerNorm)
 
 
@@ -28,7 +28,7 @@ def used() -> tuple:
     )
 
 
-def _loaded(use: Use):
+def loaded(use: Use):
     """The host's network at the scales of `use`; its tensors are the loaded one's."""
     net = use.handle
     if net is None:
@@ -49,7 +49,7 @@ class FunctionalOverlay:
     mixes_rows = False
 
     def __init__(self, uses):
-        self.networks = [_loaded(use) for use in uses]
+        self.networks = [loaded(use) for use in uses]
 
     def as_dict(self):
         return {"lora_functional": [net.name for net in self.networks]}
@@ -66,7 +66,7 @@ def overlay(uses):
     """A gaps.Overlay under which the UNet is the host's with `uses`."""
     if shared.opts.lora_functional:
         return FunctionalOverlay(uses)
-    wanted = [_loaded(use) for use in uses]
+    wanted = [loaded(use) for use in uses]
     return layers.Overlay(lambda unet: _changes(unet.model, wanted))
 
 
@@ -156,7 +156,7 @@ def _merged(module) -> dict:
 def text_encoder(uses):
     """Prompts encoded within see the text encoder at the scales of `uses`."""
     host, model = networks(), shared.sd_model
-    wanted = [_loaded(use) for use in uses]
+    wanted = [loaded(use) for use in uses]
     try:
         with swapped(host, "loaded_networks", wanted):
             yield

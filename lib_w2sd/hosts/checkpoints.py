@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from modules import sd_models
 
 from .. import checkpoint, infotext
 from ..checkpoint import CACHE, CheckpointOverlay, Slot, Weights
-from ..errors import CheckpointError, SettingError
-from ..gaps import has_lora_gap
+from ..errors import CheckpointError
 from ..weights_file import check_fit, open_weights, unfit
 
 
@@ -32,22 +32,14 @@ def find(given: str):
     return info
 
 
-def checkpoint_gap(p, settings, host_kind) -> tuple:
+def checkpoint_gap(p, settings, host_kind, loras: tuple = ()) -> tuple:
     """The overlays of the weak side for the settings' weak checkpoint.
 
     host_kind  host_kind() -> the host's subclass of WeakCheckpoint; not asked where there is no such gap
-    Raises CheckpointError where the checkpoint does not fit, and SettingError together with a LoRA gap: a LoRA's
-    difference is one to the loaded checkpoint's weights.
+    loras      the lora.Uses that the weak checkpoint is to have
+    Raises CheckpointError where the checkpoint does not fit.
     """
-    if not settings.weak_checkpoint:
-        return ()
-    if has_lora_gap(settings):
-        raise SettingError(
-            f"W2SD: weak_checkpoint (Weak checkpoint) was given {settings.weak_checkpoint!r} together with LoRA scales "
-            "of one side (offsets, weak_loras or <lora:> in the weak prompt); allowed is one of the two. The picture's "
-            "own LoRAs go onto the weak checkpoint with weak_checkpoint_loras."
-        )
-    return (host_kind()(p, settings).opened(),)
+    return (host_kind()(p, settings, loras).opened(),) if settings.weak_checkpoint else ()
 
 
 class WeakCheckpoint:
@@ -56,8 +48,8 @@ class WeakCheckpoint:
     # Kinds of file that this host reads beside safetensors and pickles: suffix -> WeightsFile class.
     OPENERS: dict = {}
 
-    def __init__(self, p, settings):
-        self.p, self.settings = p, settings
+    def __init__(self, p, settings, loras: tuple = ()):
+        self.p, self.settings, self.loras = p, settings, loras
 
     # ------------------------------------------------------------------ what differs from host to host
 
@@ -80,22 +72,26 @@ class WeakCheckpoint:
         """place(tensor, strong) for checkpoint.load."""
         return checkpoint.like
 
-    def loras(self) -> tuple:
-        """The request's LoRAs as far as they are merged into weights: equal means equal weights."""
-        return ()
+    def merged(self) -> tuple:
+        """The Uses among `self.loras` that the host merges into weights; the others it computes on the fly."""
+        raise NotImplementedError
 
-    def merge_loras(self, file, weights: Weights, slots: "dict[str, Slot]") -> None:
-        """Merge the request's LoRAs into `weights` as the host merges them into the loaded UNet."""
+    def merge_loras(self, file, weights: Weights) -> None:
+        """Merge those into `weights` as the host merges them into the loaded UNet."""
+        raise NotImplementedError
 
     def announce(self, weights: Weights) -> None:
         """Tell the host's memory manager, before sampling, what will be needed."""
 
     def overlay(self, weights: Weights) -> CheckpointOverlay:
-        return CheckpointOverlay(weights, lambda unet: self.installed_slots(weights), also=self.also)
+        return CheckpointOverlay(weights, lambda unet: self.installed_slots(weights), also=self.also, done=self.done)
 
     def also(self) -> list:
         """See CheckpointOverlay."""
         return []
+
+    def done(self, weights: Weights) -> None:
+        """See CheckpointOverlay."""
 
     def installed_slots(self, weights: Weights) -> "dict[str, Slot]":
         """What is exchanged: every tensor that either of the two has at the time of the run."""
@@ -111,27 +107,29 @@ class WeakCheckpoint:
         info = find(given)
         self.refuse_loaded(given)
         slots = self.slots()
-        with_loras = self.loras() if self.settings.weak_checkpoint_loras else ()
         shapes = {name: tuple(slot.tensor.shape) for name, slot in slots.items()}
         self.check_hires(given, shapes)
-        load = partial(self._load, given, info, slots, shapes, bool(with_loras))
+        load = partial(self._load, given, info, slots, shapes)
         try:
-            weights = CACHE.get(info.filename, checkpoint.layout_of(slots), (self.rounding(), with_loras), load)
+            # Equal LoRAs in equal files at equal scales make equal weights.
+            merged = tuple((use.file, use.unet, use.dyn, Path(use.file).stat().st_mtime_ns) for use in self.merged())
+            weights = CACHE.get(info.filename, checkpoint.layout_of(slots), (self.rounding(), merged), load)
         except FileNotFoundError as error:
-            raise CheckpointError(given, "whose file is not there any more.") from error
+            missing = Path(error.filename or info.filename).name
+            raise CheckpointError(given, f"but the file {missing} is not there any more.") from error
         self.announce(weights)
         return self.overlay(weights)
 
     def rounding(self):
         """Whatever else decides what the same file becomes in memory."""
 
-    def _load(self, given, info, slots, shapes, with_loras) -> Weights:
+    def _load(self, given, info, slots, shapes) -> Weights:
         file = open_weights(given, info.filename, self.OPENERS)
         check_fit(file, info.filename, shapes, self.prediction())
         weights = checkpoint.load(file, info.name, slots, self.place())
-        if with_loras:
+        if self.merged():
             with checkpoint.reporting_memory(given):
-                self.merge_loras(file, weights, slots)
+                self.merge_loras(file, weights)
         return weights
 
     def check_hires(self, given, shapes: dict) -> None:

@@ -1,9 +1,8 @@
 """Weak checkpoints in Forge (dfdcbab6, June 2025): GGUF files, its memory manager, LoRAs merged and online."""
 
-from pathlib import Path
-
 import gguf
 import torch
+from backend import utils
 from backend.operations_gguf import ParameterGGUF, dequantize_tensor
 from backend.patcher.base import ModelPatcher
 from backend.patcher.lora import merge_lora_to_weight
@@ -12,10 +11,12 @@ from modules import shared
 from .. import checkpoint
 from ..errors import CheckpointError
 from ..weights_file import WeightsFile
+from . import forge_lora
 from .checkpoints import WeakCheckpoint
+from .forge_lora import ONLINE
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "const": "flow", "edm": "edm"}
-ONLINE = "forge_online_loras"
+PREFIX = "diffusion_model."  # of the UNet's weights in the host's patcher
 
 
 class GGUFFile(WeightsFile):
@@ -53,6 +54,7 @@ def patcher():
 
 class ForgeCheckpoint(WeakCheckpoint):
     OPENERS = {".gguf": GGUFFile}
+    lent: "list | tuple" = ()  # layers that have no LoRAs of their own computed on the fly, for the run
 
     def diffusion_model(self):
         return patcher().model.diffusion_model
@@ -86,22 +88,25 @@ class ForgeCheckpoint(WeakCheckpoint):
 
     # ------------------------------------------------------------------ LoRAs
 
-    def loras(self):
-        merged = [key for key in patcher().lora_patches if not key[3]]
-        return tuple((*key, Path(key[0]).stat().st_mtime_ns if Path(key[0]).is_file() else 0) for key in merged)
+    def patches(self, online: bool) -> dict:
+        """weight -> patches of the weak side's LoRAs, those merged or those applied at every call."""
+        if not self.loras:
+            return {}
+        found = forge_lora.patches(self.loras)
+        return {weight: ps for (weight, kind), ps in found.items() if kind == online and weight.startswith(PREFIX)}
 
-    def merge_loras(self, file, weights, slots):
+    def merged(self):
+        return self.loras if self.patches(online=False) else ()
+
+    def merge_loras(self, file, weights):
         """By the host's own function, on the device where the host merges."""
-        unet, prefix, patches = patcher(), "diffusion_model.", {}
-        for (_, _, _, online), by_key in unet.lora_patches.items():
-            for key, found in by_key.items():
-                if not online and key.startswith(prefix):
-                    patches.setdefault(key[len(prefix) :], []).extend(found)
-        for name, found in patches.items():
+        device = patcher().load_device
+        for name, found in self.patches(online=False).items():
+            name = name[len(PREFIX) :]
             weak = weights.tensors[name]
             quantised = getattr(weak, "gguf_cls", None) is not None
             weight = dequantize_tensor(weak) if quantised else weak.data
-            merged = merge_lora_to_weight(found, weight.to(unet.load_device), name, computation_dtype=torch.float32)
+            merged = merge_lora_to_weight(found, weight.to(device), name, computation_dtype=torch.float32)
             if quantised:
                 weak.gguf_cls.quantize_pytorch(merged.to(weak.device), weak)
             else:
@@ -109,9 +114,20 @@ class ForgeCheckpoint(WeakCheckpoint):
 
     def also(self):
         """LoRAs that the host computes on the fly belong to the layers, whatever weights these have."""
-        if self.settings.weak_checkpoint_loras:
-            return []
-        return [[vars(module), ONLINE, {}] for module in self.diffusion_model().modules() if ONLINE in vars(module)]
+        unet, wanted = patcher(), {}
+        for weight, found in self.patches(online=True).items():
+            module, name, _ = utils.get_attr_with_parent(unet.model, weight)
+            wanted.setdefault(module, {})[name] = forge_lora.online_patches(found, unet)
+        self.lent = [module for module in wanted if ONLINE not in vars(module)]
+        for module in self.lent:
+            setattr(module, ONLINE, {})
+        modules = [module for module in self.diffusion_model().modules() if ONLINE in vars(module)]
+        return [[vars(module), ONLINE, wanted.get(module, {})] for module in modules]
+
+    def done(self, weights):
+        for module in self.lent:
+            if vars(module).get(ONLINE) == {}:  # else the host's own by now
+                delattr(module, ONLINE)
 
     # ------------------------------------------------------------------ memory
 

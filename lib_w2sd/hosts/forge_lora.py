@@ -22,6 +22,7 @@ from .lora_files import find, names, networks
 from .swapped import swapped
 
 __all__ = ["find", "names", "overlay", "text_encoder", "used"]
+# What such a layer calls them.
 ONLINE = "forge_online_loras"
 
 
@@ -59,14 +60,16 @@ def _loaded(use: Use):
 
 
 def _rescaled(patcher, uses, unet: bool) -> dict:
-    """The patcher's patches with the scales of `uses`; patches that are no LoRA of the request stay."""
+    """The patcher's patches for the LoRAs of `uses` at their scales; patches that are no LoRA of the request stay."""
     part = 0 if unet else 1
     by_key = {use.handle[part]: use for use in uses if use.handle and use.handle[part]}
+    of_request = {use.handle[part] for use in used()}
     patches = {}
     for i, (key, of_weights) in enumerate(patcher.lora_patches.items()):
         use = by_key.get(key)
         if use is None:
-            patches[key] = of_weights
+            if key not in of_request:
+                patches[key] = of_weights
             continue
         scale = use.unet if unet else use.te
         # Keys have to differ from the request's, or the host takes them for merged already.
@@ -80,8 +83,12 @@ def _rescaled(patcher, uses, unet: bool) -> dict:
     return patches
 
 
+def patches(uses) -> dict:
+    """(weight, online) -> patches of the UNet with `uses`, in the host's order."""
+    return _by_weight(_rescaled(shared.sd_model.forge_objects.unet, uses, unet=True))
+
+
 def _by_weight(patches: dict) -> dict:
-    """(weight, online) -> patches, in the host's order."""
     found = {}
     for (*_, online), of_weights in patches.items():
         for weight, ps in of_weights.items():
@@ -91,7 +98,7 @@ def _by_weight(patches: dict) -> dict:
 
 def _changes(model, uses) -> dict:
     patcher = shared.sd_model.forge_objects.unet
-    own, wanted = _by_weight(patcher.lora_patches), _by_weight(_rescaled(patcher, uses, unet=True))
+    own, wanted = _by_weight(patcher.lora_patches), patches(uses)
     found = {}
     for weight, online in wanted:
         mine, theirs = own.get((weight, online), []), wanted[weight, online]
@@ -100,7 +107,8 @@ def _changes(model, uses) -> dict:
         module, name, parameter = utils.get_attr_with_parent(model, weight)
         change = found.setdefault(module, layers.Change())
         if online:
-            _online(module, name, theirs, change, patcher)
+            now = change.attributes.get(ONLINE) or getattr(module, ONLINE, {})
+            change.attributes[ONLINE] = {**now, name: online_patches(theirs, patcher)}
             continue
         change.low_rank = _low_rank(module, parameter, mine, theirs) if name == "weight" else change.low_rank
         if name != "weight" or change.low_rank is None:
@@ -109,12 +117,11 @@ def _changes(model, uses) -> dict:
     return found
 
 
-def _online(module, name, patches, change, patcher):
-    patches = utils.nested_move_to_device(
+def online_patches(patches, patcher) -> list:
+    """Patches as a layer holds them that applies them at every call."""
+    return utils.nested_move_to_device(
         list(map(list, patches)), device=patcher.current_device, dtype=patcher.model.computation_dtype
     )
-    now = change.attributes.get(ONLINE) or getattr(module, ONLINE, {})
-    change.attributes[ONLINE] = {**now, name: patches}
 
 
 def _merged(key, base, patches):

@@ -6,6 +6,7 @@ sampler's own calls, and it takes back everything that such an extra call leaves
 """
 
 import functools
+import time
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from ..gaps import Side, fill_in, gap, has_prompt_gap
 from ..reflection import Flow, Sigma, VariancePreserving
 from ..rows import RowMeter
 from ..settings import Settings
-from ..trace import Trace
+from ..trace import Pass, Trace
 from . import checkpoints, lora_files
 from .swapped import swapped
 
@@ -135,18 +136,21 @@ class WebUI:
         """The strong and the weak side. Before sampling: encoding a prompt may push the UNet off the GPU."""
         prompts, negatives = self.own_prompts()
         weak_prompt, weak_negative = has_prompt_gap(self.settings)
-        strong_overlays, weak_overlays, text_encoder = lora_files.lora_gap(self.settings, self.loras)
-        with text_encoder or nullcontext():
+        loras = lora_files.lora_gap(self.p, self.settings, self.loras)
+        with loras.text_encoder or nullcontext():
             cond, uncond = (
-                self.encode(fill_in(text, prompts, negatives), negative) if other or text_encoder else None
+                self.encode(fill_in(text, prompts, negatives), negative) if other or loras.text_encoder else None
                 for text, negative, other in (
                     (self.settings.weak_prompt, False, weak_prompt),
                     (self.settings.weak_negative_prompt, True, weak_negative),
                 )
             )
+        weak_overlays = loras.weak
         if self.settings.acts_in(self.hires_pass):
-            weak_overlays += checkpoints.checkpoint_gap(self.p, self.settings, self.weak_checkpoint)
-        self.strong_side, self.weak_side = gap(self.settings, cond, uncond, weak_overlays, strong_overlays)
+            weak_overlays += checkpoints.checkpoint_gap(
+                self.p, self.settings, self.weak_checkpoint, loras.on_checkpoint
+            )
+        self.strong_side, self.weak_side = gap(self.settings, cond, uncond, weak_overlays, loras.strong)
         self.own_uncond = None
         self.encoded_for = self.checkpoint()
 
@@ -246,11 +250,16 @@ class WebUI:
 
     @contextmanager
     def switched_on(self, side: Side):
+        start = time.perf_counter()
         with ExitStack() as stack:
             for overlay in side.overlays:
                 stack.enter_context(overlay.on())
             stack.enter_context(swapped(self.meter, "under", side.overlays))
+            on = time.perf_counter() - start
             yield
+            start = time.perf_counter()
+        if side.overlays:
+            self.trace().toggles.append((on + time.perf_counter() - start) * 1e3)
 
     def follow_refiner(self, x, t, kwargs):
         """Let the refiner take over here rather than in the call, if that is where it would: in the middle of a side it
@@ -298,9 +307,12 @@ class WebUI:
             self.overlaid_unet, self.metered_unet, self.installed = None, None, ()
             self.follow_unet()
             yield self
-            getattr(self.p, TRACE).passes[-1].overlays = [overlay.as_dict() for overlay in self.installed]
+            self.trace().overlays = [overlay.as_dict() for overlay in self.installed]
         if getattr(shared.cmd_opts, "w2sd_verbose", False):
-            print(getattr(self.p, TRACE).passes[-1].summary())
+            print(self.trace().summary())
+
+    def trace(self) -> Pass:
+        return getattr(self.p, TRACE).passes[-1]
 
     def coordinates_of(self, model, arguments):
         if "timesteps" in arguments:
@@ -330,7 +342,7 @@ class WebUI:
     def follow_unet(self):
         """Have the overlays installed in the UNet in use, and count there, outermost."""
         unet = self.unet()
-        overlays = tuple({*self.strong_side.overlays, *self.weak_side.overlays})
+        overlays = tuple(dict.fromkeys(self.strong_side.overlays + self.weak_side.overlays))
         if unet is not self.overlaid_unet or set(overlays) != set(self.installed):
             self.metered.close()
             self.overlaid.close()
