@@ -2,6 +2,10 @@
 
 A sampler continues from the tensor that it passes to the model. Writing x~ into that tensor at the first call
 of a step is therefore all that Algorithm 1 asks: the sampler's own step then starts from the reflected latent.
+
+Two samplers want more. UniPC (arXiv 2302.04867) passes a prediction of its latent, takes the model's answer there for
+the answer at the latent, and hands the latent itself to its callback: prediction and latent take the same move. DPM
+adaptive takes steps back, and with them their reflections.
 """
 
 import functools
@@ -65,7 +69,7 @@ class ReflectingDenoiser:
         """The sampler reports a step to its callback."""
         self._window.confirm(info)
         if self._window.ahead and self._move is not None:
-            # The latest call, and with it the reflection, was made at the prediction of this latent.
+            # The model's answer, at the moved prediction, and the latent it is taken for belong together.
             info["x"].add_(self._move)
 
     def check(self):

@@ -10,27 +10,30 @@ import math
 import numpy as np
 import pytest
 
-from .conftest import PLAIN, png
+from .conftest import PLAIN, Picture, png
 
 EQUAL = {"lambda_steps": -1, "inversion": "matched", "weak_cfg": PLAIN["cfg_scale"]}
 GAP = {"lambda_steps": 2, "inversion": "matched", "weak_cfg": 0}
-STEPS = 6
 MASK = np.zeros((64, 64), dtype=np.uint8)
 MASK[16:48, 16:48] = 255
 HIRES = {
     "enable_hr": True,
     "hr_scale": 1.5,
     "hr_upscaler": "Latent",
-    "hr_second_pass_steps": STEPS,
+    "hr_second_pass_steps": 4,
     "denoising_strength": 0.7,
 }
 # pass -> (kind of request, its fields, names of its runs); img2img makes only a part of the steps
 PASSES = {
-    "txt2img": ("txt2img", {}, ["txt2img"]),
-    "img2img 0.5": ("img2img", {"denoising_strength": 0.5}, ["img2img"]),
-    "img2img 0.9": ("img2img", {"denoising_strength": 0.9}, ["img2img"]),
-    "inpaint": ("img2img", {"denoising_strength": 0.8, "mask": png(MASK), "inpainting_fill": 1}, ["img2img"]),
-    "hires": ("txt2img", HIRES, ["txt2img", "hires"]),
+    "txt2img": ("txt2img", {"steps": 5}, ["txt2img"]),
+    "img2img 0.5": ("img2img", {"steps": 6, "denoising_strength": 0.5}, ["img2img"]),
+    "img2img 0.9": ("img2img", {"steps": 4, "denoising_strength": 0.9}, ["img2img"]),
+    "inpaint": (
+        "img2img",
+        {"steps": 4, "denoising_strength": 0.8, "mask": png(MASK), "inpainting_fill": 1},
+        ["img2img"],
+    ),
+    "hires": ("txt2img", {"steps": 4, **HIRES}, ["txt2img", "hires"]),
 }
 
 
@@ -71,8 +74,14 @@ def outcome(webui, kind: str, runs: list, equal=EQUAL, gap=GAP, **ask) -> str:
         why = str(said.get("errors") or said.get("message") or said.get("detail")).split("\n")[0]
         return f"n.a.: without W2SD too: {said.get('error')}: {why}"
     try:
-        plain = webui.picture(None, kind, **ask)
-        own = 0 if kind == "txt2img" else away(plain, webui.picture(None, kind, **ask))
+        plain = Picture(answer.json())
+
+        def differ(other) -> bool:
+            """By more than img2img's own repeats do: part of what it draws has no seed."""
+            if kind == "txt2img" or away(plain, other) == 0:
+                return away(plain, other) > 0
+            return away(plain, other) > max(2 * away(plain, webui.picture(None, kind, **ask)), 2)
+
         reflected = webui.picture(gap, kind, **ask)
         made = webui.trace()
         hold([run["pass"] for run in made] == runs, f"passes {[run['pass'] for run in made]}")
@@ -80,15 +89,13 @@ def outcome(webui, kind: str, runs: list, equal=EQUAL, gap=GAP, **ask) -> str:
             hold_reflections(run, gap["lambda_steps"])
         hold(reflected.pixels.std() > 0, "a picture of one colour")
         if any(run["reflected"] for run in made):
-            hold(away(plain, reflected) > 2 * own, f"the gap changes nothing ({own} levels of its own)")
+            hold(differ(reflected), "the gap changes nothing")
         if kind == "txt2img":
             hold(away(reflected, webui.picture(gap, kind, **ask)) == 0, "the same seed gives another picture")
         same = webui.picture(equal, kind, **ask)
         for run in webui.trace():
             hold_reflections(run, equal["lambda_steps"])
-        # img2img's own repeats differ a little: part of what it draws has no seed.
-        allowed = 0 if kind == "txt2img" else max(2 * own, 2)
-        hold(away(plain, same) <= allowed, f"equal settings are {away(plain, same)} levels off, {own} of its own")
+        hold(not differ(same), f"equal settings are {away(plain, same)} levels off")
     except Wrong as wrong:
         return f"WRONG: {wrong}"
     return "ok"
@@ -107,7 +114,7 @@ def test_every_sampler_in_every_pass(webui, record, init_image, name):
     kind, fields, runs = PASSES[name]
     wrong = {}
     for sampler in (s["name"] for s in webui.get("/sdapi/v1/samplers")):
-        ask = {"sampler_name": sampler, "steps": STEPS, **fields}
+        ask = {"sampler_name": sampler, **fields}
         if kind == "img2img":
             ask["init_images"] = [png(init_image)]
         # It makes 20 steps and more, of three calls, whatever it is asked for.
@@ -117,7 +124,7 @@ def test_every_sampler_in_every_pass(webui, record, init_image, name):
     assert not wrong
 
 
-@pytest.mark.parametrize("sampler", ["Euler", "DPM++ 2M", "Heun"])
+@pytest.mark.parametrize("sampler", ["Euler", "Heun"])
 def test_every_scheduler(webui, record, sampler):
     wrong = {}
     for scheduler in (s["label"] for s in webui.get("/sdapi/v1/schedulers")):
