@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 
-from .errors import CheckpointMemoryError, W2SDError
+from .errors import CheckpointMemoryError, is_out_of_memory
 from .weights_file import WeightsFile
 
 
@@ -129,10 +129,8 @@ def reporting_memory(name: str):
     """Running out of memory within becomes a CheckpointMemoryError, with what could be freed freed."""
     try:
         yield
-    except (MemoryError, torch.cuda.OutOfMemoryError, RuntimeError) as error:
-        # The CPU allocator raises a plain RuntimeError.
-        known = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "allocate" in str(error)
-        if not known or isinstance(error, W2SDError):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         why = "but there is not enough memory for a second UNet beside the loaded one. Choose none, or free memory."
     else:

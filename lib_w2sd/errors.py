@@ -1,5 +1,7 @@
 """What W2SD says when it cannot go on."""
 
+import torch
+
 
 class W2SDError(RuntimeError):
     """The job cannot be done as asked. ``status_code`` is what the API answers."""
@@ -19,6 +21,16 @@ class SamplerError(W2SDError):
     status_code = 422
 
 
+class NoPictureError(W2SDError):
+    """A side of the reflection gave NaN or infinity, from which only a black picture can follow."""
+
+
+class OutOfMemory(W2SDError):
+    """There was not enough memory for an evaluation of the reflection."""
+
+    status_code = 507
+
+
 class CheckpointError(W2SDError):
     """The weak checkpoint cannot be used; the text names the setting, what was given, and why not."""
 
@@ -36,3 +48,10 @@ class CheckpointMemoryError(CheckpointError):
     """There is not enough memory for a second UNet."""
 
     status_code = 507
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; torch's allocator for the CPU raises a plain RuntimeError."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and not isinstance(error, W2SDError) and "allocate" in str(error)

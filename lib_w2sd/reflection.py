@@ -65,17 +65,22 @@ class Flow(Sigma):
 
 
 class VariancePreserving:
-    """Timestep samplers (DDIM, PLMS): x = sqrt(abar) * signal + sqrt(1 - abar) * noise; the model returns eps.
+    """Timestep samplers (DDIM, PLMS, UniPC): x = sqrt(abar) * signal + sqrt(1 - abar) * noise; the model returns eps.
 
-    `t` is the timestep, an index into ``alphas_cumprod`` (shape [T], abar of each timestep).
+    `t` is the timestep, an index into ``alphas_cumprod`` (shape [T], abar of each timestep); between two timesteps
+    log abar is linear, as in UniPC (arXiv 2302.04867), which asks there.
     """
 
     def __init__(self, alphas_cumprod: torch.Tensor):
         self.alphas_cumprod = alphas_cumprod
 
     def alpha_bar(self, x, t):
-        index = torch.as_tensor(t, device=self.alphas_cumprod.device).long()
-        return _as(x, self.alphas_cumprod[index].to(x.device))
+        known = self.alphas_cumprod
+        t = torch.as_tensor(t, device=known.device).clamp(0, len(known) - 1)
+        below = t.floor().long()
+        above = (below + 1).clamp(max=len(known) - 1)
+        between = (t - below).to(known.dtype)
+        return _as(x, (known[below] ** (1 - between) * known[above] ** between).to(x.device))
 
     def direction(self, x, output, t):
         return output

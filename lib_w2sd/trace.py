@@ -22,7 +22,7 @@ class Pass:
     of: "Trace | None" = field(default=None, repr=False)
     overlays: list = field(default_factory=list)  # what was changed in the UNet, and what that took
     toggles: list = field(default_factory=list)  # milliseconds to switch a side's overlays on and off, each time
-    _gap: torch.Tensor = field(default=None, repr=False)
+    _gaps: dict = field(default_factory=dict, repr=False)  # of the latest step and the one before
 
     @contextmanager
     def evaluation(self, kind: str, step: int, t, rows):
@@ -36,17 +36,21 @@ class Pass:
         self.evaluations.append({"step": step, "t": t, "kind": kind, "rows": rows() - before, "ms": seconds * 1e3})
 
     def reflection(self, step: int, t, t_next: float, gap: torch.Tensor):
-        """Note the gap d_strong - d_weak of a step: its norm a picture, and its cosine to the step before."""
+        """Note the gap d_strong - d_weak of a step: its norm a picture, and its cosine to the step before. A step that
+        the sampler took back is noted as it was in the end."""
         flat = gap.detach().flatten(1).float()
-        cosine = None if self._gap is None else torch.nn.functional.cosine_similarity(flat, self._gap).mean()
-        self._gap = flat
+        if self.reflections and self.reflections[-1]["step"] == step:
+            self.reflections.pop()
+        before = self._gaps.get(step - 1)
+        cosine = None if before is None else torch.nn.functional.cosine_similarity(flat, before).mean()
+        self._gaps = {step - 1: before, step: flat}
         self.reflections.append(
             {"step": step, "t": t, "t_next": t_next, "gap_norm": flat.norm(dim=1).mean(), "cosine": cosine}
         )
 
     def close(self):
         """The pass has ended, however it ended: its request's trace is now the latest."""
-        self._gap = None
+        self._gaps = {}
         Trace.last = self.of
 
     @property

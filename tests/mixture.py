@@ -66,16 +66,20 @@ class Sides:
 
 
 def reflecting(func, settings, sides, **kwargs):
-    """denoiser.reflecting over plain sides."""
+    """denoiser.reflecting over plain sides; the runs' traces are in `passes` of what it returns."""
+    passes = []
 
     @contextmanager
     def open_sides(model, arguments):
         yield sides
 
     def new_pass(**about):
-        return trace.Pass(name="test", **about)
+        passes.append(trace.Pass(name="test", **about))
+        return passes[-1]
 
-    return denoiser.reflecting(func, settings, open_sides, new_pass, **kwargs)
+    sample = denoiser.reflecting(func, settings, open_sides, new_pass, **kwargs)
+    sample.passes = passes
+    return sample
 
 
 # The mixture of the design's table: the truth has half of its mass in each mode.

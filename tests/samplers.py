@@ -155,12 +155,30 @@ def plms(model, x, timesteps, extra_args=None, callback=None, disable=None):
 
 @torch.no_grad()
 def unipc(model, x, timesteps, extra_args=None, callback=None, disable=None, is_img2img=False):
-    """What counts here of UniPC: after its first call it evaluates predictions, and steps from states of its own."""
+    """UniPC of order 1 (arXiv 2302.04867): one call a step, at the step's predicted end. The step is then corrected
+    with it, from the latent before, and only the next step uses the answer as its own."""
     extra_args, ones = extra_args or {}, x.new_ones(len(x))
-    eps = model(x, timesteps[-1].item() * ones, **extra_args)
-    for i, (_, now, after, t_next) in enumerate(_timestep_pairs(model, timesteps)):
-        predicted, clean = _ddim_step(x, eps, now, after)
-        following = model(predicted, t_next * ones, **extra_args)
-        x, eps = _ddim_step(x, (eps + following) / 2, now, after)[0], following
-        _report(callback, i, x, clean)
+    log_alphas = model.inner_model.inner_model.alphas_cumprod.log()
+    times = torch.linspace(timesteps[-1].item() if is_img2img else 999.0, 0.0, len(timesteps) + 1)
+
+    def signal_and_noise(t):
+        below = min(int(t), len(log_alphas) - 2)
+        abar = torch.lerp(log_alphas[below], log_alphas[below + 1], t - below).exp()
+        return abar.sqrt(), (1 - abar).sqrt()
+
+    def clean(x, t):
+        signal, noise = signal_and_noise(t)
+        return (x - noise * model(x, t * ones, **extra_args)) / signal
+
+    known = clean(x, times[0])
+    for i, (t, t_next) in enumerate(zip(times[:-1], times[1:])):
+        (signal, noise), (signal_next, noise_next) = signal_and_noise(t), signal_and_noise(t_next)
+        kept, added = noise_next / noise, signal_next - signal * noise_next / noise
+        predicted = kept * x + added * known
+        if i + 1 == len(timesteps):
+            x = predicted
+        else:
+            following = clean(predicted, t_next)
+            x, known = kept * x + added * (known + following) / 2, following
+        _report(callback, i, x, known)
     return x

@@ -3,6 +3,7 @@
 import math
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -235,6 +236,17 @@ def test_calls_of_each_inversion(inversion):
 
     reflect(x, 7.0, 5.0, model("strong"), model("weak"), Sigma(), inversion)
     assert calls == [("strong", 7.0)] + [("weak", 7.0)] * (3 if inversion == "fixed-point" else 1)
+
+
+@given(t=st.floats(-1, 1001))
+def test_between_two_timesteps_log_alpha_bar_is_linear(t):
+    """There UniPC asks; at a whole one it is the table's number, to the bit."""
+    coordinates, x = VariancePreserving(ALPHAS_CUMPROD), noise(1, 4, 2, 2)
+    at = min(max(t, 0.0), 999.0)
+    expected = np.exp(np.interp(at, np.arange(1000), ALPHAS_CUMPROD.log().numpy()))
+    found = coordinates.alpha_bar(x, torch.tensor([t], dtype=torch.float64))
+    assert found.shape == (1, 1, 1, 1) and found.item() == pytest.approx(expected, rel=1e-9)
+    assert coordinates.alpha_bar(x, round(at)) == ALPHAS_CUMPROD[round(at)]
 
 
 def test_unknown_inversion_is_an_error():

@@ -1,5 +1,6 @@
 """Every sampler of the hosts, with models that write down what they are asked: when, and for which tensor."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -69,9 +70,9 @@ def weak_model(x, t):
 class Recording:
     """One sampling run with a gap; `events` in order: (kind, tensor object, its value then, time or step number)."""
 
-    def __init__(self, name, steps, lambda_steps, start=0, inversion="matched", two_calls=False, func=None):
-        self.events = []
-        known, arguments = EVERY.get(name, (func, {}))
+    def __init__(self, name, steps, lambda_steps, start=0, inversion="matched", two_calls=False, func=None, **more):
+        self.events, self.infos = [], []
+        known, arguments = EVERY.get(name, (func, more))
         func = func or known
         x = torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(steps))
         if name in TIMESTEPS or func is samplers.unipc:
@@ -97,16 +98,18 @@ class Recording:
 
             return call
 
-        model = record("model", strong_model)
+        self.model = model = record("model", strong_model)
         model.inner_model = SimpleNamespace(inner_model=SimpleNamespace(alphas_cumprod=ALPHAS_CUMPROD))
         sides = Sides(self.coordinates, record("strong", strong_model), record("weak", weak_model))
         settings = Settings(enabled=True, lambda_steps=lambda_steps, inversion=inversion)
         sample = reflecting(func, settings, sides, two_calls=two_calls)
         self.initial, self.before = x, x.clone()
         self.result = sample(model, x, **arguments, callback=self.callback, disable=True)
+        self.trace = sample.passes[-1] if sample.passes else None
 
     def callback(self, info):
         self.events.append(("callback", info["x"], info["x"].clone(), info["i"]))
+        self.infos.append({**info, "x": info["x"].clone()})
 
     def of(self, kind):
         return [event for event in self.events if event[0] == kind]
@@ -201,7 +204,7 @@ def test_lambda_counts_executed_steps(name, steps, lambda_steps, data):
 def test_plan_of_the_run_is_what_the_sampler_does(name, steps):
     """Starts and number of calls of every step, for any number of steps."""
     run = Recording(name, steps, 1)
-    plan = schedule.steps_of(EVERY[name][0].__name__, run.arguments)
+    plan = schedule.steps_of(EVERY[name][0], run.arguments)
     first = run.first_calls(False)
     models = [k for k, event in enumerate(run.events) if event[0] == "model"]
     starts = [run.events[k][3] for k in first]
@@ -222,7 +225,7 @@ def test_restart_with_a_list_of_its_own():
     sigmas = sampling.get_sigmas_karras(12, 0.03, 14.6)
     wanted = {0.1: [4, 2, 1.0], 1.0: [3, 1, 5.0]}
     plan = [(float(a), float(b)) for a, b in samplers.restart_plan(sigmas, wanted)]
-    steps = schedule.steps_of("restart_sampler", {"sigmas": sigmas, "restart_list": wanted})
+    steps = schedule.steps_of(samplers.restart_sampler, {"sigmas": sigmas, "restart_list": wanted})
     assert len(plan) > 12
     assert [value for step in steps for value in (step.start, step.end)] == pytest.approx(
         [value for pair in plan for value in pair]
@@ -279,20 +282,105 @@ def test_sampler_marked_as_two_calls_that_makes_one_is_refused():
         Recording("euler", 8, 5, two_calls=True)
 
 
-REFUSED = {
-    sampling.sample_dpm_adaptive: "it chooses its steps while it runs and takes rejected ones back",
-    samplers.unipc: "it evaluates predicted latents, not the one it continues from",
-}
+UNIPC_STEPS = 7
 
 
-@pytest.mark.parametrize("func", REFUSED, ids=lambda func: func.__name__)
-def test_samplers_without_steps_to_reflect_are_refused_with_the_reason(func):
-    with pytest.raises(SamplerError) as refusal:
-        Recording(func.__name__, 8, 5, func=func)
-    assert func.__name__ in str(refusal.value) and REFUSED[func] in str(refusal.value)
-    assert refusal.value.status_code == 422
-    # With nothing to reflect they run as ever.
-    assert Recording(func.__name__, 8, 0, func=func).of("model")
+def unipc_by_hand(x, lambda_steps, inversion):
+    """Algorithm 1 around UniPC of order 1 in its own words: a step ends at a predicted latent. There the model is
+    asked, and there the reflection is made; the corrected latent takes the same move."""
+    where = VariancePreserving(ALPHAS_CUMPROD)
+    times = torch.linspace(999.0, 0.0, UNIPC_STEPS + 1).tolist()
+
+    def reflected(k, x):
+        if k >= lambda_steps:
+            return x
+        return reflect(x, times[k], times[k + 1], strong_model, weak_model, where, inversion).x
+
+    def clean(x, t):
+        abar = where.alpha_bar(x, t)
+        return (x - (1 - abar) ** 0.5 * strong_model(x, t)) / abar**0.5
+
+    x = reflected(0, x)
+    known = clean(x, times[0])
+    for k in range(1, UNIPC_STEPS + 1):
+        now, after = where.alpha_bar(x, times[k - 1]), where.alpha_bar(x, times[k])
+        kept = ((1 - after) / (1 - now)) ** 0.5
+        added = after**0.5 - now**0.5 * kept
+        at = kept * x + added * known
+        if k == UNIPC_STEPS:
+            return at
+        following = clean(reflected(k, at), times[k])
+        x = kept * x + added * (known + following) / 2 + (reflected(k, at) - at)
+        known = following
+
+
+@pytest.mark.parametrize("inversion", ["paper", "matched", "fixed-point"])
+@pytest.mark.parametrize("lambda_steps", [0, 1, 2, 5, 6, 7, -1])
+def test_unipc_moves_the_latent_it_continues_from_as_its_prediction(lambda_steps, inversion):
+    run = Recording("unipc", UNIPC_STEPS, lambda_steps, start=1, func=samplers.unipc, inversion=inversion)
+    expected = UNIPC_STEPS - 1 if lambda_steps == -1 else min(lambda_steps, UNIPC_STEPS - 1)
+    torch.testing.assert_close(run.result, unipc_by_hand(run.before, expected, inversion), rtol=1e-4, atol=1e-5)
+    assert len(run.of("strong")) == expected
+    assert [event[3] for event in run.of("callback")] == list(range(UNIPC_STEPS))
+    assert torch.equal(run.initial, run.before)
+
+
+def test_unipcs_plan_is_where_it_asks():
+    run = Recording("unipc", 9, 1, func=samplers.unipc)
+    arguments = {"model": run.model, "x": run.before, **run.arguments, "is_img2img": True}
+    seen = [event for event in run.events if event[0] == "model"]
+    steps = schedule.steps_of(samplers.unipc, {**arguments, "is_img2img": False})
+    assert [step.start for step in steps] == [event[3] for event in seen]
+    assert {step.calls for step in steps} == {1}
+    assert schedule.steps_of(samplers.unipc, arguments)[0].start == run.arguments["timesteps"][-1]
+    assert len(run.of("model")) == len(seen), "the rehearsal asked the model"
+
+
+def adaptive(lambda_steps, inversion="matched", **arguments):
+    """A run of DPM adaptive, and its attempts at a step: (events of each, the callback's info at its end)."""
+    run = Recording("adaptive", 8, lambda_steps, inversion=inversion, func=sampling.sample_dpm_adaptive, **arguments)
+    ends = [k for k, event in enumerate(run.events) if event[0] == "callback"]
+    return run, list(zip([run.events[a + 1 : b] for a, b in zip([-1, *ends[:-1]], ends)], run.infos))
+
+
+@pytest.mark.parametrize("inversion", ["paper", "matched", "fixed-point"])
+@pytest.mark.parametrize("lambda_steps", [0, 1, 3, 6, -1])
+@pytest.mark.parametrize("order", [2, 3])
+def test_dpm_adaptive_is_reflected_once_for_each_step_that_it_keeps(order, lambda_steps, inversion):
+    run, attempts = adaptive(lambda_steps, inversion, order=order, h_init=3.0, rtol=0.002)
+    assert run.infos[0]["n_reject"] == 1 and run.infos[-1]["n_reject"] > 1, "nothing was taken back"
+    state, kept, length = run.before, 0, 3.0
+    for events, info in attempts:
+        sigma = events[0][3]
+        end = max(run.arguments["sigma_min"], sigma * math.exp(-length))
+        is_last = end == run.arguments["sigma_min"]
+        reflected = kept < (math.inf if lambda_steps == -1 else lambda_steps) and not is_last
+        first = next(event for event in events if event[0] == "model")
+        if reflected:
+            asked = next(event for event in events if event[0] == "strong")
+            torch.testing.assert_close(asked[2], state)  # without the move of an attempt that was taken back
+            at = torch.full((2,), sigma)
+            expected = reflect(state, at, end, strong_model, weak_model, Sigma(), inversion)
+            torch.testing.assert_close(first[2], expected.x)
+        else:
+            assert {event[0] for event in events} == {"model"}
+            assert torch.equal(first[2], state)
+        assert len([event for event in events if event[0] == "model"]) == order
+        length = info["h"]
+        if info["n_accept"] > kept:
+            state, kept = info["x"], info["n_accept"]
+    if lambda_steps:
+        assert (run.trace.steps, run.trace.reflected) == (kept, kept - 1 if lambda_steps == -1 else lambda_steps)
+        assert [r["step"] for r in run.trace.reflections] == list(range(run.trace.reflected))
+
+
+def test_dpm_adaptive_without_a_gap_is_plain():
+    plain, _ = adaptive(0, h_init=3.0, rtol=0.002)
+    settings = Settings(enabled=True, lambda_steps=-1, inversion="matched")
+    sample = reflecting(sampling.sample_dpm_adaptive, settings, Sides(Sigma(), strong_model, strong_model))
+    result = sample(strong_model, plain.before, **plain.arguments, callback=lambda info: None, disable=True)
+    assert len(sample.passes[-1].reflections) > 3
+    assert torch.equal(result, plain.result)
 
 
 def test_sampler_of_unknown_arguments_is_refused():

@@ -54,6 +54,15 @@ def test_gap_is_the_mean_norm_of_a_picture_and_its_cosine_to_the_step_before(run
     assert second["cosine"] == pytest.approx(0.0)  # one picture's gap kept its direction, the other's turned
 
 
+def test_a_step_that_the_sampler_took_back_is_noted_as_it_was_in_the_end(run):
+    one, other, last = (torch.full((1, 4, 2, 2), value) for value in (1.0, -2.0, 3.0))
+    for step, gap in ((0, other), (0, one), (1, other), (1, last)):
+        run.reflection(step, 7.0, 5.0, gap)
+    first, second = run.as_dict()["reflections"]
+    assert (first["gap_norm"], first["cosine"]) == (4.0, None)
+    assert (second["gap_norm"], second["cosine"]) == (12.0, pytest.approx(1.0))
+
+
 def test_half_precision_gaps_do_not_overflow(run):
     run.reflection(0, 7.0, 5.0, torch.full((1, 4, 64, 64), 600.0, dtype=torch.float16))
     assert run.as_dict()["reflections"][0]["gap_norm"] == pytest.approx(600 * 128)
@@ -64,7 +73,7 @@ def test_trace_is_plain_json_and_holds_no_tensor_afterwards(run):
     run.reflection(0, torch.tensor([7.0]), 5.0, torch.ones(1, 4, 2, 2))
     run.close()
     json.dumps(Trace.last.as_dict(), allow_nan=False)
-    assert run._gap is None
+    assert run._gaps == {}
     big = [
         v
         for e in run.evaluations + run.reflections

@@ -16,7 +16,8 @@ SAMPLERS = [
     "DPM++ 2S a",
     "DPM++ SDE",
     "DPM++ 2M SDE",
-] + ["DPM++ 2M SDE Heun", "DPM++ 3M SDE", "DPM fast", "Restart", "LCM", "DDIM", "DDIM CFG++", "PLMS"]
+] + ["DPM++ 2M SDE Heun", "DPM++ 3M SDE", "DPM fast", "DPM adaptive", "Restart", "LCM"]
+SAMPLERS += ["DDIM", "DDIM CFG++", "PLMS", "UniPC"]
 ADDED = {"a1111": [], "forge": ["HeunPP2"]}
 CASES = [(flavour, sampler) for flavour, added in ADDED.items() for sampler in SAMPLERS + added]
 every_sampler = pytest.mark.parametrize(("host", "sampler"), CASES, indirect=["host"])

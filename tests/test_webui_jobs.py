@@ -58,20 +58,29 @@ def test_arguments_of_any_shape_are_looked_at(host, settings, words):
     assert words in refused(host, settings)
 
 
-@pytest.mark.parametrize(
-    ("sampler", "reason"), [("UniPC", "predicted latents"), ("DPM adaptive", "rejected ones back")]
-)
-def test_samplers_that_cannot_be_reflected(host, sampler, reason):
-    plain = host.txt2img(sampler_name=sampler)
-    message = refused(host, {}, sampler_name=sampler)
-    assert reason in message and "Choose another sampler" in message
+def sample_by_feeling(model, x, extra_args=None, callback=None, disable=None):
+    """A sampler from an extension that keeps its schedule to itself."""
+    return model(x, 3.0 * x.new_ones(len(x)), **extra_args)
+
+
+@pytest.fixture
+def feeling(host):
+    samplers = host.modules["sd_samplers"]
+    data = samplers.SamplerData("Feeling", lambda: samplers.KDiffusionSampler(sample_by_feeling), {})
+    samplers.all_samplers_map["Feeling"] = data
+
+
+def test_samplers_that_cannot_be_reflected(host, feeling):
+    plain = host.txt2img(sampler_name="Feeling")
+    message = refused(host, {}, sampler_name="Feeling")
+    assert "neither sigmas nor timesteps" in message and "Choose another sampler" in message
     assert host.calls == []
-    assert same_pictures(host.txt2img(sampler_name=sampler), plain)
+    assert same_pictures(host.txt2img(sampler_name="Feeling"), plain)
 
 
-def test_hires_sampler_that_cannot_be_reflected_counts_only_where_it_would_be(host):
-    fields = {"enable_hr": True, "hr_sampler_name": "UniPC", "hr_cfg": 6.0}
-    assert "unipc" in refused(host, {"hires": "same"}, **fields)
+def test_hires_sampler_that_cannot_be_reflected_counts_only_where_it_would_be(host, feeling):
+    fields = {"enable_hr": True, "hr_sampler_name": "Feeling", "hr_cfg": 6.0}
+    assert "sample_by_feeling" in refused(host, {"hires": "same"}, **fields)
     assert host.txt2img({"hires": "off"}, **fields).pictures
     assert host.txt2img({"hires": "own", "hires_lambda_steps": 0}, **fields).pictures
 
@@ -106,7 +115,7 @@ def broken(*args, **kwargs):
 @pytest.mark.parametrize("kind", ["txt2img", "img2img"])
 def test_a_bug_of_ours_ends_the_job_rather_than_sell_a_plain_picture(host, where, kind, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(host.extension.HOST, where, broken)
+        patch.setattr(host.hooks if where == "attach" else host.extension.HOST, where, broken)
         with pytest.raises(Broken):
             getattr(host, kind)({"weak_prompt": "a dog"})
         # Off, nothing of it is touched.

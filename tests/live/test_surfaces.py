@@ -94,7 +94,7 @@ def test_numbers_that_json_cannot_say(webui):
 def test_next_request_after_a_refusal_works(webui, plain):
     before = webui.picture({"lambda_steps": 3})
     webui.refused({"lambda_steps": -5})
-    webui.refused({}, sampler_name="UniPC")
+    webui.refused({"weak_checkpoint": "no such file"})
     assert (webui.picture({"lambda_steps": 3}).pixels == before.pixels).all()
     webui.refused({"weak_cfg": 1e9})
     assert (webui.picture().pixels == plain.pixels).all()

@@ -179,6 +179,7 @@ def process_images(p):
         p.init()
         for iteration in range(p.n_iter):
             p.iteration = iteration
+            state.skipped = False
             if state.interrupted:
                 break
             sd_models.load(sd_models.SELECTED)
