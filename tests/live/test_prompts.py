@@ -172,7 +172,7 @@ def test_different_prompts_in_one_batch(webui, batch_size):
 
 
 def test_prompts_from_a_file(webui):
-    ask = asking(webui, "sd15")
+    ask = {**asking(webui, "sd15"), "negative_prompt": ""}  # the host puts the request's after each line's own
     lines = "a cat\n--prompt 'a dog' --steps 4 --negative_prompt 'dark'\na [cat:bird:0.5]"
     script = {
         "script_name": "prompts from file or textbox",
