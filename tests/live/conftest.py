@@ -1,6 +1,8 @@
 """Runs against somebody's own WebUI: pytest tests/live --a1111 http://... --forge http://...
 
 Nothing is assumed but that the WebUI runs with --api and has this extension and one Stable Diffusion checkpoint.
+
+What tests `record` is printed as tables at the end: one section for each thing and host, rows by columns.
 """
 
 import base64
@@ -28,6 +30,35 @@ PLAIN = {
 def pytest_addoption(parser):
     parser.addoption("--a1111", help="address of a running AUTOMATIC1111 WebUI")
     parser.addoption("--forge", help="address of a running Forge WebUI")
+
+
+RECORDED: dict = {}  # section -> (row, column) -> result, in the order of recording
+
+
+@pytest.fixture(scope="session")
+def record():
+    """record(section, row, column, result): one cell of the tables at the end; `result` is a word or a short reason."""
+
+    def cell(section: str, row: str, column: str, result: str):
+        RECORDED.setdefault(section, {})[row, column] = result
+
+    return cell
+
+
+def table(cells: dict) -> list:
+    """Lines of a Markdown table of {(row, column): result}; rows and columns in the order of their first cell."""
+    rows, columns = (list(dict.fromkeys(key[axis] for key in cells)) for axis in (0, 1))
+    lines = [["", *columns], *([row, *(str(cells.get((row, column), "")) for column in columns)] for row in rows)]
+    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(columns) + 1)]
+    lines.insert(1, ["-" * width for width in widths])
+    return ["| " + " | ".join(text.ljust(width) for text, width in zip(line, widths)) + " |" for line in lines]
+
+
+def pytest_terminal_summary(terminalreporter):
+    for section, cells in RECORDED.items():
+        terminalreporter.section(section)
+        for line in table(cells):
+            terminalreporter.write_line(line)
 
 
 def pytest_generate_tests(metafunc):
