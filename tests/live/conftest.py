@@ -102,7 +102,7 @@ class WebUI:
             payload = {"hr_additional_modules": ["Use same choices"], "hr_cfg": payload["cfg_scale"], **payload}
         if w2sd is not None:
             args = w2sd if isinstance(w2sd, list) else [{"enabled": True, **w2sd}]
-            payload["alwayson_scripts"] = {"W2SD": {"args": args}}
+            payload["alwayson_scripts"] = {**payload.get("alwayson_scripts", {}), "W2SD": {"args": args}}
         return self.post(f"/sdapi/v1/{kind}", payload)
 
     def picture(self, w2sd=None, kind: str = "txt2img", **payload) -> Picture:
