@@ -41,6 +41,11 @@ def only_uncond(uncond):
     return multicond([[(schedules, 1.0)] for schedules in uncond])
 
 
+def _numbers(owner) -> dict:
+    """The numbers among an object's own attributes."""
+    return {name: value for name, value in vars(owner).items() if type(value) in (int, float)}
+
+
 class WebUI:
     """One sampling pass of a request in a WebUI: `p` is its processing object, `settings` what the user asked for."""
 
@@ -287,10 +292,13 @@ class WebUI:
 
     @contextmanager
     def untraced(self):
-        """What an evaluation leaves behind is taken back: step counter, preview, last latent, generators, infotext."""
+        """What an evaluation leaves behind is taken back: step counter, preview, last latent, generators, infotext,
+        and what other extensions' scripts count of the calls (perturbed-attention guidance its own scale)."""
         d, params = self.denoiser, self.p.extra_generation_params
         state = {name: getattr(d, name) for name in DENOISER_STATE if hasattr(d, name)}
         latent, before = self.sampler.last_latent, dict(params)
+        scripts = self.p.scripts.alwayson_scripts
+        counts = [(owner, _numbers(owner)) for script in scripts for owner in (script, type(script))]
         on_gpu = [shared.device] if getattr(shared.device, "type", None) == "cuda" else []
         try:
             with torch.random.fork_rng(on_gpu), swapped(sd_samplers_common, "store_latent", lambda _: None):
@@ -301,6 +309,10 @@ class WebUI:
             self.sampler.last_latent = latent
             params.clear()
             params.update(before)
+            for owner, numbers in counts:
+                for name, value in numbers.items():
+                    if getattr(owner, name) != value:
+                        setattr(owner, name, value)
 
     # ------------------------------------------------------------------ one run of the sampler
 

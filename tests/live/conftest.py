@@ -30,6 +30,8 @@ PLAIN = {
 def pytest_addoption(parser):
     parser.addoption("--a1111", help="address of a running AUTOMATIC1111 WebUI")
     parser.addoption("--forge", help="address of a running Forge WebUI")
+    for name in ("a1111", "forge"):
+        parser.addoption(f"--{name}-log", help="file that its output goes to: test_company looks for exceptions there")
 
 
 RECORDED: dict = {}  # section -> (row, column) -> result, in the order of recording

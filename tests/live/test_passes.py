@@ -135,7 +135,7 @@ def test_inpaint(webui, ask, images, mask, area, sampler):
         "sampler_name": sampler,
         "steps": 6,
     }
-    soft = {"Soft Inpainting": {"args": [True, 1, 0.5, 4, 0, 0.5, 2]}} if area == "soft" else {}
+    soft = {"Soft Inpainting": {"args": [True, 1, 0.5, 4, 0, 0.01, 2]}} if area == "soft" else {}
     asked["alwayson_scripts"] = soft
     plain = equal_to_the_hosts_own(webui, no_gap(ask), asked)
     reflected = webui.picture(GAP, kind="img2img", **asked)

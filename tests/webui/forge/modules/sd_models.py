@@ -26,7 +26,11 @@ class Engine:
         predictor = PredictionFlow() if checkpoint.startswith("flow") else Prediction()
         model = KModel(UNet(checkpoint), predictor)
         unet = SimpleNamespace(
-            model=model, controlnet_linked_list=None, load_device=torch.device("cpu"), memory_required=lambda shape: 0
+            model=model,
+            model_options={},
+            controlnet_linked_list=None,
+            load_device=torch.device("cpu"),
+            memory_required=lambda shape: 0,
         )
         self.forge_objects = ForgeObjects(unet=unet)
         self.forge_objects_after_applying_lora = self.forge_objects.shallow_copy()
