@@ -71,6 +71,9 @@ def build(accordion, tab: str, checkpoints: Checkpoints = Checkpoints()) -> list
                 refresh = gr.Button("\U0001f504", elem_id=f"w2sd_{tab}_refresh", elem_classes=["tool"])
             controls["weak_checkpoint_loras"] = make("weak_checkpoint_loras")
             free = gr.Button("Free the weak checkpoint's memory", elem_id=f"w2sd_{tab}_free", size="sm")
+        with gr.Row():
+            controls["strong_distilled_cfg"] = make("strong_distilled_cfg")
+            controls["weak_distilled_cfg"] = make("weak_distilled_cfg")
         controls["weak_alone"] = make("weak_alone")
         hires = {"open": False, "visible": tab == "txt2img", "elem_id": f"w2sd_{tab}_hires_pass"}
         with gr.Accordion("Hires pass", **hires):

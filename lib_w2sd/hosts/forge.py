@@ -2,10 +2,11 @@
 
 from contextlib import ExitStack
 
+import torch
 from modules import prompt_parser, sd_samplers_common, shared
 
 from .swapped import swapped
-from .webui import WebUI, only_uncond
+from .webui import WebUI, multicond, only_uncond
 
 
 class Forge(WebUI):
@@ -32,6 +33,9 @@ class Forge(WebUI):
 
         return ForgeCheckpoint
 
+    def has_distilled_guidance(self):
+        return shared.sd_model.use_distilled_cfg_scale
+
     def loras(self):
         from . import forge_lora  # only here: it needs the host's LoRA extension's surroundings
 
@@ -56,6 +60,17 @@ class Forge(WebUI):
             texts, is_negative_prompt=negative, width=width, height=height, distilled_cfg_scale=distilled
         )
 
+    def asked(self, kwargs, side):
+        """The distilled scale is a part of the conds. Set there it needs no new encoding, and may be 0."""
+        ask, scale = super().asked(kwargs, side), side.distilled_cfg
+        if scale is None:
+            return ask
+        cond = multicond(
+            [[(_guided(part.schedules, scale), part.weight) for part in parts] for parts in ask["cond"].batch]
+        )
+        uncond = ask["uncond"] and [_guided(schedules, scale) for schedules in ask["uncond"]]
+        return {**ask, "cond": cond, "uncond": uncond}
+
     def call(self, x, t, ask):
         """At CFG 1 the host leaves the uncond rows out by itself; at CFG 0 the uncond takes the cond's place."""
         if ask["cond_scale"] == 0:
@@ -67,3 +82,8 @@ class Forge(WebUI):
             if self.hires_pass:
                 stack.enter_context(swapped(self.p, "hr_cfg", ask["cond_scale"]))
             return self.denoiser(x, t, **ask)
+
+
+def _guided(schedules, scale: float):
+    """Scheduled conds with another distilled guidance scale."""
+    return [s._replace(cond={**s.cond, "guidance": torch.full_like(s.cond["guidance"], scale)}) for s in schedules]

@@ -18,7 +18,7 @@ from ..errors import SettingError, UnfitCheckpoint
 from ..gaps import Side, fill_in, gap, has_prompt_gap
 from ..reflection import Flow, Sigma, VariancePreserving
 from ..rows import RowMeter
-from ..settings import Settings
+from ..settings import BY_NAME, Settings
 from ..trace import Trace
 from . import checkpoints, lora_files
 from .swapped import swapped
@@ -98,6 +98,10 @@ class WebUI:
         """The module that knows the host's LoRAs: a1111_lora or forge_lora."""
         raise NotImplementedError
 
+    def has_distilled_guidance(self) -> bool:
+        """Whether the loaded checkpoint takes a guidance scale as an input (Flux)."""
+        return False
+
     def apply_refiner(self, x, t) -> None:
         """What the host's denoiser does first in a call: let the refiner take over if this is where it does."""
         raise NotImplementedError
@@ -133,6 +137,7 @@ class WebUI:
 
     def build_sides(self):
         """The strong and the weak side. Before sampling: encoding a prompt may push the UNet off the GPU."""
+        self.check_distilled_guidance()
         prompts, negatives = self.own_prompts()
         weak_prompt, weak_negative = has_prompt_gap(self.settings)
         strong_overlays, weak_overlays, text_encoder = lora_files.lora_gap(self.settings, self.loras)
@@ -149,6 +154,15 @@ class WebUI:
         self.strong_side, self.weak_side = gap(self.settings, cond, uncond, weak_overlays, strong_overlays)
         self.own_uncond = None
         self.encoded_for = self.checkpoint()
+
+    def check_distilled_guidance(self):
+        for name in ("strong_distilled_cfg", "weak_distilled_cfg"):
+            value = getattr(self.settings, name)
+            if value is not None and not self.has_distilled_guidance() and self.settings.acts_in(self.hires_pass):
+                raise SettingError(
+                    f"W2SD: {name} ({BY_NAME[name].metadata['label']}) was given {value:g}, but the loaded checkpoint "
+                    "has no distilled guidance (Flux on Forge has); allowed is nothing."
+                )
 
     def uncond(self):
         """The pass's own uncond where the host made none, because its own CFG scale is 1."""
@@ -188,6 +202,7 @@ class WebUI:
             return False
         scales = {self.scale_of(side, kwargs) for side in (self.strong_side, self.weak_side)}
         other_conds = self.weak_side.cond is not None or self.weak_side.uncond is not None
+        other_conds = other_conds or self.strong_side.distilled_cfg != self.weak_side.distilled_cfg
         return bool(overlays) or other_conds or scales == {0.0, 1.0}
 
     def may_join(self, shape) -> bool:

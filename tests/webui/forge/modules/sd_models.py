@@ -20,7 +20,7 @@ class ForgeObjects(SimpleNamespace):
 class Engine:
     """A checkpoint; one whose name starts with "flow" is a rectified flow."""
 
-    is_sdxl = is_inpaint = False
+    is_sdxl = is_inpaint = use_distilled_cfg_scale = False
 
     def __init__(self, checkpoint):
         predictor = PredictionFlow() if checkpoint.startswith("flow") else Prediction()
