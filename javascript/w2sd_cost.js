@@ -28,16 +28,17 @@ const w2sdCost = (() => {
 
     const evaluationRows = (scale) => (scale === 0 || scale === 1 ? 1 : 2);
 
-    const strongCfg = (settings, scale) => {
-        const own = settings.strong_cfg;
-        return own === null || own === undefined || String(own).trim() === "" ? scale : Number(own);
-    };
+    // A number that may be left empty.
+    const orNull = (value) =>
+        (value === null || value === undefined || String(value).trim() === "" ? null : Number(value));
+
+    const strongCfg = (settings, scale) => orNull(settings.strong_cfg) ?? scale;
 
     // <lora:name:scale>, as lib_w2sd/lora.py finds them.
     const tagsOf = (text) => (text || "").match(/<lora:[^<>]*>/g) || [];
     const withoutTags = (text) => (text || "").replace(/<lora:[^<>]*>/g, "").trim();
 
-    // What differs on the weak side: {prompt, negative, loras, checkpoint}, as lib_w2sd/gaps.py says.
+    // What differs on the weak side: {prompt, negative, loras, checkpoint, distilled}, as lib_w2sd/gaps.py says.
     function gapsOf(settings, loras) {
         const tags = [...tagsOf(settings.weak_prompt), ...tagsOf(settings.weak_loras)].length > 0;
         const offset = Boolean(settings.weak_lora_offset || settings.strong_lora_offset);
@@ -46,6 +47,7 @@ const w2sdCost = (() => {
             negative: settings.weak_negative_prompt.trim() !== "{negative_prompt}",
             loras: tags || (offset && loras),
             checkpoint: Boolean(settings.weak_checkpoint) && settings.weak_checkpoint !== "None",
+            distilled: orNull(settings.strong_distilled_cfg) !== orNull(settings.weak_distilled_cfg),
         };
     }
 
@@ -54,7 +56,7 @@ const w2sdCost = (() => {
         const strong = evaluationRows(strong_cfg), weak = evaluationRows(weak_cfg);
         if (settings.inversion === "paper") return strong + weak;
         const gaps = gapsOf(settings, loras);
-        const others = gaps.loras || gaps.checkpoint ||
+        const others = gaps.loras || gaps.checkpoint || gaps.distilled ||
             (gaps.prompt && weak_cfg !== 0) || (gaps.negative && weak_cfg !== 1);
         const apart = others || (strong === 1 && weak === 1 && strong_cfg !== weak_cfg);
         const shared = apart ? 0 : Math.min(strong, weak);
@@ -108,7 +110,7 @@ const w2sdCost = (() => {
             `about ${times} × the time`;
     }
 
-    return {estimate, words, strongCfg, gapsOf, lambdaOf, tagsOf};
+    return {estimate, words, orNull, strongCfg, gapsOf, lambdaOf, tagsOf};
 })();
 
 if (typeof module !== "undefined") module.exports = w2sdCost;

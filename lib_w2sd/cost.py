@@ -9,7 +9,7 @@ import math
 
 from .gaps import has_lora_gap, has_prompt_gap, weak_lora_tags
 from .reflection import FIXED_POINT_ROUNDS
-from .schedule import TWO_CALLS, reflected_steps
+from .schedule import TWO_CALLS, UNREFLECTABLE, reflected_steps
 from .settings import Settings, parse
 
 ONE, TWO, THREE, FAST, TIMESTEPS, PLMS = "one", "two", "three", "fast", "timesteps", "plms"
@@ -21,6 +21,19 @@ _KINDS = {
     "plms": PLMS,
     **dict.fromkeys(TWO_CALLS, TWO),
 }
+_FOOTNOTES = {
+    "sample_dpm_fast": "its steps are blocks of three model calls, and lambda counts blocks",
+    "ddim": "the WebUI makes one step less than the slider says, and lambda counts those made",
+    "restart_sampler": "from 20 steps on it repeats a stretch of low noise, and lambda counts the repeated steps too",
+}
+_FOOTNOTES |= dict.fromkeys(("ddim_cfgpp", "plms"), _FOOTNOTES["ddim"])
+
+
+def footnote_of(sampler: str) -> "str | None":
+    """What to know of a sampler before the click. `sampler`: its function's name."""
+    if sampler in UNREFLECTABLE:
+        return f"W2SD cannot reflect it ({UNREFLECTABLE[sampler]}), the picture will be refused"
+    return _FOOTNOTES.get(sampler)
 
 
 def kind_of(sampler: str, two_calls: bool = False) -> str:
@@ -73,6 +86,7 @@ def reflection_rows(settings: Settings, scale: float, loras: bool = True) -> int
     others = (
         (has_lora_gap(settings) and (loras or bool(weak_lora_tags(settings))))
         or bool(settings.weak_checkpoint)
+        or settings.strong_distilled_cfg != settings.weak_distilled_cfg
         or (weak_prompt and weak_cfg != 0)
         or (weak_negative and weak_cfg != 1)
     )
