@@ -126,10 +126,9 @@ const w2sdPage = (() => {
         const own = state[tab], active = gapsShown(tab, settings, request), now = Date.now();
         for (const gap of factsOf(tab).gaps) {
             const section = element(tab, `section_${gap}`), box = element(tab, `gap_${gap}`);
-            // What the server is about to put back is already off; what is typed in stays, whatever stands there.
+            // What the server is about to put back is already off.
             const closing = own.closing[gap] > now && active[gap];
             if (!closing) delete own.closing[gap];
-            if (section.contains(document.activeElement)) own.opened.add(gap);
             const shown = own.opened.has(gap) || (active[gap] && !closing);
             if (box.checked !== shown) box.checked = shown;
             section.classList.toggle("w2sd-hidden", !shown);
@@ -213,6 +212,12 @@ const w2sdPage = (() => {
                 const gap = name === "change" && event.target.dataset?.gap;
                 // Pasted settings say themselves what differs.
                 if (name === "click" && event.target.closest("#paste, #img2img_paste")) TABS.forEach((tab) => state[tab].opened.clear());
+                // What is being changed by hand stays in sight, whatever its value.
+                const section = name === "input" && event.target.closest('[id^="w2sd_"].w2sd-section');
+                if (section) {
+                    const [, tab, of] = section.id.match(/^w2sd_([a-z0-9]+)_section_(.+)$/);
+                    state[tab].opened.add(of);
+                }
                 if (gap) switchGap(TABS.find((tab) => event.target.id.startsWith(`w2sd_${tab}_`)), gap, event.target.checked);
                 refreshSoon();
             }, true);

@@ -3,6 +3,7 @@
 Colours are the page's own (style.css), so that it reads on a light and on a dark theme.
 """
 
+import math
 from html import escape
 
 WIDTH, HEIGHT = 320, 130  # of one plot; the picture scales with its column
@@ -17,18 +18,20 @@ def html(trace: dict) -> str:
     reflected = [p for p in passes if p["reflections"]]
     plots = ""
     if reflected:
-        sizes = [[(r["step"] + 1, r["gap_norm"]) for r in p["reflections"]] for p in reflected]
-        cosines = [
-            [(r["step"] + 1, r["cosine"]) for r in p["reflections"] if r["cosine"] is not None] for p in reflected
-        ]
         steps = max(p["steps"] for p in reflected)
-        plots = _plot("size of the gap, strong against weak", sizes, steps, 0.0, None) + _plot(
-            "direction: cosine to the step before", cosines, steps, -1.0, 1.0
-        )
+        sizes, cosines = ([_line(p, name) for p in reflected] for name in ("gap_norm", "cosine"))
+        plots = _plot("size of the gap, strong against weak", sizes, steps, 0.0, None)
+        plots += _plot("direction: cosine to the step before", cosines, steps, -1.0, 1.0)
     names = [p["pass"] for p in reflected]
     legend = " · ".join(f'<span class="w2sd-line-{i % 4}">{escape(name)}</span>' for i, name in enumerate(names))
     key = f'<div class="w2sd-legend">{legend}</div>' if len(names) > 1 else ""
     return f'<div class="w2sd-run"><p>{escape(words(passes))}</p><div class="w2sd-plots">{plots}</div>{key}</div>'
+
+
+def _line(run: dict, name: str) -> list:
+    """(step, value) of a pass's reflections, where the value is a number."""
+    values = [(r["step"] + 1, r[name]) for r in run["reflections"]]
+    return [(step, value) for step, value in values if value is not None and math.isfinite(value)]
 
 
 def words(passes: list) -> str:

@@ -112,7 +112,9 @@ def shown(name: str, value):
     f = BY_NAME[name]
     if f.metadata.get("listed"):
         return value or NONE
-    return "" if value is None else value
+    if f.metadata.get("optional"):
+        return "" if value is None else infotext.number(value)
+    return value
 
 
 def build(accordion, tab: str, checkpoints: Checkpoints = Checkpoints(), page: "Page | None" = None) -> list:
