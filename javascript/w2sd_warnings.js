@@ -43,7 +43,7 @@ const w2sdWarnings = (() => {
             said.push(`The weak side's LoRA offset ${number(settings.weak_lora_offset)} is above the strong side's ` +
                 `${number(settings.strong_lora_offset)}: ${negativeGain}.`);
         }
-        if (gaps.distilled && distilled(settings.weak_distilled_cfg) > distilled(settings.strong_distilled_cfg)) {
+        if (gaps.distilled && page.flux && distilled(settings.weak_distilled_cfg) > distilled(settings.strong_distilled_cfg)) {
             said.push(`The weak side's distilled CFG is above the strong side's: ${negativeGain}.`);
         }
         if (page.flux && page.cfg === 1 && strong === 1 && weak !== 1) {
