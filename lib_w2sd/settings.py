@@ -177,6 +177,14 @@ class Settings:
         optional=True,
     )
 
+    comparison: bool = setting(
+        False,
+        "Comparison picture",
+        "Beside each picture, in the gallery and among the saved grids: the plain one of the same seed, and where they "
+        "differ. Takes the time of a plain picture more.",
+        "W2SD comparison",
+    )
+
     def lambda_of(self, hires_pass: bool) -> int:
         """The lambda of this sampling pass."""
         if not hires_pass or self.hires == "same":

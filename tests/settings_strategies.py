@@ -39,6 +39,7 @@ VALID = {
     "weak_alone": st.booleans(),
     "strong_distilled_cfg": distilled_scales,
     "weak_distilled_cfg": distilled_scales,
+    "comparison": st.booleans(),
 }
 valid_requests = st.fixed_dictionaries(
     {"enabled": VALID["enabled"]}, optional={k: v for k, v in VALID.items() if k != "enabled"}
@@ -81,6 +82,7 @@ INVALID = {
     "weak_checkpoint": no_text,
     "weak_checkpoint_loras": no_boolean,
     "weak_alone": no_boolean,
+    "comparison": no_boolean,
     "strong_distilled_cfg": no_optional_number | outside_scale | st.floats(-30, -0.001),
     "weak_distilled_cfg": no_optional_number | outside_scale | st.floats(-30, -0.001),
 }

@@ -19,6 +19,7 @@ GUIDANCE = (
 
 class Forge(WebUI):
     name = "forge"
+    skips_uncond = True
     RELIES_ON = WebUI.RELIES_ON + (
         "backend.sampling.sampling_function:sampling_function",
         "backend.modules.k_model:KModel.apply_model",

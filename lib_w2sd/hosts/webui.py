@@ -51,6 +51,7 @@ class WebUI:
     """One sampling pass of a request in a WebUI: `p` is its processing object, `settings` what the user asked for."""
 
     name: str
+    skips_uncond = False  # whether the host itself leaves the uncond rows out at CFG 1
     # Names and signatures that W2SD relies on, for /w2sd/v1/host: "module:attribute.path".
     RELIES_ON = (
         "modules.sd_samplers_cfg_denoiser:CFGDenoiser.forward",
