@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import SettingError
-from .settings import FIELDS, NEGATIVE_PROMPT, PROMPT, check
+from .settings import BY_NAME, FIELDS, NEGATIVE_PROMPT, PROMPT, check
 
 # On or off is the accordion's, and a comparison is asked for, not a part of how a picture is made.
 NOT_KEPT = ("enabled", "comparison")
@@ -30,7 +30,7 @@ class Preset:
 # Both sides the same. CFG scales of 1 "to eliminate influence from guidance gaps" (C.1).
 SAME = {
     "strength": 1.0,
-    "inversion": "paper",
+    "inversion": BY_NAME["inversion"].default,  # the paper's own is another: docs/paper says why not
     "strong_cfg": 1.0,
     "weak_cfg": 1.0,
     "weak_prompt": PROMPT,
@@ -92,7 +92,7 @@ BUILT_IN = {
         Preset(
             SAME_TIME,
             "As long as without W2SD: half of your steps, half of those reflected. The gap stays as it is.",
-            {"inversion": "paper"},
+            {"inversion": SAME["inversion"]},
             halves_steps=True,
         ),
     )
