@@ -17,8 +17,8 @@ def gap_size(cells: Cells, T: int = 20) -> dict:
     found = {}
     for inversion in TRIED:
         for axis, gap, values in (
-            ("weak CFG (strong 1)", "guidance", (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0)),
-            ("weak LoRA scale (strong 0.8)", "LoRA", (-1.5, -0.5, 0.0, 0.8, 1.5)),
+            ("weak CFG (strong 1)", "guidance", (-1.0, 0.0, 1.0, 2.0)),
+            ("weak LoRA scale (strong 0.8)", "LoRA", (-1.5, 0.0, 0.8, 1.5)),
         ):
             found[axis, inversion] = [(value, _with_weak(cells, gap, value, T, inversion)) for value in values]
     return found
