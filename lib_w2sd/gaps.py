@@ -1,7 +1,7 @@
 """The gap: what differs between a strong and a weak evaluation of the same latent.
 
-Four gaps, alone or together: guidance (another CFG scale), prompt (other conds), LoRA (other scales) and checkpoint
-(another UNet).
+Five gaps, alone or together: guidance (another CFG scale), distilled guidance (another scale of the guidance that Flux
+takes as an input), prompt (other conds), LoRA (other scales) and checkpoint (another UNet).
 """
 
 from contextlib import AbstractContextManager
@@ -32,12 +32,14 @@ class Side:
     cfg_scale     classifier-free guidance scale (paper, 4.2)
     cond, uncond  the host's own cond objects
     overlays      changes of the UNet, switched on around this side's evaluations
+    distilled_cfg distilled guidance scale (paper, E.6)
     """
 
     cfg_scale: "float | None" = None
     cond: Any = None
     uncond: Any = None
     overlays: "tuple[Overlay, ...]" = ()
+    distilled_cfg: "float | None" = None
 
 
 def fill_in(text: str, prompts: list, negative_prompts: list) -> list:
@@ -69,8 +71,8 @@ def gap(
 ) -> "tuple[Side, Side]":
     """The strong and the weak side that the settings ask for."""
     return (
-        Side(settings.strong_cfg, overlays=strong_overlays),
-        Side(settings.weak_cfg, weak_cond, weak_uncond, weak_overlays),
+        Side(settings.strong_cfg, overlays=strong_overlays, distilled_cfg=settings.strong_distilled_cfg),
+        Side(settings.weak_cfg, weak_cond, weak_uncond, weak_overlays, settings.weak_distilled_cfg),
     )
 
 

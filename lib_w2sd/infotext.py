@@ -36,10 +36,10 @@ def write(settings: Settings, params: dict, checkpoint_hash: "str | None" = None
 def _text(f, value) -> str:
     if kind(f) == "boolean":
         return str(value)
-    return _quoted(value) if kind(f) == "string" else _number(value)
+    return _quoted(value) if kind(f) == "string" else number(value)
 
 
-def _number(value) -> str:
+def number(value) -> str:
     """As short as it can be read back; a pasted picture has to be the same picture."""
     short = f"{value:g}"
     return short if float(short) == value else repr(value)

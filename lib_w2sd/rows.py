@@ -13,8 +13,8 @@ import torch
 
 from .layers import RowsApart
 
-# What a host passes along that says nothing about the input, or follows from it.
-NOT_INPUT = ("transformer_options", "control", "control_model")
+# What a host passes along that follows from the input.
+NOT_INPUT = ("control", "control_model")
 # Forge's options that say which rows are which; with any other, a call is somebody's who may count on its rows.
 _OF_ROWS = {"cond_or_uncond", "sigmas", "cond_mark", "cond_indices", "uncond_indices"}
 
@@ -23,7 +23,11 @@ def _leaves(value, rows: int):
     """The tensors and plain values inside an argument, flattened; tensors of `rows` rows first in kind."""
     if isinstance(value, dict):
         for key in sorted(value, key=str):
-            if key not in NOT_INPUT:
+            if key == "transformer_options":
+                # Patches of the network: the same rows under others are another question (perturbed attention).
+                yield from _leaves({k: v for k, v in value[key].items() if k not in _OF_ROWS}, rows)
+            elif key not in NOT_INPUT:
+                yield key
                 yield from _leaves(value[key], rows)
     elif isinstance(value, (list, tuple)):
         for item in value:

@@ -155,6 +155,35 @@ class Settings:
         "No reflection: the picture that the weak side draws by itself, to see what the strong one is set against.",
         "W2SD weak alone",
     )
+    strong_distilled_cfg: "float | None" = setting(
+        None,
+        "Strong distilled CFG in reflection",
+        "Distilled CFG scale of the strong side in reflection, where the checkpoint has one (Flux on Forge); empty: "
+        "the picture's own. The paper's Flux gap is 2 against 1, with both CFG scales 1 in reflection.",
+        "W2SD strong distilled CFG",
+        minimum=0.0,
+        maximum=30.0,
+        step=0.1,
+        optional=True,
+    )
+    weak_distilled_cfg: "float | None" = setting(
+        None,
+        "Weak distilled CFG",
+        "Distilled CFG scale of the weak side; empty: the picture's own.",
+        "W2SD weak distilled CFG",
+        minimum=0.0,
+        maximum=30.0,
+        step=0.1,
+        optional=True,
+    )
+
+    comparison: bool = setting(
+        False,
+        "Comparison picture",
+        "Beside each picture, in the gallery and among the saved grids: the plain one of the same seed, and where they "
+        "differ. Takes the time of a plain picture more.",
+        "W2SD comparison",
+    )
 
     def lambda_of(self, hires_pass: bool) -> int:
         """The lambda of this sampling pass."""

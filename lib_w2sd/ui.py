@@ -1,12 +1,32 @@
 """The accordion, built from the settings definition. Gradio 3.41 and 4.40; imports nothing of the host."""
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from html import escape
 
 import gradio as gr
 
-from . import infotext
+from . import infotext, presets
 from .settings import BY_NAME, FIELDS, NONE, kind
+
+# What can differ on the weak side, in the order shown: its settings, and the words of its switch.
+GAPS = {
+    "guidance": ("less guidance", ("weak_cfg", "strong_cfg")),
+    "prompt": ("another prompt", ("weak_prompt", "weak_negative_prompt")),
+    "loras": (
+        "other LoRA scales",
+        ("weak_lora_offset", "strong_lora_offset", "weak_loras", "weak_lora_text_encoder"),
+    ),
+    "checkpoint": ("another checkpoint", ("weak_checkpoint", "weak_checkpoint_loras")),
+    "distilled": ("less distilled CFG (Flux)", ("weak_distilled_cfg", "strong_distilled_cfg")),
+}
+# What a switch puts in when it is turned on; the others' settings only the user can choose.
+_GIVEN = {"guidance": presets.GUIDANCE_GAP, "loras": "LoRA gap", "distilled": "Flux guidance"}
+# Weak CFG scales of the ready grid: below what a picture's own usually is (paper, Figure 12).
+GRID_SCALES = (-2.0, 0.0, 1.0, 3.0)
+# Gradio 4 renamed the keyword of an event's JavaScript.
+_JS = "_js" if gr.__version__.startswith("3.") else "js"
 
 
 @dataclass(frozen=True)
@@ -16,6 +36,56 @@ class Checkpoints:
     names: "Callable[[], list]" = list
     refresh: Callable = lambda: None
     free: Callable = lambda: None
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the accordion needs of a WebUI's page, where javascript/w2sd.js fills the panel and moves the switches.
+
+    presets        the user's own
+    last_run       last_run() -> HTML of what the last run did
+    kinds          cost.kind_of each sampler, by its name on the page
+    footnotes      what to know of a sampler before the click, by its name on the page
+    skips_uncond   see cost.estimate
+    """
+
+    presets: presets.Store
+    last_run: "Callable[[], str]" = str
+    kinds: dict = field(default_factory=dict)
+    footnotes: dict = field(default_factory=dict)
+    skips_uncond: bool = False
+
+    def panel(self) -> str:
+        facts = {
+            "controls": {f.name: _control_kind(f) for f in FIELDS if f.name != "enabled"},
+            "kinds": self.kinds,
+            "footnotes": self.footnotes,
+            "skips_uncond": self.skips_uncond,
+            "gaps": list(GAPS),
+        }
+        return (
+            f'<div class="w2sd-panel" data-facts="{escape(json.dumps(facts))}">'
+            '<p class="w2sd-cost" aria-live="polite"></p><ul class="w2sd-warnings" aria-live="polite"></ul></div>'
+        )
+
+    @staticmethod
+    def switches(tab: str) -> str:
+        boxes = "".join(
+            f'<label><input type="checkbox" id="w2sd_{tab}_gap_{gap}" data-gap="{gap}"><span>{words}</span></label>'
+            for gap, (words, _) in GAPS.items()
+        )
+        return f'<fieldset class="w2sd-gaps"><legend>The weak side has</legend>{boxes}</fieldset>'
+
+
+def _control_kind(f) -> str:
+    """How the page reads a setting's control."""
+    if f.metadata.get("listed"):
+        return "dropdown"
+    if kind(f) == "boolean":
+        return "checkbox"
+    if "choices" in f.metadata:
+        return "radio"
+    return "text" if kind(f) == "string" or f.metadata.get("optional") else "number"
 
 
 def control(f, elem_id: str, names: "Callable[[], list]" = list):
@@ -37,45 +107,68 @@ def control(f, elem_id: str, names: "Callable[[], list]" = list):
     return gr.Slider(m["minimum"], m["maximum"], step=m["step"], value=f.default, **common)
 
 
-def build(accordion, tab: str, checkpoints: Checkpoints = Checkpoints()) -> list:
+def shown(name: str, value):
+    """A setting's value as its control shows it."""
+    f = BY_NAME[name]
+    if f.metadata.get("listed"):
+        return value or NONE
+    if f.metadata.get("optional"):
+        return "" if value is None else infotext.number(value)
+    return value
+
+
+def build(accordion, tab: str, checkpoints: Checkpoints = Checkpoints(), page: "Page | None" = None) -> list:
     """The script's controls, in the order of the settings.
 
     accordion    the host's InputAccordion: a checkbox that is an accordion
     tab          txt2img or img2img, for the element ids
+    page         None: without presets and without what javascript/w2sd.js fills
     """
-
-    def make(name):
-        return control(BY_NAME[name], f"w2sd_{tab}_{name}", checkpoints.names)
-
     controls = {}
+
+    def make(*names):
+        for name in names:
+            controls[name] = control(BY_NAME[name], f"w2sd_{tab}_{name}", checkpoints.names)
+
+    def section(gap):
+        return gr.Column(elem_id=f"w2sd_{tab}_section_{gap}", elem_classes=["w2sd-section"])
+
     with accordion(False, label="W2SD", elem_id=f"w2sd_{tab}") as controls["enabled"]:
+        if page:
+            chosen = preset_row(tab, page)
+            gr.HTML(page.panel(), elem_id=f"w2sd_{tab}_panel")
         with gr.Row():
-            controls["lambda_steps"] = make("lambda_steps")
-            controls["strength"] = make("strength")
-        with gr.Row():
-            controls["weak_cfg"] = make("weak_cfg")
-            controls["strong_cfg"] = make("strong_cfg")
-        controls["inversion"] = make("inversion")
-        with gr.Accordion("Weak prompt", open=False, elem_id=f"w2sd_{tab}_prompts"):
-            controls["weak_prompt"] = make("weak_prompt")
-            controls["weak_negative_prompt"] = make("weak_negative_prompt")
-        with gr.Accordion("Weak LoRA", open=False, elem_id=f"w2sd_{tab}_loras"):
+            make("lambda_steps", "strength")
+        if page:
+            gr.HTML(page.switches(tab), elem_id=f"w2sd_{tab}_gaps")
+        with section("guidance"):
+            make("weak_cfg")
+        with section("prompt"):
+            make("weak_prompt", "weak_negative_prompt")
+        with section("loras"):
             with gr.Row():
-                controls["weak_lora_offset"] = make("weak_lora_offset")
-                controls["strong_lora_offset"] = make("strong_lora_offset")
-            controls["weak_loras"] = make("weak_loras")
-            controls["weak_lora_text_encoder"] = make("weak_lora_text_encoder")
-        with gr.Accordion("Weak checkpoint", open=False, elem_id=f"w2sd_{tab}_weights"):
-            with gr.Row():
-                controls["weak_checkpoint"] = make("weak_checkpoint")
+                make("weak_lora_offset", "strong_lora_offset")
+            make("weak_loras", "weak_lora_text_encoder")
+        with section("checkpoint"):
+            with gr.Row(elem_classes=["w2sd-with-button"]):
+                make("weak_checkpoint")
                 refresh = gr.Button("\U0001f504", elem_id=f"w2sd_{tab}_refresh", elem_classes=["tool"])
-            controls["weak_checkpoint_loras"] = make("weak_checkpoint_loras")
+            make("weak_checkpoint_loras")
             free = gr.Button("Free the weak checkpoint's memory", elem_id=f"w2sd_{tab}_free", size="sm")
-        controls["weak_alone"] = make("weak_alone")
-        hires = {"open": False, "visible": tab == "txt2img", "elem_id": f"w2sd_{tab}_hires_pass"}
-        with gr.Accordion("Hires pass", **hires):
-            controls["hires"] = make("hires")
-            controls["hires_lambda_steps"] = make("hires_lambda_steps")
+        with section("distilled"), gr.Row():
+            make("weak_distilled_cfg", "strong_distilled_cfg")
+        with gr.Accordion("For experts", open=page is None, elem_id=f"w2sd_{tab}_experts"):
+            make("inversion", "strong_cfg")
+            hires = {"visible": tab == "txt2img", "elem_id": f"w2sd_{tab}_hires_pass"}
+            with gr.Column(**hires):
+                make("hires", "hires_lambda_steps")
+            make("weak_alone")
+            # A setting that has found no place of its own is shown, too.
+            make(*(f.name for f in FIELDS if f.name not in controls and f.name != "comparison"))
+        make("comparison")
+        if page:
+            unsaved(gr.Button("Grid of lambda and weak CFG", elem_id=f"w2sd_{tab}_grid", size="sm", visible=False))
+            run = gr.HTML("", elem_id=f"w2sd_{tab}_run")
 
     def refreshed():
         checkpoints.refresh()
@@ -83,7 +176,130 @@ def build(accordion, tab: str, checkpoints: Checkpoints = Checkpoints()) -> list
 
     refresh.click(refreshed, inputs=[], outputs=[controls["weak_checkpoint"]])
     free.click(checkpoints.free, inputs=[], outputs=[])
+    if page:
+        connect_presets(page, controls, chosen)
+        connect_page(tab, page, controls, run)
     return [controls[f.name] for f in FIELDS]
+
+
+def unsaved(component):
+    """The host keeps what components hold as defaults (ui-config.json); these hold nothing of that kind."""
+    component.do_not_save_to_config = True
+    return component
+
+
+@dataclass(frozen=True)
+class PresetRow:
+    name: object
+    save: object
+    delete: object
+    again: object
+    steps: object
+    about: object
+
+
+def preset_row(tab: str, page: Page) -> PresetRow:
+    with gr.Row(elem_classes=["w2sd-with-button"]):
+        name = gr.Dropdown(
+            page.presets.names(),
+            value=None,
+            label="Preset",
+            info="What to improve. Type a new name and save to keep the settings below as your own.",
+            elem_id=f"w2sd_{tab}_preset",
+            allow_custom_value=True,
+        )
+        save = gr.Button("\U0001f4be", elem_id=f"w2sd_{tab}_preset_save", elem_classes=["tool"])
+        delete = gr.Button("\U0001f5d1", elem_id=f"w2sd_{tab}_preset_delete", elem_classes=["tool"])
+    about = gr.HTML("", elem_id=f"w2sd_{tab}_preset_about")
+    again = gr.Button(elem_id=f"w2sd_{tab}_presets", elem_classes=["w2sd-hidden"])
+    steps = gr.Number(0, visible=False)
+    return PresetRow(*(unsaved(c) for c in (name, save, delete, again, steps, about)))
+
+
+def said(text: str) -> str:
+    return f'<p class="w2sd-about">{escape(text)}</p>'
+
+
+def connect_presets(page: Page, controls: dict, row: PresetRow):
+    store, kept = page.presets, [controls[name] for name in presets.KEPT]
+
+    def fill(name, steps):
+        nothing = [gr.update() for _ in presets.KEPT]
+        try:
+            preset = store.find(name or "")
+        except presets.PresetError as error:
+            return [said(str(error)), *nothing]
+        if preset is None:
+            return [said("Save to keep the settings below under this name." if name else ""), *nothing]
+        fields = dict(preset.fields)
+        if preset.halves_steps and steps:
+            fields["lambda_steps"] = presets.lambda_for_same_time(steps)
+        updates = [gr.update(value=shown(n, fields[n])) if n in fields else gr.update() for n in presets.KEPT]
+        return [said(preset.about), *updates]
+
+    def save(name, *values):
+        try:
+            name = store.save(name, dict(zip(presets.KEPT, values)))
+        except presets.PresetError as error:
+            return gr.update(), said(str(error))
+        return gr.update(choices=store.names(), value=name), said(f"Saved as {name!r}.")
+
+    def delete(name):
+        try:
+            store.delete(name or "")
+        except presets.PresetError as error:
+            return gr.update(), said(str(error))
+        return gr.update(choices=store.names(), value=None), said(f"Deleted {name!r}.")
+
+    # The page's own steps come with the question, halved there where the preset halves them.
+    halving = {_JS: "(name, steps) => [name, w2sdPage.stepsFor(name)]"}
+    row.name.input(fill, [row.name, row.steps], [row.about, *kept], show_progress=False, **halving)
+    row.save.click(save, [row.name, *kept], [row.name, row.about], show_progress=False)
+    row.delete.click(delete, [row.name], [row.name, row.about], show_progress=False)
+    row.again.click(lambda: gr.update(choices=store.names()), [], [row.name], show_progress=False)
+
+
+def connect_page(tab: str, page: Page, controls: dict, run):
+    """Hidden buttons that javascript/w2sd.js presses: a gap's switch, and the plot after a run."""
+    asked = unsaved(gr.Textbox("", visible=False))
+    switch = unsaved(gr.Button(elem_id=f"w2sd_{tab}_switch", elem_classes=["w2sd-hidden"]))
+    plot = unsaved(gr.Button(elem_id=f"w2sd_{tab}_plot", elem_classes=["w2sd-hidden"]))
+    names = [name for _, fields in GAPS.values() for name in fields]
+
+    def switched(words):
+        gap, _, state = (words or "").partition(" ")
+        _, own = GAPS.get(gap, ("", ()))
+        on = presets.BUILT_IN[_GIVEN[gap]].fields if gap in _GIVEN else {}
+        values = {name: on.get(name) if state == "on" and on else presets.SAME[name] for name in own}
+        return [gr.update(value=shown(name, values[name])) if name in values else gr.update() for name in names]
+
+    outputs = [controls[name] for name in names]
+    switch.click(switched, [asked], outputs, show_progress=False, **{_JS: "() => [w2sdPage.asked]"})
+    plot.click(page.last_run, [], [run], show_progress=False)
+
+
+XYZ_PLOT = "X/Y/Z plot"
+
+
+def grid_parts(tab: str) -> tuple:
+    """Element ids of our button and of the host's controls that it fills."""
+    axes = (f"script_{tab}_xyz_plot_{axis}_{part}" for axis in "xy" for part in ("type", "values"))
+    return (f"w2sd_{tab}_grid", "script_list", *axes)
+
+
+def connect_grid(button, *filled) -> None:
+    """The button fills the host's X/Y/Z plot. `filled`: the controls of grid_parts, in their order."""
+
+    def fill(steps):
+        steps = max(int(steps or 0), 4)
+        lambdas = ", ".join(str(steps * part // 4) for part in range(4))
+        scales = ", ".join(f"{scale:g}" for scale in GRID_SCALES)
+        x, y = (BY_NAME[name].metadata["infotext"] for name in ("lambda_steps", "weak_cfg"))
+        return [gr.update(value=value) for value in (XYZ_PLOT, x, lambdas, y, scales)]
+
+    button.visible = True
+    steps = unsaved(gr.Number(0, visible=False))
+    button.click(fill, [steps], list(filled), show_progress=False, **{_JS: "() => [w2sdPage.steps()]"})
 
 
 def paste_fields(controls: list) -> list:

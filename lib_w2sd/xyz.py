@@ -76,7 +76,9 @@ def options(axis_option, given, lists: "dict | None" = None) -> list:
     lists  for settings that are names on a list: (names() -> list, known(name), which raises if it is not on it)
     """
     axes = []
-    for f in FIELDS:
+    first = ("lambda_steps", "weak_cfg")
+    # What a grid is made of most often comes first; a comparison picture of its own is no part of a grid's cell.
+    for f in sorted((f for f in FIELDS if f.name != "comparison"), key=lambda f: f.name not in first):
         m = f.metadata
         label = "W2SD enabled" if f.name == "enabled" else m["infotext"]
         if m.get("listed"):

@@ -5,11 +5,12 @@ from modules.infotext_utils import PasteField
 from modules.ui_components import InputAccordion
 
 from lib_w2sd import api, hosts, ui
-from lib_w2sd.hosts import checkpoints, hooks
+from lib_w2sd.hosts import checkpoints, comparison, hooks, page
 
 TITLE = "W2SD"
 HOST = hosts.current()
 CHECKPOINTS = ui.Checkpoints(checkpoints.choices, checkpoints.refresh, checkpoints.CACHE.free)
+PAGE = page.page(HOST)
 
 
 class W2SDScript(scripts.Script):
@@ -20,16 +21,35 @@ class W2SDScript(scripts.Script):
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img):
-        controls = ui.build(InputAccordion, "img2img" if is_img2img else "txt2img", CHECKPOINTS)
+        controls = ui.build(InputAccordion, "img2img" if is_img2img else "txt2img", CHECKPOINTS, PAGE)
         self.infotext_fields = [PasteField(control, read) for control, read in ui.paste_fields(controls)]
         self.paste_field_names = list(ui.infotext.LABELS)
         return controls
+
+    def after_component(self, component, **kwargs):
+        """The grid's button waits for the host's X/Y/Z plot, which is made after this script's controls."""
+        parts = ui.grid_parts("img2img" if self.is_img2img else "txt2img")
+        if kwargs.get("elem_id") in parts:
+            found = self.__dict__.setdefault("grid_parts", {})
+            found[kwargs["elem_id"]] = component
+            if len(found) == len(parts):
+                ui.connect_grid(*(found[part] for part in parts))
+                found.clear()
+
+    def before_process(self, p, *args):
+        hooks.before_request(p, args)
 
     def process(self, p, *args):
         hooks.before_process(p, args)
 
     def process_before_every_sampling(self, p, *args, **kwargs):
         hooks.before_sampling(HOST, p, args)
+
+    def postprocess_image_after_composite(self, p, pp, *args):
+        comparison.note(p, pp.image)
+
+    def postprocess(self, p, processed, *args):
+        comparison.add(p, processed)
 
 
 def add_routes(_, app):

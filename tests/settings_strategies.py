@@ -16,6 +16,7 @@ prompts = st.recursive(
 )
 lambdas = st.integers(-1, 150)
 scales = st.floats(-30, 30) | st.integers(-30, 30)
+distilled_scales = st.none() | st.floats(0, 30) | st.integers(0, 30)
 offsets = st.floats(-5, 5) | st.integers(-5, 5)
 
 VALID = {
@@ -36,6 +37,9 @@ VALID = {
     "weak_checkpoint": letters.map(str.strip),
     "weak_checkpoint_loras": st.booleans(),
     "weak_alone": st.booleans(),
+    "strong_distilled_cfg": distilled_scales,
+    "weak_distilled_cfg": distilled_scales,
+    "comparison": st.booleans(),
 }
 valid_requests = st.fixed_dictionaries(
     {"enabled": VALID["enabled"]}, optional={k: v for k, v in VALID.items() if k != "enabled"}
@@ -44,6 +48,7 @@ valid_requests = st.fixed_dictionaries(
 no_number = st.sampled_from(
     [None, "", "ten", "1,5", [], [3], {}, True, False, float("nan"), float("inf"), -float("inf")]
 )
+no_optional_number = st.sampled_from(["ten", "nan", "inf", "31", [], {}, True, float("nan")])
 no_text = st.sampled_from([None, 3, 0.5, True, [], {"prompt": "cat"}])
 outside_lambda = st.integers(max_value=-2) | st.integers(min_value=151) | st.just(10**400)
 fraction = st.floats(-1, 150).filter(lambda x: x != int(x))
@@ -65,7 +70,7 @@ INVALID = {
     "strength": no_number | st.floats(2.001, 1e9) | st.floats(-1e9, -0.001),
     "inversion": no_choice,
     "weak_cfg": no_number | outside_scale,
-    "strong_cfg": st.sampled_from(["ten", "nan", "inf", "31", [], {}, True, float("nan")]) | outside_scale,
+    "strong_cfg": no_optional_number | outside_scale,
     "weak_prompt": no_text | unbalanced | no_tag | st.just("<hypernet:y:1>"),
     "weak_negative_prompt": no_prompt,
     "hires": no_choice,
@@ -77,4 +82,7 @@ INVALID = {
     "weak_checkpoint": no_text,
     "weak_checkpoint_loras": no_boolean,
     "weak_alone": no_boolean,
+    "comparison": no_boolean,
+    "strong_distilled_cfg": no_optional_number | outside_scale | st.floats(-30, -0.001),
+    "weak_distilled_cfg": no_optional_number | outside_scale | st.floats(-30, -0.001),
 }

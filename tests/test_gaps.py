@@ -46,6 +46,8 @@ def test_gaps_add_up():
     assert strong == Side(cfg_scale=3.0, cond=None, uncond=None)
     assert (weak.cfg_scale, weak.cond, weak.uncond) == (-1.0, cond, uncond)
     assert gap(Settings())[0].cfg_scale is None  # the picture's own
+    strong, weak = gap(Settings(strong_distilled_cfg=2.0, weak_distilled_cfg=1.0))
+    assert (strong.distilled_cfg, weak.distilled_cfg) == (2.0, 1.0)
 
 
 @pytest.mark.parametrize(

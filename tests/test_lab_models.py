@@ -24,14 +24,16 @@ from lib_w2sd.lab import (
     models,
     network,
     prompts,
+    retraining,
     scores,
     tables,
     training,
     weights,
 )
 from lib_w2sd.lab.models import GAPS, Gap, Network, draw, noise, reflected
+from lib_w2sd.lab.statistics import Interval
 
-NAMES = ("weak", "strong", "ideal", "biased-strong", "biased-weak", "striped", "classifier")
+NAMES = ("weak", "strong", "ideal", "biased-strong", "biased-weak", "moe", "striped", "classifier")
 TEXTS = prompts.every_prompt()
 
 
@@ -79,6 +81,16 @@ def test_the_lora_is_kohyas_format_and_does_what_its_file_says():
     expected = plain - 1.5 * torch.nn.functional.conv2d(x, merged, padding=1)
     torch.testing.assert_close(with_lora, expected, rtol=1e-4, atol=1e-5)
     assert torch.equal(layer(x), plain)
+
+
+def test_a_merged_lora_is_the_lora_beside_the_layers():
+    x, sigma, labels = noise(0, 4), torch.full((4,), 0.7), prompts.labels(TEXTS[:4])
+    denoiser = network.Denoiser(weights.load("strong"))
+    plain = denoiser(x, sigma, labels)
+    with weights.load("striped").on(denoiser.network, 0.8):
+        beside = denoiser(x, sigma, labels)
+    torch.testing.assert_close(Network("strong", lora_scale=0.8)(x, sigma, labels), beside, rtol=1e-3, atol=1e-4)
+    assert (beside - plain).abs().max() > 0.1
 
 
 def test_the_mixture_routes_two_of_eight_and_the_weak_side_the_two_least_likely():
@@ -167,6 +179,60 @@ def test_every_experiment_on_the_trained_models_writes_its_section(tmp_path, mon
         assert (tmp_path / f"{name}.png").exists()
 
 
+BETTER, WORSE, NEITHER = Interval(-2.0, 1.0), Interval(2.0, 1.0), Interval(2.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    "gains, said, counts",
+    [
+        ([BETTER, NEITHER], "yes", "1 / 0 / 1"),
+        ([BETTER, WORSE], "in part", "1 / 1 / 0"),
+        ([WORSE, NEITHER], "no", "0 / 1 / 1"),
+        ([NEITHER], "no", "0 / 0 / 1"),
+    ],
+)
+def test_a_claim_is_held_when_something_is_better_and_nothing_worse(gains, said, counts):
+    assert scores.held([(gain, "distance") for gain in gains]) == said
+    assert scores.counted([(gain, "distance") for gain in gains]) == counts
+    turned = [(Interval(-gain.mean, gain.half), "accuracy") for gain in gains]
+    assert scores.held(turned) == said
+
+
+def found_with(distances, T=20):
+    """Cells of one gap; the strong model's distance is 10, the others' as given."""
+    jitter = torch.linspace(-0.1, 0.1, 8)
+
+    def one(value, rows):
+        return scores.Scores({"distance": (value + jitter * value).tolist(), "accuracy": [0.5] * 8}, rows)
+
+    cost = {"paper": 58, "matched": 58, "fixed-point": 96}
+    found = {("checkpoint", T, None, None): one(10.0, 20)}
+    for kind, value in distances.items():
+        found |= {("checkpoint", T, told, kind): one(value, cost[kind]) for told in ("T/2", "T-1")}
+    return found
+
+
+@pytest.mark.parametrize(
+    "distances, best",
+    [
+        ({"paper": 20.0, "matched": 9.0, "fixed-point": 5.0}, "matched"),  # of two that do no harm the cheaper
+        ({"paper": 20.0, "matched": 15.0, "fixed-point": 9.0}, "fixed-point"),  # the one that does no harm
+        ({"paper": 5.0, "matched": 15.0, "fixed-point": 15.0}, "paper"),
+    ],
+)
+def test_the_verdict_is_first_no_harm_and_then_the_least_cost(distances, best):
+    other_steps = found_with({"paper": 1.0, "matched": 99.0, "fixed-point": 99.0}, T=8)
+    said, why = inversion.verdict(found_with(distances) | other_steps)
+    assert said == best and f"The default is `{best}`" in why and "At T = 20 (" in why
+
+
+def test_the_signs_of_a_gap_are_told_apart():
+    better, same, worse = Interval(-2.0, 1.0), Interval(0.0, 0.0), Interval(2.0, 1.0)
+    gains = [(-1.5, better), (0.0, better), (0.8, same), (1.5, worse)]
+    assert knobs._signs(gains, "weak LoRA scale", "distance") == ["2 / 0 / 0", "0 / 0 / 1", "0 / 1 / 0", "yes"]
+    assert knobs._signs([*gains[:3], (1.5, better)], "weak LoRA scale", "distance")[-1] == "no"
+
+
 def test_the_inversion_experiment_writes_its_table_and_figure(tmp_path):
     few = cells.Cells(None, seeds=2, each=2)
     text = inversion.section(tmp_path, few, {"checkpoint": (4,), "prompt": (4,)})
@@ -197,18 +263,30 @@ def fake_data(folder, count=300):
             f.write(struct.pack(">II", 2049, count) + labels.numpy().tobytes())
 
 
-def test_the_training_script_makes_every_file_again(tmp_path, monkeypatch):
+def test_the_training_script_makes_every_file_again(tmp_path):
     fake_data(tmp_path)
-    monkeypatch.setattr(weights, "FOLDER", tmp_path / "weights")
-    out = ["--data", str(tmp_path), "--out", str(tmp_path / "weights"), "--shorter", "700"]
-    training.main(out)
-    assert {p.stem for p in (tmp_path / "weights").iterdir()} == {*NAMES, "moe"}
+    out = tmp_path / "weights"
+    assert training.main(["--data", str(tmp_path), "--out", str(out), "--shorter", "700"]) == 0
+    assert {p.stem for p in out.iterdir()} == set(NAMES)
     x, labels = data.load("train", str(tmp_path))
     assert x.shape == (300, 1, 16, 16) and float(x.min()) >= -1 and float(x.max()) <= 1
     assert 0.4 < float(labels[:, 1].float().mean()) < 0.6
-    denoised = network.Denoiser(weights.load("strong"))(x[:2], torch.tensor([1.0, 2.0]), labels[:2])
+    strong = weights.load(weights.beside(out, "strong"))
+    denoised = network.Denoiser(strong)(x[:2], torch.tensor([1.0, 2.0]), labels[:2])
     assert denoised.shape == (2, 1, 16, 16)
-    assert models.SIGMA_MAX > models.SIGMA_MIN
+
+
+def test_hardly_trained_models_do_not_reproduce_the_shipped_scores(tmp_path, capsys):
+    fake_data(tmp_path)
+    check = ["lora", "--data", str(tmp_path), "--shorter", "400", "--check", "--report", str(tmp_path)]
+    assert training.main(check) == 1
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| striped | Fr"))
+    assert line.endswith("| no |")
+    assert "| weak |  |  | not trained again |  |" in retraining.section(tmp_path)
+
+
+def test_the_shipped_weights_reproduce_themselves(tmp_path):
+    assert retraining.check("lora", weights.FOLDER, tmp_path)
 
 
 def test_missing_data_says_what_to_do(tmp_path):

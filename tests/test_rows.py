@@ -118,6 +118,20 @@ def test_what_the_host_notes_about_a_call_is_no_input():
     assert network.batches == [1]
 
 
+def test_the_same_rows_under_other_patches_are_another_question():
+    """Perturbed-attention guidance asks for its cond rows a second time, with the attention exchanged."""
+    meter, network = RowMeter(), Network()
+    args, kwargs = ask(1)
+
+    def patch(q, k, v):
+        return v
+
+    with meter.sharing():
+        for patches in ({}, {"patches_replace": {"attn1": {("middle", 0): patch}}}, {}):
+            meter.call(network, args, {**kwargs, "transformer_options": {"cond_or_uncond": [0], **patches}})
+    assert network.batches == [1, 1]
+
+
 def test_results_are_the_callers_own():
     """The hosts' LCM edits what it was given, in place."""
     meter, network = RowMeter(), Network()

@@ -19,7 +19,8 @@ VALIDATOR = jsonschema.Draft202012Validator(schema())
 def normal(request):
     """A right request as the settings hold it."""
     kinds = {"lambda_steps": int, "hires_lambda_steps": int, "strength": float, "weak_cfg": float}
-    kinds["strong_cfg"] = lambda v: v if v is None else float(v)
+    for name in ("strong_cfg", "strong_distilled_cfg", "weak_distilled_cfg"):
+        kinds[name] = lambda v: v if v is None else float(v)
     kinds["weak_prompt"] = kinds["weak_negative_prompt"] = str.strip
     return {name: kinds.get(name, lambda v: v)(value) for name, value in request.items()}
 

@@ -1,8 +1,9 @@
 """AUTOMATIC1111's WebUI, seen with 1.10.1."""
 
 import math
+import sys
 
-from modules import devices, prompt_parser, sd_samplers_common, shared
+from modules import devices, prompt_parser, sd_samplers_cfg_denoiser, sd_samplers_common, shared
 
 from .swapped import swapped
 from .webui import WebUI, multicond, only_uncond
@@ -60,7 +61,13 @@ class A1111(WebUI):
 
     def encode(self, texts, negative):
         with devices.autocast():
-            return super().encode(texts, negative)
+            conds = super().encode(texts, negative)
+        # ControlNet (Mikubill's, 1.1) writes into each cond whether it is a prompt or a negative one, before this hook.
+        controlnet = sys.modules.get("scripts.hook")
+        own = self.p.hr_uc if self.hires_pass else self.p.uc
+        if controlnet and any(map(controlnet.prompt_context_is_marked, _tensors(own))):
+            controlnet.mark_prompt_context(conds, positive=not negative)
+        return conds
 
     def call(self, x, t, ask):
         """The host always evaluates cond and uncond rows; where one of them counts for nothing it is left out.
@@ -85,11 +92,19 @@ class A1111(WebUI):
         return self.denoiser(x, t, **ask)
 
     def rows_are_separable(self):
-        """Not with InstructPix2Pix, where three kinds of rows count; nor with inpainting and image variation
-        checkpoints, whose image conditions the host does not shorten along with the rows."""
+        """Not where another extension puts cond and uncond together (Dynamic Thresholding); nor with InstructPix2Pix,
+        where three kinds of rows count, nor with inpainting and image variation checkpoints, whose image conditions
+        the host does not shorten along with the rows."""
         model = shared.sd_model
-        return model.cond_stage_key != "edit" and model.model.conditioning_key == "crossattn"
+        own_guidance = type(self.denoiser).combine_denoised is sd_samplers_cfg_denoiser.CFGDenoiser.combine_denoised
+        return own_guidance and model.cond_stage_key != "edit" and model.model.conditioning_key == "crossattn"
 
 
 def _scaled(cond, scale):
     return multicond([[(part.schedules, part.weight * scale) for part in parts] for parts in cond.batch])
+
+
+def _tensors(uncond) -> list:
+    """The prompt tensors of an uncond, [tokens, width] each."""
+    conds = [schedule.cond for schedules in uncond for schedule in schedules]
+    return [cond["crossattn"] if isinstance(cond, dict) else cond for cond in conds]

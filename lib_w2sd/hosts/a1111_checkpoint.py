@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import torch
-from modules import devices, lowvram, sd_unet, shared
+from modules import devices, lowvram, sd_models_config, sd_unet, shared
 
 from .. import checkpoint
 from ..checkpoint import CheckpointOverlay
@@ -51,12 +51,19 @@ class A1111Checkpoint(WeakCheckpoint):
                 slots.pop(f"{name}.bias", None)
         return slots
 
-    def rounding(self):
-        # The host halves what it loads, unless told not to; into fp8 always by way of half.
-        return torch.float16 if devices.fp8 or not shared.cmd_opts.no_half else None
+    def rounding(self, info):
+        """The dtype that the host goes through on loading the file: the half precision that it computes in; with
+        --no-half only where another file is loaded into the modules of an fp8 one, which it halves for that."""
+        if not shared.cmd_opts.no_half:
+            return torch.float16
+        into_the_same_modules = not any(
+            sd_models_config.find_checkpoint_config_near_filename(one)
+            for one in (info, shared.sd_model.sd_checkpoint_info)
+        )
+        return torch.float16 if devices.fp8 and into_the_same_modules else None
 
-    def place(self):
-        return partial(checkpoint.like, via=self.rounding())
+    def place(self, info):
+        return partial(checkpoint.like, via=self.rounding(info))
 
     # ------------------------------------------------------------------ LoRAs
 

@@ -68,8 +68,8 @@ class WeakCheckpoint:
         """The loaded UNet's tensors that its checkpoint has, and not those that a LoRA has added."""
         return checkpoint.slots_of(self.diffusion_model())
 
-    def place(self):
-        """place(tensor, strong) for checkpoint.load."""
+    def place(self, info):
+        """place(tensor, strong) for checkpoint.load of the checkpoint `info`."""
         return checkpoint.like
 
     def merged(self) -> tuple:
@@ -113,20 +113,20 @@ class WeakCheckpoint:
         try:
             # Equal LoRAs in equal files at equal scales make equal weights.
             merged = tuple((use.file, use.unet, use.dyn, Path(use.file).stat().st_mtime_ns) for use in self.merged())
-            weights = CACHE.get(info.filename, checkpoint.layout_of(slots), (self.rounding(), merged), load)
+            weights = CACHE.get(info.filename, checkpoint.layout_of(slots), (self.rounding(info), merged), load)
         except FileNotFoundError as error:
             missing = Path(error.filename or info.filename).name
             raise CheckpointError(given, f"but the file {missing} is not there any more.") from error
         self.announce(weights)
         return self.overlay(weights)
 
-    def rounding(self):
+    def rounding(self, info):
         """Whatever else decides what the same file becomes in memory."""
 
     def _load(self, given, info, slots, shapes) -> Weights:
         file = open_weights(given, info.filename, self.OPENERS)
         check_fit(file, info.filename, shapes, self.prediction())
-        weights = checkpoint.load(file, info.name, slots, self.place())
+        weights = checkpoint.load(file, info.name, slots, self.place(info))
         if self.merged():
             with checkpoint.reporting_memory(given):
                 self.merge_loras(file, weights)

@@ -2,14 +2,24 @@
 
 from contextlib import ExitStack
 
+import torch
 from modules import prompt_parser, sd_samplers_common, shared
 
 from .swapped import swapped
-from .webui import WebUI, only_uncond
+from .webui import WebUI, multicond, only_uncond
+
+# What an extension puts into the UNet's options to guide in its own way.
+GUIDANCE = (
+    "sampler_pre_cfg_function",
+    "sampler_cfg_function",
+    "sampler_post_cfg_function",
+    "conditioning_modifiers",
+)
 
 
 class Forge(WebUI):
     name = "forge"
+    skips_uncond = True
     RELIES_ON = WebUI.RELIES_ON + (
         "backend.sampling.sampling_function:sampling_function",
         "backend.modules.k_model:KModel.apply_model",
@@ -32,6 +42,9 @@ class Forge(WebUI):
 
         return ForgeCheckpoint
 
+    def has_distilled_guidance(self):
+        return shared.sd_model.use_distilled_cfg_scale
+
     def loras(self):
         from . import forge_lora  # only here: it needs the host's LoRA extension's surroundings
 
@@ -39,6 +52,12 @@ class Forge(WebUI):
 
     def apply_refiner(self, x, t):
         sd_samplers_common.apply_refiner(self.denoiser, x)
+
+    def guidance_is_another_extensions(self):
+        """Whether cond and uncond are put together by somebody who may need both at any scale: Dynamic Thresholding,
+        self-attention and perturbed-attention guidance."""
+        options = shared.sd_model.forge_objects.unet.model_options
+        return any(options.get(name) for name in GUIDANCE)
 
     def has_room(self, shape):
         from backend import memory_management
@@ -56,14 +75,34 @@ class Forge(WebUI):
             texts, is_negative_prompt=negative, width=width, height=height, distilled_cfg_scale=distilled
         )
 
+    def asked(self, kwargs, side):
+        """The distilled scale is a part of the conds. Set there it needs no new encoding, and may be 0."""
+        ask, scale = super().asked(kwargs, side), side.distilled_cfg
+        if scale is None:
+            return ask
+        cond = multicond(
+            [[(_guided(part.schedules, scale), part.weight) for part in parts] for parts in ask["cond"].batch]
+        )
+        uncond = ask["uncond"] and [_guided(schedules, scale) for schedules in ask["uncond"]]
+        return {**ask, "cond": cond, "uncond": uncond}
+
     def call(self, x, t, ask):
         """At CFG 1 the host leaves the uncond rows out by itself; at CFG 0 the uncond takes the cond's place."""
-        if ask["cond_scale"] == 0:
+        both_count = self.guidance_is_another_extensions()
+        own_scale = self.p.hr_cfg if self.hires_pass else self.p.cfg_scale
+        weighted = any(sum(part.weight for part in parts) != 1 for parts in ask["cond"].batch)
+        if ask["cond_scale"] == 0 and not both_count:
             ask = {**ask, "cond": only_uncond(ask["uncond"]), "cond_scale": 1.0}
-        elif ask["cond_scale"] == 1 and any(sum(part.weight for part in parts) != 1 for parts in ask["cond"].batch):
-            # Weights of AND: the uncond counts even at CFG 1, and the host would take it for zero.
+        elif ask["cond_scale"] == 1 and (weighted or (both_count and own_scale != 1)):
+            # Weights of AND, or another extension's guidance: the uncond counts even at CFG 1, and the host would take
+            # it for zero.
             ask = {**ask, "cond_scale": 1 + 1e-6, "uncond": self.uncond() if ask["uncond"] is None else ask["uncond"]}
         with ExitStack() as stack:
             if self.hires_pass:
                 stack.enter_context(swapped(self.p, "hr_cfg", ask["cond_scale"]))
             return self.denoiser(x, t, **ask)
+
+
+def _guided(schedules, scale: float):
+    """Scheduled conds with another distilled guidance scale."""
+    return [s._replace(cond={**s.cond, "guidance": torch.full_like(s.cond["guidance"], scale)}) for s in schedules]

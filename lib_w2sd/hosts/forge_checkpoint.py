@@ -68,7 +68,7 @@ class ForgeCheckpoint(WeakCheckpoint):
                 given, "but the loaded checkpoint's UNet is stored in NF4 or FP4, which no other can be read into."
             )
 
-    def place(self):
+    def place(self, info):
         def place(tensor, strong):
             if isinstance(tensor, ParameterGGUF):
                 if hasattr(strong, "gguf_cls"):  # a quantised layer takes any quantised tensor

@@ -16,7 +16,7 @@ from ..errors import SamplerError, W2SDError
 from ..gaps import without_effect
 from ..settings import FIELDS, Settings, parse
 from ..trace import Trace
-from . import checkpoints
+from . import checkpoints, comparison, progress
 from .webui import TRACE, WebUI
 
 ORIGINAL = "w2sd_original"
@@ -26,8 +26,20 @@ def settings_of(p, args) -> Settings:
     return parse(args, xyz.cell(p))
 
 
+def before_request(p, args) -> None:
+    """Once a request, before the host has touched it."""
+    try:
+        settings = settings_of(p, args)
+    except W2SDError:
+        return  # before_sampling ends the job with it
+    # The cells of a grid are compared by the grid.
+    if settings.enabled and settings.comparison and not xyz.cell(p):
+        comparison.prepare(p)
+
+
 def before_process(p, args) -> None:
     """Once a request, before anything is made: a new trace, and the settings in the infotext."""
+    comparison.expect_both(p)
     try:
         settings = settings_of(p, args)
     except W2SDError:
@@ -58,7 +70,9 @@ def attach(one_pass: WebUI) -> None:
     if not callable(getattr(sampler, "func", None)):
         raise SamplerError(f"W2SD cannot reflect the sampler {one_pass.p.sampler_name}: it has no sampling function.")
     func = original(sampler.func)
-    sampler.func = functools.wraps(func)(refusing()(one_pass.reflecting(func)))
+    reflecting = one_pass.reflecting(func)
+    passes = getattr(one_pass.p, TRACE).passes
+    sampler.func = functools.wraps(func)(refusing()(progress.weighed(reflecting, passes)))
     setattr(sampler.func, ORIGINAL, func)
 
 

@@ -19,7 +19,7 @@ from ..errors import SettingError, UnfitCheckpoint
 from ..gaps import Side, fill_in, gap, has_prompt_gap
 from ..reflection import Flow, Sigma, VariancePreserving
 from ..rows import RowMeter
-from ..settings import Settings
+from ..settings import BY_NAME, Settings
 from ..trace import Pass, Trace
 from . import checkpoints, lora_files
 from .swapped import swapped
@@ -42,10 +42,16 @@ def only_uncond(uncond):
     return multicond([[(schedules, 1.0)] for schedules in uncond])
 
 
+def _numbers(owner) -> dict:
+    """The numbers among an object's own attributes."""
+    return {name: value for name, value in vars(owner).items() if type(value) in (int, float)}
+
+
 class WebUI:
     """One sampling pass of a request in a WebUI: `p` is its processing object, `settings` what the user asked for."""
 
     name: str
+    skips_uncond = False  # whether the host itself leaves the uncond rows out at CFG 1
     # Names and signatures that W2SD relies on, for /w2sd/v1/host: "module:attribute.path".
     RELIES_ON = (
         "modules.sd_samplers_cfg_denoiser:CFGDenoiser.forward",
@@ -99,6 +105,10 @@ class WebUI:
         """The module that knows the host's LoRAs: a1111_lora or forge_lora."""
         raise NotImplementedError
 
+    def has_distilled_guidance(self) -> bool:
+        """Whether the loaded checkpoint takes a guidance scale as an input (Flux)."""
+        return False
+
     def apply_refiner(self, x, t) -> None:
         """What the host's denoiser does first in a call: let the refiner take over if this is where it does."""
         raise NotImplementedError
@@ -134,6 +144,7 @@ class WebUI:
 
     def build_sides(self):
         """The strong and the weak side. Before sampling: encoding a prompt may push the UNet off the GPU."""
+        self.check_distilled_guidance()
         prompts, negatives = self.own_prompts()
         weak_prompt, weak_negative = has_prompt_gap(self.settings)
         loras = lora_files.lora_gap(self.p, self.settings, self.loras)
@@ -153,6 +164,15 @@ class WebUI:
         self.strong_side, self.weak_side = gap(self.settings, cond, uncond, weak_overlays, loras.strong)
         self.own_uncond = None
         self.encoded_for = self.checkpoint()
+
+    def check_distilled_guidance(self):
+        for name in ("strong_distilled_cfg", "weak_distilled_cfg"):
+            value = getattr(self.settings, name)
+            if value is not None and not self.has_distilled_guidance() and self.settings.acts_in(self.hires_pass):
+                raise SettingError(
+                    f"W2SD: {name} ({BY_NAME[name].metadata['label']}) was given {value:g}, but the loaded checkpoint "
+                    "has no distilled guidance (Flux on Forge has); allowed is nothing."
+                )
 
     def uncond(self):
         """The pass's own uncond where the host made none, because its own CFG scale is 1."""
@@ -192,6 +212,7 @@ class WebUI:
             return False
         scales = {self.scale_of(side, kwargs) for side in (self.strong_side, self.weak_side)}
         other_conds = self.weak_side.cond is not None or self.weak_side.uncond is not None
+        other_conds = other_conds or self.strong_side.distilled_cfg != self.weak_side.distilled_cfg
         return bool(overlays) or other_conds or scales == {0.0, 1.0}
 
     def may_join(self, shape) -> bool:
@@ -281,10 +302,13 @@ class WebUI:
 
     @contextmanager
     def untraced(self):
-        """What an evaluation leaves behind is taken back: step counter, preview, last latent, generators, infotext."""
+        """What an evaluation leaves behind is taken back: step counter, preview, last latent, generators, infotext,
+        and what other extensions' scripts count of the calls (perturbed-attention guidance its own scale)."""
         d, params = self.denoiser, self.p.extra_generation_params
         state = {name: getattr(d, name) for name in DENOISER_STATE if hasattr(d, name)}
         latent, before = self.sampler.last_latent, dict(params)
+        scripts = self.p.scripts.alwayson_scripts
+        counts = [(owner, _numbers(owner)) for script in scripts for owner in (script, type(script))]
         on_gpu = [shared.device] if getattr(shared.device, "type", None) == "cuda" else []
         try:
             with torch.random.fork_rng(on_gpu), swapped(sd_samplers_common, "store_latent", lambda _: None):
@@ -295,6 +319,10 @@ class WebUI:
             self.sampler.last_latent = latent
             params.clear()
             params.update(before)
+            for owner, numbers in counts:
+                for name, value in numbers.items():
+                    if getattr(owner, name) != value:
+                        setattr(owner, name, value)
 
     # ------------------------------------------------------------------ one run of the sampler
 

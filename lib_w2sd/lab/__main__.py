@@ -23,6 +23,7 @@ EXPERIMENTS = {
     "share": ("knobs.share_section", "Figures 19, 20: score over lambda / T"),
     "cosine": ("cosine.section", "Figure 26: directions of the two gaps"),
     "inversion-error": ("inversion_error.section", "Table 14: what an error in the inversion costs"),
+    "retraining": ("retraining.section", "whether training again gives the same scores: what was kept of it"),
     "inversion": ("inversion.section", "paper, matched and fixed-point for every gap, T and lambda"),
 }
 

@@ -38,6 +38,7 @@ def section(out: Path, cells, T: int = 20) -> str:
         "## Figure 26: the two gaps' directions\n\n![cosine](cosine.png)\n\n`python -m lib_w2sd.lab cosine`. Weak, strong "
         "and ideal are one training run at a fifth, three fifths and the whole of it (the paper: 100, 300, 500 epochs). "
         f"{cells.seeds} seeds of {len(texts)} pictures, T = {T}. The paper: the cosine is positive at every step.\n\n"
-        f"Here it is positive at {positive} of {len(values)} steps, negative at {negative}.\n\n"
+        f"Here it is positive at {positive} of {len(values)} steps, negative at {negative}. "
+        f"Held: {'yes' if positive == len(values) else 'no'}.\n\n"
         + table(["sigma", *(f"{s:.2f}" for s in at[::3])], [["cosine", *(v.show(2) for v in values[::3])]])
     )

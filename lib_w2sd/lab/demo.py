@@ -7,8 +7,8 @@ import torch
 from tqdm import tqdm
 
 from . import balance, model_plots, models, prompts, scores, toy, weights
-from .inversion import marked
 from .models import GAPS, Gap, Network, reflected
+from .scores import marked
 from .statistics import table
 
 STEPS, LAMBDA, SEEDS, EACH = 20, 10, 6, 2

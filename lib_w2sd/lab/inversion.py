@@ -7,13 +7,21 @@ from ..reflection import INVERSIONS
 from . import model_plots
 from .cells import Cells, NotMeasured
 from .models import GAPS, reflected
-from .scores import LABELS
+from .scores import LABELS, direction, marked
 from .statistics import table
 
 # The numbers of steps tried for each gap.
 PLAN = dict.fromkeys(("checkpoint", "guidance", "prompt", "LoRA"), (20, 12, 8, 30, 50))
+# What users of a WebUI take, which is what the setting's default is for.
+USUAL = (20, 30)
 # Beside the distance: what the gap is there for.
-PURPOSE = {"checkpoint": "accuracy", "guidance": "accuracy", "prompt": "attribute", "LoRA": "stripes"}
+PURPOSE = {
+    "checkpoint": "accuracy",
+    "guidance": "accuracy",
+    "prompt": "attribute",
+    "LoRA": "stripes",
+    "experts": "accuracy",
+}
 
 
 def lambdas(steps: int) -> dict:
@@ -60,12 +68,6 @@ def _gap_table(found: dict, gap: str, steps) -> str:
     return table(head, rows)
 
 
-def marked(gain, name: str) -> str:
-    """A difference with its interval, in bold where the interval leaves 0 out on the better side, * on the worse."""
-    text = gain.show(2 if name == "distance" else 3)
-    return (f"**{text}**", f"{text} *", text)[direction(gain, name)]
-
-
 def tally(found: dict, inversion: str, against: "str | None", purpose: bool, gaps: tuple) -> tuple:
     """(better, worse, undecided): in how many cells the interval of the difference says so.
 
@@ -80,13 +82,6 @@ def tally(found: dict, inversion: str, against: "str | None", purpose: bool, gap
         base = found[gap, T, told if against else None, against]
         counts[direction(one.gain(base, name), name)] += 1
     return tuple(counts)
-
-
-def direction(gain, name: str) -> int:
-    """0: better, 1: worse, 2: the interval holds 0."""
-    if abs(gain.mean) <= gain.half:
-        return 2
-    return 0 if (gain.mean < 0) == (name == "distance") else 1
 
 
 def tally_table(found: dict) -> str:
@@ -124,6 +119,34 @@ def summary_table(found: dict) -> str:
     return table(head, rows)
 
 
+def verdict(found: dict) -> "tuple[str, str]":
+    """The inversion that the setting's default should be, and why, from the cells at USUAL numbers of steps.
+
+    First no harm: worse than strong alone in the fewest cells, by distance. Of equals the cheapest.
+    """
+    usual = {key: one for key, one in found.items() if key[1] in USUAL}
+    gaps = tuple(dict.fromkeys(gap for gap, *_ in usual))
+    alone = {inversion: tally(usual, inversion, None, False, gaps) for inversion in INVERSIONS}
+    cost = {inversion: sum(one.rows for key, one in usual.items() if key[3] == inversion) for inversion in INVERSIONS}
+    best = min(INVERSIONS, key=lambda inversion: (alone[inversion][1], cost[inversion]))
+    words = lambda counts: f"better in {counts[0]}, worse in {counts[1]}, undecided in {counts[2]}"
+    steps = " and ".join(map(str, sorted({key[1] for key in usual})))
+    lines = [f"`{inversion}` {words(alone[inversion])}" for inversion in INVERSIONS]
+    text = (
+        f"**The default is `{best}`.** Users of a WebUI take {USUAL[0]} to {USUAL[-1]} steps. At T = {steps} ({', '.join(gaps)} gap; "
+        f"{sum(alone[best])} cells of gap, T and lambda), by the Fréchet distance and against the strong model alone: "
+        f"{'; '.join(lines)}. The rule: first no harm (worse in the fewest cells), and of equals the cheapest. "
+    )
+    pairs = [
+        f"`{one}` against `{other}`: distance {words(tally(usual, one, other, False, gaps))}; the gap's purpose "
+        f"{words(tally(usual, one, other, True, gaps))}; {cost[one] / cost[other]:.2f} times the network rows"
+        for one, other in (("matched", "paper"), ("fixed-point", "paper"), ("fixed-point", "matched"))
+    ]
+    return best, text + "Between them: " + ". ".join(pairs) + (
+        ". All this is at CFG 1; above it a pure guidance gap takes `matched` one row a reflected step less.\n"
+    )
+
+
 def section(out: Path, cells: Cells, plan: dict = PLAN) -> str:
     found = measure(cells, plan)
     if not found:
@@ -135,6 +158,8 @@ def section(out: Path, cells: Cells, plan: dict = PLAN) -> str:
         "`python -m lib_w2sd.lab inversion`. Euler on Karras' schedule; every cell is "
         f"{cells.seeds} seeds of {20 * cells.each} pictures. The distance is taken over all of a cell's pictures, its "
         "95 % interval by jackknife over the seeds; differences are paired by seed.\n\n"
+        + (verdict(found)[1] if any(T in USUAL for _, T, *_ in found) else "")
+        + "\nOver all numbers of steps:\n\n"
         + summary_table(found)
         + "\nIn how many cells (T and lambda) the "
         "interval of the difference leaves 0 out:\n\n" + tally_table(found)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from . import model_plots
 from .cells import Cells
-from .inversion import marked
 from .models import GAPS, reflected
-from .scores import LABELS
+from .scores import LABELS, counted, direction, held, marked
 from .statistics import table
 
 TRIED = ("paper", "matched")
@@ -80,9 +79,24 @@ def equal_time_section(out: Path, cells: Cells) -> str:
             "distance, W2SD minus plain", "accuracy, W2SD minus plain"]  # fmt: skip
     return (
         "## Figure 14: equal time\n\n![equal time](equal-time.png)\n\n`python -m lib_w2sd.lab equal-time`. T plain steps "
-        "against T/2 steps of which T/4 are reflected: the same network rows. The paper: W2SD wins at every T. Bold: W2SD "
-        "better, the 95 % interval leaves 0 out; a star: worse.\n\n" + table(head, rows)
+        "against T/2 steps of which T/4 are reflected: the same network rows. The paper (a figure, HPS v2): W2SD wins at every T. Bold: W2SD "
+        "better, the 95 % interval leaves 0 out; a star: worse.\n\n"
+        + table(["gap", "inversion", "score", "better / worse / undecided", "held"], _wins(timed))
+        + "\n"
+        + table(head, rows)
     )
+
+
+def _wins(timed: list) -> list:
+    """Per gap, inversion and score: how often W2SD wins, and whether it does at every T."""
+    lines = []
+    for gap in dict.fromkeys(row[0] for row in timed):
+        for inversion in TRIED:
+            for of in ("distance", "accuracy"):
+                gains = [(ways[inversion].gain(base, of), of) for name, _, base, ways in timed if name == gap]
+                wins = all(direction(*gain) == 0 for gain in gains)
+                lines.append([gap, inversion, of, counted(gains), "yes" if wins else "no"])
+    return lines
 
 
 def gap_size_section(out: Path, cells: Cells) -> str:
@@ -98,11 +112,34 @@ def gap_size_section(out: Path, cells: Cells) -> str:
     ]  # fmt: skip
     head = ["axis", "inversion", "weak value", LABELS["distance"], "class accuracy, or stripe contrast",
             "distance minus strong's", "the other minus strong's"]  # fmt: skip
+    claims = [
+        [axis, inversion, of, *_signs([(value, one.gain(plain[_gap(axis)], of)) for value, one in points], axis, of)]
+        for (axis, inversion), points in sizes.items()
+        for of in ("distance", _purpose(axis))
+    ]
+    claimed = ["axis", "inversion", "score", "gap > 0: better / worse / undecided", "no gap", "gap < 0", "held"]
     return (
         "## Figure 12: the gap's size and sign\n\n![gap size](gap-size.png)\n\n`python -m lib_w2sd.lab gap-size`. T = 20, "
-        "lambda 10. The paper: a positive gap helps, none changes nothing, a negative one harms.\n\n"
+        "lambda 10. The paper (a figure, HPS v2; weak LoRA scale -3.5 to 3.5 against 0.8, weak CFG -10 to 15 against 5.5): "
+        "a positive gap helps, none changes nothing, a negative one harms. Held: for gaps > 0 something better and "
+        "nothing worse, without a gap undecided, for gaps < 0 something worse and nothing better.\n\n"
+        + table(claimed, claims)
+        + "\n"
         + table(head, rows)
     )
+
+
+def _signs(gains: list, axis: str, of: str) -> list:
+    """Tallies for gaps above, at and below zero, and whether the paper's claim held. `gains`: [(weak value, gain)]."""
+    gap = GAPS[_gap(axis)]
+    same = gap.strong.lora_scale if "LoRA" in axis else gap.cfg
+    positive, none, negative = (
+        [(gain, of) for value, gain in gains if sign(value)]
+        for sign in (lambda v: v < same, lambda v: v == same, lambda v: v > same)
+    )
+    worse = {direction(*one) for one in negative}
+    claim = held(positive) == "yes" and direction(*none[0]) == 2 and 1 in worse and 0 not in worse
+    return [counted(positive), counted(none), counted(negative), "yes" if claim else "no"]
 
 
 def strength_section(out: Path, cells: Cells) -> str:
@@ -117,8 +154,25 @@ def strength_section(out: Path, cells: Cells) -> str:
             "accuracy minus strong's"]  # fmt: skip
     return (
         "## Strength against lambda\n\n![strength](strength.png)\n\n`python -m lib_w2sd.lab strength`. Checkpoint gap, "
-        "matched, T = 20. Lambda costs two rows a step, strength nothing.\n\n" + table(head, rows)
+        "matched, T = 20. Lambda costs two rows a step, strength nothing. The paper has no strength (it is always 1).\n\n"
+        + _knobs(dosed)
+        + table(head, rows)
     )
+
+
+def _knobs(dosed: list) -> str:
+    """What doubling lambda and doubling strength do, from the same place."""
+    at = {(count, value): one for count, value, one in dosed}
+    lines = [
+        [f"lambda {count}, strength {value:g}", f"lambda {more}, strength {stronger:g}",
+         *(marked(at[more, stronger].gain(at[count, value], of), of) for of in ("distance", "accuracy")),
+         f"{at[more, stronger].rows - at[count, value].rows:g}"]
+        for (count, value), (more, stronger) in (
+            ((5, 1.0), (10, 1.0)), ((5, 1.0), (5, 2.0)), ((10, 1.0), (19, 1.0)), ((10, 1.0), (10, 2.0)),
+            ((19, 1.0), (19, 2.0)), ((10, 1.0), (5, 2.0)), ((19, 0.5), (10, 1.0)),
+        )
+    ]  # fmt: skip
+    return table(["from", "to", "distance, change", "accuracy, change", "more rows"], lines) + "\n"
 
 
 def share_section(out: Path, cells: Cells) -> str:
@@ -131,9 +185,25 @@ def share_section(out: Path, cells: Cells) -> str:
     ]
     return (
         "## Figures 19 and 20: the share of reflected steps\n\n![share](share.png)\n\n`python -m lib_w2sd.lab share`. LoRA "
-        "gap. The paper: the score rises with lambda at T = 8 and at T = 20.\n\n"
+        "gap. The paper (figures, HPS v2): the score rises with lambda at T = 8 and at T = 20.\n\n"
+        + table(
+            ["T", "inversion", "score", "each lambda against the next less: better / worse / undecided", "held"],
+            _rises(shared),
+        )  # fmt: skip
+        + "\n"
         + table(["T", "inversion", "lambda / T", LABELS["distance"], LABELS["stripes"], "rows a picture"], rows)
     )
+
+
+def _rises(shared: dict) -> list:
+    """Per T, inversion and score: whether every further lambda improves it."""
+    lines = []
+    for (T, inversion), points in shared.items():
+        for of in ("distance", "stripes"):
+            gains = [(more.gain(less, of), of) for (_, less), (_, more) in zip(points, points[1:])]
+            rises = all(direction(*gain) == 0 for gain in gains)
+            lines.append([T, inversion, of, counted(gains), "yes" if rises else "no"])
+    return lines
 
 
 def _gap(axis: str) -> str:

@@ -60,6 +60,16 @@ class Lora(nn.Module):
             h = F.linear(F.linear(x, down), up)
         return h * (self._alpha[name] / down.shape[0])
 
+    @torch.no_grad()
+    def merge(self, network: nn.Module, scale: float) -> nn.Module:
+        """Add this LoRA at `scale` to the weights of `network`, for good; the network."""
+        for name, layer in layers(network).items():
+            if name in self._down:
+                down, up = self._down[name], self._up[name]
+                merged = (up.flatten(1) @ down.flatten(1)).view_as(layer.weight)
+                layer.weight += scale * (self._alpha[name] / down.shape[0]) * merged
+        return network
+
     @contextmanager
     def on(self, network: nn.Module, scale: float):
         """Within, `network` has this LoRA at `scale`."""

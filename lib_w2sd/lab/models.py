@@ -1,7 +1,6 @@
 """The trained models, as the sides of a gap use them, and the gaps that the lab measures."""
 
 import functools
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,33 +17,32 @@ AT_CFG_1 = Settings(enabled=True, lambda_steps=-1, strong_cfg=1.0, weak_cfg=1.0)
 
 
 @functools.cache
-def _denoiser(name: str) -> Denoiser:
-    return Denoiser(weights.load(name)).eval()
-
-
-@functools.cache
-def _lora():
-    return weights.load("striped")
+def _denoiser(name: str, lora: str, lora_scale: float) -> Denoiser:
+    # Merged, since beside the layers the LoRA costs half as much again as the network itself.
+    network = weights.load(name)
+    return Denoiser(weights.load(lora).merge(network, lora_scale) if lora_scale else network).eval()
 
 
 @dataclass(frozen=True)
 class Network:
     """network(x, sigma, cond) -> denoised, x [B, 1, 16, 16], cond [B, 2]: one trained model under some conditions.
 
+    name        of its weights (weights.load)
     lora_scale  of the striped style
     least       the mixture of experts routes its two least likely ones
+    lora        the weights of the style
     """
 
     name: str
     lora_scale: float = 0.0
     least: bool = False
+    lora: str = "striped"
 
     def __call__(self, x, sigma, cond):
-        model = _denoiser(self.name)
+        model = _denoiser(self.name, self.lora, self.lora_scale)
+        model.network.least = self.least
         parts = zip(x.split(BATCH), sigma.split(BATCH), cond.split(BATCH))
-        with _lora().on(model.network, self.lora_scale) if self.lora_scale else nullcontext():
-            model.network.least = self.least
-            return torch.cat([model(part.contiguous(memory_format=torch.channels_last), s, c) for part, s, c in parts])
+        return torch.cat([model(part.contiguous(memory_format=torch.channels_last), s, c) for part, s, c in parts])
 
 
 @dataclass(frozen=True)

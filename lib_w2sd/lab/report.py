@@ -26,7 +26,7 @@ def models_table() -> str:
         rows.append([name, *(about.get(key, "") for key in ("steps", "loss", "seconds"))])
     return (
         "## The models\n\n`python -m lib_w2sd.lab.training` trains them again, one after the other (weak, strong and ideal "
-        "are one run). Seconds are of the run up to there, with the other runs beside it on two busy cores; "
+        "are one run). Seconds are of the run up to there, by the clock of two cores busy with other work, so they say little; "
         "biased-strong was paused in between.\n\n" + table(["model", "steps", "loss", "seconds"], rows)
     )
 

@@ -78,6 +78,33 @@ class Scores:
         return self.interval(name).show(DIGITS[name])
 
 
+def direction(gain, name: str) -> int:
+    """0: better, 1: worse, 2: the interval holds 0."""
+    if abs(gain.mean) <= gain.half:
+        return 2
+    return 0 if (gain.mean < 0) == (name == "distance") else 1
+
+
+def marked(gain, name: str) -> str:
+    """A difference with its interval, in bold where the interval leaves 0 out on the better side, * on the worse."""
+    text = gain.show(2 if name == "distance" else 3)
+    return (f"**{text}**", f"{text} *", text)[direction(gain, name)]
+
+
+def counted(gains: list) -> str:
+    """better / worse / undecided, among differences [(gain, score's name)]."""
+    found = [direction(gain, name) for gain, name in gains]
+    return " / ".join(str(found.count(kind)) for kind in range(3))
+
+
+def held(gains: list) -> str:
+    """Whether W2SD helps, by differences [(gain, score's name)]: some better and none worse; some of both; none better."""
+    found = [direction(gain, name) for gain, name in gains]
+    if 0 not in found:
+        return "no"
+    return "in part" if 1 in found else "yes"
+
+
 def _jackknife(score, seeds: int) -> list:
     """Pseudo-values of score(rows), where rows is a function of the seeds that are left in."""
     everything, every = score(range(seeds)), list(range(seeds))

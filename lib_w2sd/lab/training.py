@@ -1,4 +1,5 @@
 """Trains the lab's models: `python -m lib_w2sd.lab.training` makes all weights again, in about an hour on two cores.
+With --check they go to a folder of their own and are scored beside those that ship (lab/retraining.py).
 
     main        weak, strong and ideal: one run, kept at 100/500, 300/500 and 500/500 of it (appendix E.2)
     balance     biased-strong and biased-weak: two classes, the second with half and a tenth of the pictures (E.1)
@@ -11,6 +12,8 @@ Every run is seeded; on another machine or with other threads the weights differ
 
 import argparse
 import copy
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,10 +21,10 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from . import data, lora, weights
+from . import data, lora, retraining, weights
 from .network import NO_ATTRIBUTE, NO_CLASS, SIGMA_DATA, Classifier, Denoiser, MoEDiT, UNet
 
-MAIN_STEPS, BALANCE_STEPS, MOE_STEPS, LORA_STEPS, CLASSIFIER_EPOCHS = 3500, 700, 1200, 400, 3
+MAIN_STEPS, BALANCE_STEPS, MOE_STEPS, LORA_STEPS, CLASSIFIER_EPOCHS = 3500, 700, 2000, 400, 3
 SNAPSHOTS = {"weak": 1 / 5, "strong": 3 / 5, "ideal": 1.0}
 MAJORITY, MINORITY = data.CLASSES.index("sneaker"), data.CLASSES.index("bag")
 MAJORITY_PICTURES, MINORITY_PICTURES = 5000, {"biased-strong": 2500, "biased-weak": 500}
@@ -76,17 +79,17 @@ def fit(name, model, x, labels, steps, seed, keep, batch=128, rate=2e-3, average
             at[step](averaged, {"steps": step, "loss": round(losses, 4), "seconds": round(time.perf_counter() - start)})
 
 
-def train_main(folder, steps):
+def train_main(folder, steps, out):
     x, labels = data.load("train", folder)
 
     def saver(name):
-        return lambda model, about: weights.save(name, model.network, about)
+        return lambda model, about: weights.save(out, name, model.network, about)
 
     torch.manual_seed(1)
     fit("main", Denoiser(UNet()), x, labels, steps, 1, {share: saver(name) for name, share in SNAPSHOTS.items()})
 
 
-def train_balance(folder, steps):
+def train_balance(folder, steps, out):
     x, labels = data.load("train", folder)
     for seed, (name, count) in enumerate(MINORITY_PICTURES.items(), 2):
         rows = torch.cat(
@@ -94,21 +97,21 @@ def train_balance(folder, steps):
         ).flatten()
         nothing = torch.tensor([[NO_CLASS, NO_ATTRIBUTE]]).expand(len(rows), 2)
         torch.manual_seed(seed)
-        keep = {1.0: lambda model, about, name=name: weights.save(name, model.network, about)}
+        keep = {1.0: lambda model, about, name=name: weights.save(out, name, model.network, about)}
         fit(name, Denoiser(UNet()), x[rows], nothing, steps, seed, keep)
 
 
-def train_moe(folder, steps):
+def train_moe(folder, steps, out):
     x, labels = data.load("train", folder)
     torch.manual_seed(4)
-    keep = {1.0: lambda model, about: weights.save("moe", model.network, about)}
-    fit("moe", Denoiser(MoEDiT()), x, labels, steps, 4, keep, batch=96)
+    keep = {1.0: lambda model, about: weights.save(out, "moe", model.network, about)}
+    fit("moe", Denoiser(MoEDiT()), x, labels, steps, 4, keep, batch=64)
 
 
-def train_lora(folder, steps):
+def train_lora(folder, steps, out):
     x, labels = data.load("train", folder)
     x, labels = x[:10000], labels[:10000]
-    network = weights.load("strong")
+    network = weights.load(weights.beside(out, "strong"))
     torch.manual_seed(5)
     adapter = lora.Lora.new(network, rank=4)
     model = Denoiser(network)
@@ -117,12 +120,12 @@ def train_lora(folder, steps):
         adapter.requires_grad_(True)
 
         def save(_, about):
-            weights.save("striped", adapter, about)
+            weights.save(out, "striped", adapter, about)
 
         fit("lora", model, data.striped(x), labels, steps, 5, {1.0: save}, parameters=adapter.parameters())
 
 
-def train_classifier(folder, epochs):
+def train_classifier(folder, epochs, out):
     """The judge: also keeps mean and covariance of the real test pictures' features, per style."""
     x, labels = data.load("train", folder)
     torch.manual_seed(6)
@@ -153,7 +156,7 @@ def train_classifier(folder, epochs):
             statistics[f"{style}.mean"], statistics[f"{style}.covariance"] = features.mean(0), features.T.cov()
     about = {"class accuracy on the test pictures": round(right[0], 4), "attribute accuracy": round(right[1], 4)}
     print(about)
-    weights.save("classifier", model, about, extra=statistics)
+    weights.save(out, "classifier", model, about, extra=statistics)
 
 
 RUNS = {
@@ -169,7 +172,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m lib_w2sd.lab.training", description=__doc__.split("\n")[0])
     parser.add_argument("runs", nargs="*", metavar="RUN", help=f"which of {', '.join(RUNS)} (default: all)")
     parser.add_argument("--data", help="folder of Fashion-MNIST's .gz files")
-    parser.add_argument("--out", help="folder for the weights (default: those that ship with the lab)")
+    parser.add_argument("--out", type=Path, help="folder for the weights (default: those that ship with the lab)")
+    parser.add_argument("--check", action="store_true", help="leave the shipped weights alone, compare the scores")
+    parser.add_argument("--report", type=Path, default=Path("docs/paper"), help="keep the comparison in this folder")
     parser.add_argument("--threads", type=int, help="processor threads (default: as many as there are cores)")
     parser.add_argument("--shorter", type=float, default=1.0, help="divide all steps by this, to try the script out")
     given = parser.parse_args(argv)
@@ -177,12 +182,18 @@ def main(argv=None):
         parser.error(f"unknown run {', '.join(sorted(unknown))}; there are {', '.join(RUNS)}")
     if given.threads:
         torch.set_num_threads(given.threads)
-    if given.out:
-        weights.FOLDER = Path(given.out)
-    for name in given.runs or RUNS:
-        run, steps = RUNS[name]
-        run(given.data, max(int(steps / given.shorter), 1))
+    with tempfile.TemporaryDirectory() as spare:
+        out = given.out or (Path(spare) if given.check else weights.FOLDER)
+        agreed = []
+        for name in given.runs or RUNS:
+            run, steps = RUNS[name]
+            run(given.data, max(int(steps / given.shorter), 1), out)
+            if given.check:
+                agreed.append(retraining.check(name, out, given.report, given.data))
+    if given.check:
+        print("\n" + retraining.section(given.report))
+    return 0 if all(agreed) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

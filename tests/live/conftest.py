@@ -30,6 +30,8 @@ PLAIN = {
 def pytest_addoption(parser):
     parser.addoption("--a1111", help="address of a running AUTOMATIC1111 WebUI")
     parser.addoption("--forge", help="address of a running Forge WebUI")
+    for name in ("a1111", "forge"):
+        parser.addoption(f"--{name}-log", help="file that its output goes to: test_company looks for exceptions there")
 
 
 RECORDED: dict = {}  # section -> (row, column) -> result, in the order of recording
@@ -102,7 +104,7 @@ class WebUI:
             payload = {"hr_additional_modules": ["Use same choices"], "hr_cfg": payload["cfg_scale"], **payload}
         if w2sd is not None:
             args = w2sd if isinstance(w2sd, list) else [{"enabled": True, **w2sd}]
-            payload["alwayson_scripts"] = {"W2SD": {"args": args}}
+            payload["alwayson_scripts"] = {**payload.get("alwayson_scripts", {}), "W2SD": {"args": args}}
         return self.post(f"/sdapi/v1/{kind}", payload)
 
     def picture(self, w2sd=None, kind: str = "txt2img", **payload) -> Picture:

@@ -26,8 +26,9 @@ def names(webui) -> list:
 
 
 def pairs(webui) -> list:
-    """(strong, weak) for each pair of checkpoints that share everything but the UNet."""
-    there = names(webui)
+    """(strong, weak) for each pair of checkpoints that share everything but the UNet. Not GGUF: see test_storage."""
+    models = webui.get("/sdapi/v1/sd-models")
+    there = [m["model_name"] for m in models if not m["filename"].endswith(".gguf")]
     found = [(name, f"{name}-weak") for name in there if f"{name}-weak" in there]
     return sorted(found, key=lambda pair: "flux" in pair[0])  # the first pair has negative prompts and a CFG scale
 

@@ -1,96 +1,11 @@
-"""The WebUI's page in a real browser (Chromium; CHROMIUM names another program)."""
+"""The WebUI's page in a real browser: the accordion's settings from the mouse to the picture."""
 
-import os
-import shutil
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from .conftest import PLAIN
-
-ACCORDION = "#w2sd_txt2img"
-TIMEOUT = 120_000
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium on this machine: set CHROMIUM to the program")
-    # Without these Chromium calls home at every start.
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=quiet)
-        yield browser
-        browser.close()
-
-
-class Page:
-    """The txt2img tab, filled with the request that the other tests send through the API."""
-
-    def __init__(self, browser, webui, shots: Path, dark=False, width=1500):
-        self.webui, self.shots = webui, shots
-        self.page = browser.new_page(viewport={"width": width, "height": 1900})
-        self.page.goto(webui.url + ("/?__theme=dark" if dark else "/?__theme=light"))
-        self.page.wait_for_selector(ACCORDION, timeout=TIMEOUT)
-        self.page.wait_for_selector("#txt2img_generate", timeout=TIMEOUT)
-        self.page.wait_for_timeout(2000)  # the host's own scripts go on for a while after that
-
-    def fill(self, **values):
-        request = {**PLAIN, **values}
-        self.page.fill("#txt2img_prompt textarea", request["prompt"])
-        self.page.fill("#txt2img_neg_prompt textarea", request["negative_prompt"])
-        for name, label in (("steps", "steps"), ("width", "width"), ("height", "height"), ("cfg_scale", "cfg_scale")):
-            self.number(f"#txt2img_{label}", request[name])
-        self.number("#txt2img_seed", request["seed"])
-        self.choose("#txt2img_sampling", request["sampler_name"])
-        return self
-
-    def number(self, where, value):
-        box = self.page.locator(f"{where} input[type=number]").first
-        box.fill(str(value))
-        box.blur()
-
-    def choose(self, where, value, nth=0):
-        box = self.page.locator(f"{where} input").nth(nth)
-        box.click()
-        box.fill(str(value))
-        self.page.locator(f"ul.options li[aria-label='{value}']").first.click()
-
-    def open(self, where=ACCORDION):
-        self.page.locator(f"{where} > .label-wrap .icon").click()
-        return self
-
-    def setting(self, name):
-        return self.page.locator(f"{ACCORDION}_{name}")
-
-    def generate(self):
-        """Press Generate and wait; the infotext below the gallery, or the error there."""
-        log = self.page.locator("#html_log_txt2img").first
-        before = log.inner_html()
-        self.page.click("#txt2img_generate")
-        # The log below the gallery holds the time taken, so it changes with every run.
-        self.page.wait_for_function(
-            "before => document.querySelector('#html_log_txt2img').innerHTML != before"
-            " && getComputedStyle(document.querySelector('#txt2img_interrupt')).display == 'none'",
-            arg=before,
-            timeout=TIMEOUT,
-        )
-        self.page.wait_for_timeout(500)
-        return self.page.locator("#html_info_txt2img").first.inner_text(), log.inner_text()
-
-    def shot(self, name, where=None):
-        self.shots.mkdir(parents=True, exist_ok=True)
-        target = self.page.locator(where) if where else self.page
-        target.screenshot(path=self.shots / f"{self.webui.name}-{name}.png")
-
-
-@pytest.fixture
-def page(browser, webui, request):
-    made = Page(browser, webui, Path(request.config.rootpath) / "out" / "live")
-    yield made
-    made.page.close()
+from .pages import ACCORDION, Page, browser, page, paste  # noqa: F401  (fixtures)
 
 
 def test_tick_and_generate(page, webui):
@@ -120,7 +35,7 @@ def test_img2img_tab_has_it_too(page):
 
 
 def test_error_is_shown_below_the_gallery_and_the_next_picture_comes(page):
-    page.fill().open().open(f"{ACCORDION}_prompts")
+    page.fill().open().gap("prompt", True)
     page.setting("weak_prompt").locator("textarea").fill("a (dog")
     _, log = page.generate()
     page.shot("error", "#txt2img_results")
@@ -174,13 +89,6 @@ def test_paste_restores_the_settings_and_the_picture(page, webui):
     expect(page.setting("hires").locator("input[value=same]")).to_be_checked()
 
 
-def paste(page, infotext):
-    page.page.fill("#txt2img_prompt textarea", infotext)
-    page.page.click("#paste")
-    expect(page.page.locator("#txt2img_prompt textarea")).to_have_value(PLAIN["prompt"], timeout=TIMEOUT)
-    page.page.wait_for_timeout(1000)
-
-
 def test_xyz_grid(page, webui):
     page.fill()
     page.choose("#script_list", "X/Y/Z plot")
@@ -203,7 +111,9 @@ def test_looks(browser, webui, request):
     shots = Path(request.config.rootpath) / "out" / "live"
     for name, options in (("light", {}), ("dark", {"dark": True}), ("narrow", {"width": 420})):
         page = Page(browser, webui, shots, **options)
-        page.open().open(f"{ACCORDION}_prompts").open(f"{ACCORDION}_hires_pass")
+        page.open().experts()
+        for gap in ("prompt", "loras", "checkpoint"):
+            page.gap(gap, True)
         page.page.wait_for_timeout(500)
         page.shot(f"accordion-{name}", ACCORDION)
         outer = page.page.locator(ACCORDION).bounding_box()

@@ -3,7 +3,10 @@ from types import SimpleNamespace
 import torch
 from modules import devices, extra_networks, prompt_parser, sd_models, sd_samplers, shared
 from modules.flavour import FORGE
-from modules.shared import state
+from modules.shared import cmd_opts, state
+from PIL import Image
+
+last_infotext = None
 
 DEFAULTS = {
     "prompt": "a cat",
@@ -23,6 +26,12 @@ DEFAULTS = {
     "mask": None,
     "nmask": None,
     "distilled_cfg_scale": 3.5,
+    "subseed": 0,
+    "styles": (),
+    "override_settings": {},
+    "do_not_save_samples": False,
+    "do_not_save_grid": False,
+    "outpath_grids": "grids",
 }
 
 
@@ -103,8 +112,8 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         samples = torch.nn.functional.interpolate(samples, size=(self.hr_upscale_to_y // 8, self.hr_upscale_to_x // 8))
         self.rng = ImageRNG(samples.shape[1:], self.seeds)
         noise = self.rng.next()
-        texts = self.hr_prompt or self.prompt, self.hr_negative_prompt or self.negative_prompt
-        self.hr_prompts, self.hr_negative_prompts = ([text] * self.batch_size for text in texts)
+        self.hr_prompts = self.batch(self.all_hr_prompts)
+        self.hr_negative_prompts = self.batch(self.all_hr_negative_prompts)
         self.hr_prompts, _ = extra_networks.parse_prompts(self.hr_prompts)
         self.calculate_hr_conds()
         self.scripts.run("before_hr", self)
@@ -164,19 +173,32 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
         )
 
 
+def as_list(text, count):
+    return text if isinstance(text, list) else [text] * count
+
+
+def as_picture(latent):
+    return Image.fromarray((latent[:3] * 40 + 128).clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy())
+
+
 def process_images(p):
     """Latents in the place of pictures; everything else in the host's order."""
+    global last_infotext
     run = p.scripts.run
     run("before_process", p)
     sd_models.load(sd_models.SELECTED)
     count = p.batch_size * p.n_iter
-    p.all_prompts = p.prompt if isinstance(p.prompt, list) else [p.prompt] * count
-    p.all_negative_prompts = p.negative_prompt if isinstance(p.negative_prompt, list) else [p.negative_prompt] * count
-    p.all_seeds = [p.seed + i for i in range(count)]
+    p.all_prompts, p.all_negative_prompts = as_list(p.prompt, count), as_list(p.negative_prompt, count)
+    p.all_hr_prompts = as_list(getattr(p, "hr_prompt", None) or p.all_prompts, count)
+    p.all_hr_negative_prompts = as_list(getattr(p, "hr_negative_prompt", None) or p.all_negative_prompts, count)
+    p.all_seeds = p.seed if isinstance(p.seed, list) else [p.seed + i for i in range(count)]
+    p.all_subseeds = [0] * count
     run("process", p)
-    pictures = []
+    pictures, images, infotexts = [], [], []
     with torch.inference_mode() if FORGE else torch.no_grad():
         p.init()
+        if state.job_count == -1:
+            state.job_count = p.n_iter
         for iteration in range(p.n_iter):
             p.iteration = iteration
             state.skipped = False
@@ -196,6 +218,20 @@ def process_images(p):
             run("post_sample", p, SimpleNamespace(samples=samples))
             run("postprocess_batch", p, batch_number=p.iteration, images=samples)
             pictures += list(samples.detach().clone())
-    processed = SimpleNamespace(pictures=pictures, params=dict(p.extra_generation_params), comments=list(p.comments))
+            for sample in samples:
+                finished = SimpleNamespace(image=as_picture(sample))
+                run("postprocess_image_after_composite", p, finished)
+                images.append(finished.image)
+                infotexts.append(str(p.extra_generation_params))
+            if not cmd_opts.no_prompt_history:
+                last_infotext = infotexts[-1]
+    processed = SimpleNamespace(
+        pictures=pictures,
+        params=dict(p.extra_generation_params),
+        comments=list(p.comments),
+        images=images,
+        infotexts=infotexts,
+        index_of_first_image=0,
+    )
     run("postprocess", p, processed)
     return processed

@@ -2,9 +2,36 @@ import inspect
 
 import k_diffusion.sampling
 import torch
+from k_diffusion import sampling
 from modules import sd_models, shared
+from modules.flavour import FORGE
 from modules.sd_samplers_cfg_denoiser import CFGDenoiser
 from modules.sd_samplers_common import Sampler, setup_img2img_steps
+
+from tests import samplers as added
+
+TWO, BROWNIAN = {"second_order": True}, {"brownian_noise": True}
+K_DIFFUSION = {
+    "Euler": (sampling.sample_euler, {}),
+    "Euler a": (sampling.sample_euler_ancestral, {}),
+    "LMS": (sampling.sample_lms, {}),
+    "Heun": (sampling.sample_heun, TWO),
+    "DPM2": (sampling.sample_dpm_2, {**TWO, "scheduler": "karras"}),
+    "DPM2 a": (sampling.sample_dpm_2_ancestral, {**TWO, "scheduler": "karras"}),
+    "DPM++ 2M": (sampling.sample_dpmpp_2m, {"scheduler": "karras"}),
+    "DPM++ 2S a": (sampling.sample_dpmpp_2s_ancestral, {**TWO, "scheduler": "karras"}),
+    "DPM++ SDE": (sampling.sample_dpmpp_sde, {**TWO, **BROWNIAN, "scheduler": "karras"}),
+    "DPM++ 2M SDE": (sampling.sample_dpmpp_2m_sde, BROWNIAN),
+    "DPM++ 2M SDE Heun": (sampling.sample_dpmpp_2m_sde, {**BROWNIAN, "solver_type": "heun"}),
+    "DPM++ 3M SDE": (sampling.sample_dpmpp_3m_sde, BROWNIAN),
+    "DPM fast": (sampling.sample_dpm_fast, {}),
+    "DPM adaptive": (sampling.sample_dpm_adaptive, {}),
+    "Restart": (added.restart_sampler, {**TWO, "scheduler": "karras"}),
+    "LCM": (added.sample_lcm, {}),
+    **({"HeunPP2": (added.sample_heunpp2, {})} if FORGE else {}),
+}
+# The hosts' own form of the list: label, function, aliases, options.
+samplers_k_diffusion = [(label, func, [], options) for label, (func, options) in K_DIFFUSION.items()]
 
 
 class CFGDenoiserKDiffusion(CFGDenoiser):

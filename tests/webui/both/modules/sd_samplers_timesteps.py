@@ -2,8 +2,16 @@ import inspect
 
 import torch
 from modules import sd_models, shared
+from modules import sd_samplers_timesteps_impl as timesteps
 from modules.sd_samplers_cfg_denoiser import CFGDenoiser
 from modules.sd_samplers_common import Sampler, setup_img2img_steps
+
+samplers_timesteps = [
+    ("DDIM", timesteps.ddim, [], {}),
+    ("DDIM CFG++", timesteps.ddim_cfgpp, [], {}),
+    ("PLMS", timesteps.plms, [], {}),
+    ("UniPC", timesteps.unipc, [], {}),
+]
 
 
 class CFGDenoiserTimesteps(CFGDenoiser):

@@ -3,12 +3,16 @@ from types import SimpleNamespace
 import torch
 
 device = torch.device("cpu")
-cmd_opts = SimpleNamespace(api_auth=None)
+cmd_opts = SimpleNamespace(api_auth=None, no_prompt_history=False)
 sd_model = None
 opts = SimpleNamespace(
     batch_cond_uncond=True,
+    enable_pnginfo=True,
     eta_ancestral=1.0,
     eta_ddim=0.0,
+    grid_extended_filename=False,
+    grid_format="png",
+    grid_save=True,
     hires_fix_refiner_pass="second pass",
     img2img_fix_steps=False,
     pad_cond_uncond=False,
@@ -21,5 +25,12 @@ opts = SimpleNamespace(
     use_old_scheduling=False,
 )
 state = SimpleNamespace(
-    current_latent=None, interrupted=False, sampling_step=0, sampling_steps=0, skipped=False, previews=0
+    current_latent=None,
+    interrupted=False,
+    sampling_step=0,
+    sampling_steps=0,
+    skipped=False,
+    previews=0,
+    job_count=-1,
+    stopping_generation=False,
 )

@@ -20,13 +20,17 @@ class ForgeObjects(SimpleNamespace):
 class Engine:
     """A checkpoint; one whose name starts with "flow" is a rectified flow."""
 
-    is_sdxl = is_inpaint = False
+    is_sdxl = is_inpaint = use_distilled_cfg_scale = False
 
     def __init__(self, checkpoint):
         predictor = PredictionFlow() if checkpoint.startswith("flow") else Prediction()
         model = KModel(UNet(checkpoint), predictor)
         unet = SimpleNamespace(
-            model=model, controlnet_linked_list=None, load_device=torch.device("cpu"), memory_required=lambda shape: 0
+            model=model,
+            model_options={},
+            controlnet_linked_list=None,
+            load_device=torch.device("cpu"),
+            memory_required=lambda shape: 0,
         )
         self.forge_objects = ForgeObjects(unet=unet)
         self.forge_objects_after_applying_lora = self.forge_objects.shallow_copy()

@@ -1,0 +1,81 @@
+"""The gap made visible: a run's trace as a line of text and two small plots, in HTML for the accordion.
+
+Colours are the page's own (style.css), so that it reads on a light and on a dark theme.
+"""
+
+import math
+from html import escape
+
+WIDTH, HEIGHT = 320, 130  # of one plot; the picture scales with its column
+LEFT, RIGHT, TOP, BOTTOM = 40, 10, 18, 30
+
+
+def html(trace: dict) -> str:
+    """`trace`: what GET /w2sd/v1/trace answers."""
+    passes = [p for p in trace["passes"] if p["evaluations"]]
+    if not passes:
+        return ""
+    reflected = [p for p in passes if p["reflections"]]
+    plots = ""
+    if reflected:
+        steps = max(p["steps"] for p in reflected)
+        sizes, cosines = ([_line(p, name) for p in reflected] for name in ("gap_norm", "cosine"))
+        plots = _plot("size of the gap, strong against weak", sizes, steps, 0.0, None)
+        plots += _plot("direction: cosine to the step before", cosines, steps, -1.0, 1.0)
+    names = [p["pass"] for p in reflected]
+    legend = " · ".join(f'<span class="w2sd-line-{i % 4}">{escape(name)}</span>' for i, name in enumerate(names))
+    key = f'<div class="w2sd-legend">{legend}</div>' if len(names) > 1 else ""
+    return f'<div class="w2sd-run"><p>{escape(words(passes))}</p><div class="w2sd-plots">{plots}</div>{key}</div>'
+
+
+def _line(run: dict, name: str) -> list:
+    """(step, value) of a pass's reflections, where the value is a number."""
+    values = [(r["step"] + 1, r[name]) for r in run["reflections"]]
+    return [(step, value) for step, value in values if value is not None and math.isfinite(value)]
+
+
+def words(passes: list) -> str:
+    """What the run took: rows, and how much longer than its sampler's own calls alone."""
+    rows, seconds = sum(p["rows"] for p in passes), sum(p["seconds"] for p in passes)
+    reflected = " + ".join(str(p["reflected"]) for p in passes)
+    steps = " + ".join(str(p["steps"]) for p in passes)
+    text = f"Last run: {reflected} of {steps} steps reflected, {rows} UNet rows"
+    plain = sum(e["ms"] for p in passes for e in p["evaluations"] if e["kind"] == "step") / 1e3
+    return text + (f", {seconds / plain:.2f} × the time of its steps alone." if plain else ".")
+
+
+def _plot(title: str, lines: list, steps: int, low: float, high: "float | None") -> str:
+    """Lines of (step, value), over the steps 1 to `steps`; `high` None: as high as they reach."""
+    top = high if high is not None else max((value for line in lines for _, value in line), default=1.0) or 1.0
+
+    def x(step):
+        return LEFT + (WIDTH - LEFT - RIGHT) * (step - 1) / max(steps - 1, 1)
+
+    def y(value):
+        return TOP + (HEIGHT - TOP - BOTTOM) * (top - value) / (top - low)
+
+    drawn = []
+    for i, line in enumerate(lines):
+        points = " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in line)
+        drawn.append(f'<polyline class="w2sd-line-{i % 4}" points="{points}"/>')
+        drawn += [
+            f'<circle class="w2sd-line-{i % 4}" cx="{x(step):.1f}" cy="{y(value):.1f}" r="2.5">'
+            f"<title>step {step}: {value:.3g}</title></circle>"
+            for step, value in line
+        ]
+    axis = HEIGHT - BOTTOM
+    marks = "".join(
+        f'<line class="w2sd-grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(v):.1f}" y2="{y(v):.1f}"/>'
+        f'<text x="{LEFT - 5}" y="{y(v) + 3.5:.1f}" text-anchor="end">{v:.3g}</text>'
+        for v in (low, (low + top) / 2, top)
+    )
+    ends = "".join(
+        f'<text x="{x(step):.1f}" y="{axis + 13}" text-anchor="{anchor}">{step}</text>'
+        for step, anchor in ((1, "middle"), (steps, "end"))
+    )
+    return (
+        f'<svg class="w2sd-plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
+        f'<text class="w2sd-title" x="{LEFT}" y="11">{escape(title)}</text>{marks}{ends}'
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">step</text>'
+        f"{''.join(drawn)}</svg>"
+    )

@@ -1,0 +1,58 @@
+"""The host's progress bar and its ETA, while steps take differently long.
+
+Both hosts (A1111 1.10.1 and Forge dfdcbab6: progress.py and api.py) count `1 / job_count * sampling_step /
+sampling_steps`, as if all steps took the same time; a reflected one takes more than twice another. The counter itself
+has to stay what it is: live previews and other extensions' callbacks go by it.
+"""
+
+import functools
+
+from modules.shared import state
+
+
+class WeighedStep(float):
+    """A step's number, in all respects but one: `number * step`, the host's progress, takes `weighed` for it."""
+
+    def __new__(cls, step, weighed: float):
+        self = super().__new__(cls, step)
+        self.weighed = weighed
+        return self
+
+    def __rmul__(self, number):
+        return number * self.weighed
+
+
+def share_done(run, step: int) -> float:
+    """How much of a sampling run is done, in UNet rows, once its step `step` (from 0) has been evaluated.
+
+    run  its trace.Pass: what the steps so far took tells what those to come will take
+    """
+    made, reflected = step + 1, len(run.reflections)
+    own = sum(e["rows"] for e in run.evaluations if e["kind"] == "step")
+    more = sum(e["rows"] for e in run.evaluations if e["kind"] != "step")
+    left = (run.steps - made) * own / made + (run.reflected - reflected) * (more / reflected if reflected else 0)
+    return (own + more) / (own + more + left) if own + more + left else 1.0
+
+
+def weighed(sample, passes: list):
+    """The sampling function `sample`; after each of its steps the host's counter says what share of the run is done.
+
+    passes  the request's trace, whose last entry is this run's once it has begun
+    """
+
+    @functools.wraps(sample)
+    def weighing(model, x, *args, **kwargs):
+        callback, before = kwargs.get("callback"), len(passes)
+
+        def counted(info):
+            result = callback(info)
+            if len(passes) > before and passes[-1].reflections:
+                share = share_done(passes[-1], info["i"])
+                state.sampling_step = WeighedStep(state.sampling_step, share * state.sampling_steps)
+            return result
+
+        if callback:
+            kwargs["callback"] = functools.wraps(callback)(counted)
+        return sample(model, x, *args, **kwargs)
+
+    return weighing

@@ -1,0 +1,119 @@
+"""The WebUI's page in a real browser (Chromium; CHROMIUM names another program), for the tests that use it."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from .conftest import PLAIN
+
+ACCORDION = "#w2sd_txt2img"
+TIMEOUT = 120_000
+
+
+@pytest.fixture(scope="module")
+def browser():
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine: set CHROMIUM to the program")
+    # Without these Chromium calls home at every start.
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=quiet)
+        yield browser
+        browser.close()
+
+
+class Page:
+    """The txt2img tab, filled with the request that the other tests send through the API."""
+
+    def __init__(self, browser, webui, shots: Path, dark=False, width=1500):
+        self.webui, self.shots = webui, shots
+        self.page = browser.new_page(viewport={"width": width, "height": 1900})
+        self.page.goto(webui.url + ("/?__theme=dark" if dark else "/?__theme=light"))
+        self.page.wait_for_selector(ACCORDION, timeout=TIMEOUT)
+        self.page.wait_for_selector("#txt2img_generate", timeout=TIMEOUT)
+        self.page.wait_for_timeout(2000)  # the host's own scripts go on for a while after that
+
+    def fill(self, **values):
+        request = {**PLAIN, **values}
+        self.page.fill("#txt2img_prompt textarea", request["prompt"])
+        self.page.fill("#txt2img_neg_prompt textarea", request["negative_prompt"])
+        for name, label in (("steps", "steps"), ("width", "width"), ("height", "height"), ("cfg_scale", "cfg_scale")):
+            self.number(f"#txt2img_{label}", request[name])
+        self.number("#txt2img_seed", request["seed"])
+        self.choose("#txt2img_sampling", request["sampler_name"])
+        return self
+
+    def number(self, where, value):
+        box = self.page.locator(f"{where} input[type=number]").first
+        box.fill(str(value))
+        box.blur()
+
+    def choose(self, where, value, nth=0):
+        box = self.page.locator(f"{where} input").nth(nth)
+        box.click()
+        box.fill(str(value))
+        self.page.locator(f"ul.options li[aria-label='{value}']").first.click()
+
+    def open(self, where=ACCORDION):
+        self.page.locator(f"{where} > .label-wrap .icon").click()
+        return self
+
+    def setting(self, name):
+        return self.page.locator(f"{ACCORDION}_{name}").first
+
+    def value(self, name):
+        """What stands in a number's or a text's box."""
+        return self.setting(name).locator("input[type=number], textarea, input").first.input_value()
+
+    def gap(self, name, on: bool):
+        self.page.locator(f"{ACCORDION}_gap_{name}").set_checked(on)
+        self.page.wait_for_timeout(1500)
+
+    def experts(self):
+        return self.open(f"{ACCORDION}_experts")
+
+    def preset(self, name):
+        self.choose(f"{ACCORDION}_preset", name)
+        self.page.wait_for_timeout(1500)
+
+    def said(self, part="panel"):
+        """The text of the panel (cost and warnings), of a preset (preset_about) or of the last run (run)."""
+        return self.page.locator(f"{ACCORDION}_{part}").first.inner_text()
+
+    def generate(self):
+        """Press Generate and wait; the infotext below the gallery, or the error there."""
+        log = self.page.locator("#html_log_txt2img").first
+        before = log.inner_html()
+        self.page.click("#txt2img_generate")
+        # The log below the gallery holds the time taken, so it changes with every run.
+        self.page.wait_for_function(
+            "before => document.querySelector('#html_log_txt2img').innerHTML != before"
+            " && getComputedStyle(document.querySelector('#txt2img_interrupt')).display == 'none'",
+            arg=before,
+            timeout=TIMEOUT,
+        )
+        self.page.wait_for_timeout(500)
+        return self.page.locator("#html_info_txt2img").first.inner_text(), log.inner_text()
+
+    def shot(self, name, where=None):
+        self.shots.mkdir(parents=True, exist_ok=True)
+        target = self.page.locator(where) if where else self.page
+        target.screenshot(path=self.shots / f"{self.webui.name}-{name}.png")
+
+
+@pytest.fixture
+def page(browser, webui, request):
+    made = Page(browser, webui, Path(request.config.rootpath) / "out" / "live")
+    yield made
+    made.page.close()
+
+
+def paste(page, infotext):
+    page.page.fill("#txt2img_prompt textarea", infotext)
+    page.page.click("#paste")
+    expect(page.page.locator("#txt2img_prompt textarea")).to_have_value(PLAIN["prompt"], timeout=TIMEOUT)
+    page.page.wait_for_timeout(1000)

@@ -1,0 +1,159 @@
+"""Other extensions, each with W2SD on and off: their pictures stay theirs, and W2SD's evaluations are shaped by them.
+
+What tells: strong and weak alike leave the extension's own picture; the weak side alone, at another CFG scale, draws
+what the host with the extension draws at that scale; and the strong side asks for as many rows as the step itself.
+Extensions that the WebUI does not have are left out.
+
+--a1111-log and --forge-log name the files that the WebUIs' output goes to; with them, no exception may be in it.
+"""
+
+import pytest
+
+from .conftest import png
+from .layouts import asking, no_gap
+from .test_engine import kinds, same
+
+SECTION = "company, {}"
+
+
+def control_models(webui) -> list:
+    answer = webui.client.get("/controlnet/model_list")
+    return [m for m in answer.json()["model_list"] if m.lower() != "none"] if answer.status_code == 200 else []
+
+
+def control(image, module="None", model="None") -> dict:
+    # Both spellings of a module that does nothing, and of the picture, have been in use.
+    unit = {"enabled": True, "module": module.lower() if model != "None" else module, "model": model, "weight": 1.0}
+    return {"ControlNet": {"args": [{**unit, "image": image, "processor_res": 64}]}}
+
+
+def on_forge(webui, image) -> dict:
+    """name -> (always-on scripts, more of the request)."""
+    freeu = {"FreeU Integrated (SD 1.x, SD 2.x, SDXL)": {"args": [True, 1.3, 1.4, 0.9, 0.2, 0, 1]}}
+    pag, attenuated = (
+        {"PerturbedAttentionGuidance Integrated": {"args": [True, 3.0, percent, 0, 1]}} for percent in (0, 10)
+    )
+    dynamic = [True, 4.0, 0.95, "Half Cosine Down", 1, "Constant", 0, 1, "enable", "MEAN", "AD", 1]
+    dynamic = {"DynamicThresholding (CFG-Fix) Integrated": {"args": dynamic}}
+    tiled = {
+        method: ({"MultiDiffusion Integrated": {"args": [True, method, 64, 64, 32, 2]}}, {"width": 96, "height": 96})
+        for method in ("MultiDiffusion", "Mixture of Diffusers")
+    }
+    company = {
+        f"ControlNet, {model.split(' ')[0]}": (control(image, model=model), {}) for model in control_models(webui)
+    }
+    return {
+        **company,
+        "FreeU": (freeu, {}),
+        "SAG": (
+            {"SelfAttentionGuidance Integrated (SD 1.x, SD 2.x, SDXL)": {"args": [True, 1.0, 2.0, 0.5]}},
+            {"width": 128, "height": 128},
+        ),
+        "PAG": (pag, {}),
+        "PAG, attenuated": (attenuated, {}),
+        "Dynamic Thresholding": (dynamic, {}),
+        **tiled,
+        "StyleAlign": ({"StyleAlign Integrated": {"args": [True, 1.0]}}, {"batch_size": 2}),
+        "Kohya HRFix": (
+            {"Kohya HRFix Integrated": {"args": [True, 2, 2.0, 0.0, 0.6, True, "bicubic", "bicubic"]}},
+            {"width": 128, "height": 128},
+        ),
+        "FreeU, PAG, Dynamic Thresholding": ({**freeu, **pag, **dynamic}, {}),
+    }
+
+
+def on_a1111(webui, image) -> dict:
+    dynamic = [True, 4.0, 95.0, "Half Cosine Down", 1, "Constant", 0, 1, True, "MEAN", "AD", 1]
+    dynamic = {"Dynamic Thresholding (CFG Scale Fix)": {"args": dynamic}}
+    # enabled, method, overwrite size, keep size, width, height, tile width, height (in latents), overlap, batch
+    tiled = {
+        method: (
+            {"Tiled Diffusion": {"args": [True, method, False, True, 96, 96, 8, 8, 4, 2]}},
+            {"width": 96, "height": 96},
+        )
+        for method in ("MultiDiffusion", "Mixture of Diffusers")
+    }
+    reference = control(image, "reference_only")
+    company = {
+        f"ControlNet, {model.split(' ')[0]}": (control(image, model=model), {}) for model in control_models(webui)
+    }
+    return {
+        "ControlNet, reference only": (reference, {}),
+        **company,
+        "Dynamic Thresholding": (dynamic, {}),
+        **{f"Tiled Diffusion, {name}": found for name, found in tiled.items()},
+        "ADetailer": ({"ADetailer": {"args": [True, False, {"ad_model": "face_yolov8n.pt"}]}}, {}),
+        "ControlNet, Dynamic Thresholding": ({**reference, **dynamic}, {}),
+    }
+
+
+NAMES = {
+    "forge": "ControlNet, tiny_controlnet|FreeU|SAG|PAG|PAG, attenuated|Dynamic Thresholding|MultiDiffusion|"
+    "Mixture of Diffusers|StyleAlign|Kohya HRFix|FreeU, PAG, Dynamic Thresholding",
+    "a1111": "ControlNet, reference only|ControlNet, tiny_adapter|Dynamic Thresholding|Tiled Diffusion, MultiDiffusion|"
+    "Tiled Diffusion, Mixture of Diffusers|ADetailer|ControlNet, Dynamic Thresholding",
+}
+ALL = list(dict.fromkeys(name for names in NAMES.values() for name in names.split("|")))
+
+
+@pytest.fixture(scope="module")
+def scripts(webui):
+    return {info["name"] for info in webui.get("/sdapi/v1/script-info")}
+
+
+def logged(request, webui) -> str:
+    path = request.config.getoption(f"{webui.name}_log")
+    return open(path, encoding="utf8", errors="replace").read() if path else ""
+
+
+class Beside:
+    """The requests of one extension: `ask`, with it and without."""
+
+    def __init__(self, webui, ask, scripts):
+        self.webui, self.ask, self.scripts = webui, ask, scripts
+
+    def without(self, settings=None, **more):
+        return self.webui.picture(settings, **{**self.ask, **more})
+
+    def together(self, settings=None, **more):
+        return self.webui.picture(settings, **{**self.ask, **more, "alwayson_scripts": self.scripts})
+
+
+def observed(both: Beside) -> dict:
+    """What was seen, column by column of the table: True where it is as it should be."""
+    webui, seen = both.webui, {}
+    off, theirs = both.without(), both.together()
+    seen["acts"] = not same(theirs, off)
+    seen["no gap"] = same(both.together(no_gap(both.ask)), theirs)
+    (run,) = webui.trace()
+    seen["no gap"] &= all(r["gap_norm"] == 0 for r in run["reflections"]) and len(run["reflections"]) > 0
+    for other in (3.0, 0.0):
+        weak = both.together({"weak_alone": True, "weak_cfg": other})
+        seen[f"weak alone at {other:g}"] = same(weak, both.together(cfg_scale=other))
+    gap = both.together({"lambda_steps": 2, "weak_cfg": 2, "inversion": "matched"})
+    (run,) = webui.trace()
+    strong, step = (kinds(run["evaluations"], kind)[0]["rows"] for kind in ("strong", "step"))
+    seen["gap"], seen["rows"] = not same(gap, theirs), strong == step
+    seen["gap, CFG 1 and 0"] = not same(both.together({"lambda_steps": 2, "strong_cfg": 1, "weak_cfg": 0}), theirs)
+    seen["afterwards"] = same(both.without(), off) and same(both.together(), theirs)
+    return seen
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_company(request, webui, record, init_image, scripts, name):
+    here = (on_forge if webui.name == "forge" else on_a1111)(webui, png(init_image))
+    if name not in here or any(script.lower() not in scripts for script in here[name][0]):
+        pytest.skip("not in this WebUI")
+    alwayson, more = here[name]
+    ask = {**asking(webui, "sd15"), "steps": 3, **more}
+    before = logged(request, webui)
+    try:
+        seen = observed(Beside(webui, ask, alwayson))
+    except AssertionError as error:
+        record(SECTION.format(webui.name), name, "result", f"failed: {str(error).splitlines()[0][:80]}")
+        raise
+    new = logged(request, webui)[len(before) :]
+    seen["log"] = "Traceback" not in new and "*** Error" not in new
+    for column, ok in seen.items():
+        record(SECTION.format(webui.name), name, column, "yes" if ok else "NO")
+    assert all(seen.values()), {column: ok for column, ok in seen.items() if not ok}

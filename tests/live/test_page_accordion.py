@@ -1,0 +1,288 @@
+"""The accordion in a real browser: presets, switches, cost, warnings, the plot, comparison, the ready grid."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from lib_w2sd import presets
+from lib_w2sd.ui import GAPS
+
+from .conftest import PLAIN
+from .pages import ACCORDION, TIMEOUT, browser, page, paste  # noqa: F401  (fixtures)
+
+OWN = "made by a test"
+
+
+def gaps(page):
+    """The gaps that are switched on; their sections, and no others, are shown."""
+    on = [gap for gap in GAPS if page.page.locator(f"{ACCORDION}_gap_{gap}").is_checked()]
+    assert on == [gap for gap in GAPS if page.page.locator(f"{ACCORDION}_section_{gap}").is_visible()]
+    return on
+
+
+def settings(page):
+    """What the page's own half reads in the accordion."""
+    return {
+        "lambda_steps": page.value("lambda_steps"),
+        "weak_cfg": page.value("weak_cfg"),
+        "weak_lora_offset": page.value("weak_lora_offset"),
+        "weak_distilled_cfg": page.value("weak_distilled_cfg"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "filled", "shown"),
+    [
+        ("Guidance gap (Z-Sampling)", {"weak_cfg": "0"}, ["guidance"]),
+        ("LoRA gap", {"weak_lora_offset": "-2.3", "weak_cfg": "1"}, ["loras"]),
+        ("Checkpoint gap", {"weak_cfg": "1"}, ["checkpoint"]),
+        ("Prompt gap", {"weak_cfg": "1"}, ["prompt"]),
+        ("Cumulative", {"weak_cfg": "0"}, ["guidance", "checkpoint"]),
+        ("Flux guidance", {"weak_distilled_cfg": "1", "weak_cfg": "1", "lambda_steps": "10"}, ["distilled"]),
+    ],
+)
+def test_preset_fills_the_fields_and_shows_what_applies(page, name, filled, shown):
+    page.fill(steps=20).open()
+    page.preset(name)
+    expected = {"lambda_steps": "-1", "weak_lora_offset": "0", "weak_distilled_cfg": "", **filled}
+    assert settings(page) == expected
+    assert gaps(page) == shown
+    assert page.said("preset_about") == presets.BUILT_IN[name].about
+
+
+def test_same_time_as_before_halves_the_pages_steps(page):
+    page.fill(steps=25).open()
+    page.preset("Same time as before")
+    expect(page.page.locator("#txt2img_steps input[type=number]")).to_have_value("12")
+    assert settings(page)["lambda_steps"] == "6"
+    assert gaps(page) == ["guidance"]
+    infotext, _ = page.generate()
+    assert "Steps: 12," in infotext and "W2SD lambda: 6," in infotext
+
+
+def test_own_preset_saved_used_after_a_reload_and_deleted(page):
+    page.fill().open()
+    page.number(f"{ACCORDION}_lambda_steps", 3)
+    page.number(f"{ACCORDION}_weak_cfg", 2.5)
+    box = page.setting("preset").locator("input").first
+    box.fill(OWN)
+    box.press("Enter")
+    page.page.wait_for_timeout(1000)
+    page.page.click(f"{ACCORDION}_preset_save")
+    page.page.wait_for_timeout(1500)
+    assert page.said("preset_about") == f"Saved as '{OWN}'."
+    page.page.reload()
+    page.page.wait_for_selector(ACCORDION, timeout=TIMEOUT)
+    page.page.wait_for_timeout(3000)
+    page.fill().open()
+    page.page.wait_for_timeout(1500)
+    assert settings(page)["lambda_steps"] == "10"
+    page.preset(OWN)
+    assert settings(page)["lambda_steps"] == "3" and settings(page)["weak_cfg"] == "2.5"
+    infotext, _ = page.generate()
+    assert "W2SD lambda: 3," in infotext and "W2SD weak CFG: 2.5" in infotext
+    page.page.click(f"{ACCORDION}_preset_delete")
+    page.page.wait_for_timeout(1500)
+    assert page.said("preset_about") == f"Deleted '{OWN}'."
+    page.setting("preset").locator("input").first.click()
+    expect(page.page.locator(f"ul.options li[aria-label='{OWN}']")).to_have_count(0)
+
+
+def test_a_presets_name_that_is_none_is_said(page):
+    page.open()
+    box = page.setting("preset").locator("input").first
+    box.fill("../<b>")
+    box.press("Enter")
+    page.page.wait_for_timeout(1000)
+    page.page.click(f"{ACCORDION}_preset_save")
+    page.page.wait_for_timeout(1500)
+    assert "1 to 60 letters" in page.said("preset_about")
+
+
+def test_switches_of_the_gaps(page):
+    page.fill().open()
+    page.page.wait_for_timeout(1000)
+    assert gaps(page) == ["guidance"]
+    page.gap("loras", True)
+    assert gaps(page) == ["guidance", "loras"] and settings(page)["weak_lora_offset"] == "-2.3"
+    page.gap("guidance", False)
+    assert gaps(page) == ["loras"] and settings(page)["weak_cfg"] == "1"
+    page.gap("loras", False)
+    assert gaps(page) == [] and settings(page)["weak_lora_offset"] == "0"
+    page.gap("prompt", True)
+    box = page.setting("weak_prompt").locator("textarea")
+    # By keyboard; what stands there in between does not make the section go.
+    box.press("Control+a")
+    box.press_sequentially("{prompt}", delay=30)
+    page.page.wait_for_timeout(1000)
+    assert gaps(page) == ["prompt"]
+    box.press_sequentially(", blurry", delay=30)
+    page.gap("prompt", False)
+    assert gaps(page) == [] and box.input_value() == "{prompt}"
+    page.gap("guidance", True)
+    assert gaps(page) == ["guidance"] and settings(page)["weak_cfg"] == "0"
+
+
+def test_switch_by_keyboard(page):
+    page.fill().open()
+    box = page.page.locator(f"{ACCORDION}_gap_checkpoint")
+    box.focus()
+    page.page.keyboard.press("Space")
+    page.page.wait_for_timeout(1000)
+    assert gaps(page) == ["guidance", "checkpoint"]
+
+
+def test_paste_shows_what_was_used(page, webui):
+    made = webui.picture({"lambda_steps": 4, "weak_cfg": 2, "weak_prompt": "a dog", "comparison": True})
+    page.open()
+    page.gap("loras", True)
+    paste(page, made.infotext)
+    page.page.wait_for_timeout(1000)
+    assert gaps(page) == ["guidance", "prompt"]
+    rows = 8 * 2 + 4 * 4
+    assert f"8 steps, lambda 4: {rows} instead of 16 UNet rows, about 2 × the time" in page.said()
+
+
+def test_cost_follows_the_page_and_is_what_the_run_takes(page, webui):
+    page.fill(steps=20).open()
+    page.number(f"{ACCORDION}_lambda_steps", 10)
+    expect(page.setting("panel")).to_contain_text(
+        "20 steps, lambda 10: 70 instead of 40 UNet rows, about 1.75 × the time"
+    )
+    page.number("#txt2img_steps", 8)
+    page.number("#txt2img_batch_size", 2)
+    page.number(f"{ACCORDION}_lambda_steps", 3)
+    expect(page.setting("panel")).to_contain_text(
+        "8 steps, lambda 3: 50 instead of 32 UNet rows, about 1.56 × the time"
+    )
+    page.choose("#txt2img_sampling", "Heun")
+    expect(page.setting("panel")).to_contain_text("8 steps, lambda 3: 78 instead of 60 UNet rows, about 1.3 × the time")
+    page.experts().setting("inversion").locator("input[value=matched]").check()
+    expect(page.setting("panel")).to_contain_text("8 steps, lambda 3: 72 instead of 60 UNet rows, about 1.2 × the time")
+    page.generate()
+    assert sum(p["rows"] for p in webui.trace()) == 72
+    page.number("#txt2img_batch_size", 1)
+
+
+def test_cost_of_the_hires_pass(page, webui):
+    page.fill(steps=4).open()
+    page.number(f"{ACCORDION}_lambda_steps", 2)
+    page.open("#txt2img_hr")
+    page.page.wait_for_timeout(1000)
+    page.number("#txt2img_hires_steps", 3)
+    if webui.name == "forge":
+        page.number("#txt2img_hr_cfg", 6.5)
+    # 2 rows a step and 3 more a reflection; the second pass has 4 times the area.
+    expect(page.setting("panel")).to_contain_text("4 + 3 steps, lambda 2 + 2: 26 instead of 14 UNet rows")
+    expect(page.setting("panel")).to_contain_text(f"about {(14 + 12 * 4) / (8 + 6 * 4):.2f} × the time")
+    page.generate()
+    assert [p["rows"] for p in webui.trace()] == [14, 12]
+    page.page.locator("#txt2img_hr-visible-checkbox").uncheck()
+
+
+def test_cost_in_img2img(page):
+    page.page.locator("#tabs > .tab-nav button", has_text="img2img").first.click()
+    page.page.locator("#w2sd_img2img > .label-wrap .icon").click()
+    page.number("#img2img_steps", 20)
+    page.number("#img2img_denoising_strength", 0.5)
+    panel = page.page.locator("#w2sd_img2img_panel").first
+    expect(panel).to_contain_text("11 steps, lambda 10: 52 instead of 22 UNet rows")
+
+
+def test_warnings_before_the_click(page, webui):
+    page.fill(steps=8).open()
+    panel = page.setting("panel")
+    expect(panel).to_contain_text("Lambda is 10, but 8 steps allow 7")
+    page.number(f"{ACCORDION}_lambda_steps", 4)
+    expect(panel).not_to_contain_text("Lambda is")
+    page.number(f"{ACCORDION}_weak_cfg", 9)
+    expect(panel).to_contain_text("Weak CFG 9 is above the strong side's 6.5")
+    page.number(f"{ACCORDION}_weak_cfg", 6.5)
+    expect(panel).to_contain_text("Both sides are the same")
+    page.number(f"{ACCORDION}_weak_cfg", 0)
+    expect(panel.locator("li")).to_have_count(0)
+    page.gap("loras", True)
+    expect(panel).to_contain_text("the prompt has no LoRA")
+    page.page.fill("#txt2img_prompt textarea", "a cat <lora:any:1>")
+    expect(panel).not_to_contain_text("the prompt has no LoRA")
+    page.page.fill("#txt2img_prompt textarea", PLAIN["prompt"])
+    page.gap("loras", False)
+    page.gap("checkpoint", True)
+    loaded = page.page.locator("#setting_sd_model_checkpoint input").first.input_value()
+    page.choose(f"{ACCORDION}_weak_checkpoint", re.sub(r" \[.*", "", loaded))
+    expect(panel).to_contain_text("The weak checkpoint is the loaded one")
+    page.gap("checkpoint", False)
+    expect(panel.locator("li")).to_have_count(0)
+    page.choose("#txt2img_sampling", "DPM fast")
+    expect(panel).to_contain_text("lambda counts blocks")
+    page.shot("warnings", ACCORDION)
+
+
+def test_plot_after_a_run(page, webui):
+    page.fill().open()
+    page.number(f"{ACCORDION}_lambda_steps", 4)
+    assert page.page.locator(f"{ACCORDION}_run svg").count() == 0
+    page.generate()
+    expect(page.page.locator(f"{ACCORDION}_run svg").first).to_be_visible(timeout=TIMEOUT)
+    (run,) = webui.trace()
+    assert f"4 of 8 steps reflected, {run['rows']} UNet rows" in page.said("run")
+    finite = [r for r in run["reflections"] if r["gap_norm"] is not None]
+    size = page.page.locator(f"{ACCORDION}_run svg").first
+    assert size.locator("circle").count() == len(finite)
+    page.shot("plot", ACCORDION)
+
+
+def test_comparison_picture(page, webui):
+    page.fill().open()
+    page.number(f"{ACCORDION}_lambda_steps", 4)
+    page.setting("comparison").locator("input").check()
+    infotext, _ = page.generate()
+    assert "W2SD lambda: 4" in infotext
+    # Each picture is there more than once, small and large.
+    widths = page.page.locator("#txt2img_gallery img").evaluate_all(
+        "images => Object.entries(Object.fromEntries(images.map(image => [image.src, image.naturalWidth])))"
+    )
+    plain, compared = sorted(width for _, width in widths)
+    assert plain == PLAIN["width"] and compared >= 3 * PLAIN["width"]
+    page.shot("comparison", "#txt2img_results")
+
+
+def test_ready_grid(page, webui):
+    page.fill(steps=4)
+    page.open()
+    page.page.click(f"{ACCORDION}_grid")
+    page.page.wait_for_timeout(3000)
+    expect(page.page.locator("#script_list input").first).to_have_value("X/Y/Z plot")
+    boxes = {"x_type": "W2SD lambda", "x_values": "0, 1, 2, 3", "y_type": "W2SD weak CFG", "y_values": "-2, 0, 1, 3"}
+    for part, value in boxes.items():
+        box = page.page.locator(f"#script_txt2img_xyz_plot_{part}").locator("textarea, input").first
+        expect(box).to_have_value(value)
+    page.generate()
+    page.shot("grid")
+    width = page.page.locator("#txt2img_gallery img").first.evaluate("image => image.naturalWidth")
+    assert width >= 4 * PLAIN["width"]
+    assert len(webui.trace()[0]["reflections"]) == 3, "the last cell's lambda"
+
+
+def test_page_asks_for_nothing_until_the_accordion_is_opened(page):
+    """What the host itself asks at a start does not name us, and nothing of it is ours."""
+    config = page.page.evaluate("() => window.gradio_config || null")
+    ours = {c["id"] for c in config["components"] if str(c["props"].get("elem_id", "")).startswith("w2sd_")}
+    asked = []
+
+    def note(request):
+        if "/w2sd/v1" in request.url:
+            asked.append(request.url)
+        if request.method == "POST" and request.post_data:
+            index = json.loads(request.post_data).get("fn_index") if request.post_data.startswith("{") else None
+            if index is not None:
+                targets = [t if isinstance(t, int) else t[0] for t in config["dependencies"][index]["targets"]]
+                asked.extend(target for target in targets if target in ours)
+
+    page.page.on("request", note)
+    page.page.reload()
+    page.page.wait_for_selector(ACCORDION, timeout=TIMEOUT)
+    page.page.wait_for_timeout(4000)
+    assert asked == []

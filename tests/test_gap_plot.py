@@ -1,0 +1,65 @@
+"""The last run, drawn: what stands in the trace stands in the picture."""
+
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+
+from lib_w2sd import gap_plot
+
+
+def drawn(host):
+    trace = {"passes": host.trace()}
+    text = gap_plot.html(trace)
+    # Well-formed, so that no browser has to guess.
+    return trace, ElementTree.fromstring(text), text
+
+
+def test_every_reflected_step_is_a_point(host):
+    host.txt2img({"lambda_steps": 4}, steps=6)
+    trace, root, text = drawn(host)
+    size, direction = root.findall(".//svg")
+    assert len(size.findall("circle")) == 4 and len(direction.findall("circle")) == 3
+    said = [float(re.search(r": (.*)", c.find("title").text)[1]) for c in size.findall("circle")]
+    norms = [r["gap_norm"] for r in trace["passes"][0]["reflections"]]
+    assert all(math.isclose(a, b, rel_tol=0.01) for a, b in zip(said, norms))
+    # The higher the value, the higher the point, and the largest is at the top.
+    heights = [float(c.get("cy")) for c in size.findall("circle")]
+    assert sorted(heights) == [heights[i] for i in sorted(range(4), key=lambda i: -norms[i])]
+    assert min(heights) == gap_plot.TOP
+    rows = trace["passes"][0]["rows"]
+    assert f"4 of 6 steps reflected, {rows} UNet rows" in text
+
+
+def test_a_hires_pass_is_a_line_of_its_own(host):
+    host.txt2img({"lambda_steps": 2}, steps=6, enable_hr=True)
+    _, root, text = drawn(host)
+    lines = [line.get("class") for line in root.find(".//svg").findall("polyline")]
+    assert lines == ["w2sd-line-0", "w2sd-line-1"]
+    assert "2 + 2 of 6 + 6 steps" in text
+    assert [span.text for span in root.findall(".//span")] == ["txt2img", "hires"]
+
+
+def test_time_is_set_against_the_steps_alone():
+    evaluations = [
+        {"kind": kind, "ms": ms, "rows": 2, "step": 0, "t": 1.0}
+        for kind, ms in (("strong", 100.0), ("weak", 50.0), ("step", 100.0), ("step", 100.0))
+    ]
+    run = {"reflected": 1, "steps": 2, "rows": 8, "seconds": 0.35, "evaluations": evaluations}
+    assert gap_plot.words([run]) == (
+        "Last run: 1 of 2 steps reflected, 8 UNet rows, 1.75 × the time of its steps alone."
+    )
+
+
+def test_what_is_no_number_is_left_out(host):
+    host.txt2img({"lambda_steps": 3}, steps=6)
+    trace = {"passes": host.trace()}
+    trace["passes"][0]["reflections"][1] |= {"gap_norm": math.nan, "cosine": math.inf}
+    text = gap_plot.html(trace)
+    assert "nan" not in text and "inf" not in text and text.count("<circle") == 2 + 1
+
+
+def test_no_run_no_plot(host):
+    assert gap_plot.html({"passes": []}) == ""
+    host.txt2img({"weak_alone": True}, steps=6)
+    _, root, text = drawn(host)
+    assert root.findall(".//svg") == [] and "0 of 6 steps reflected" in text

@@ -1,0 +1,115 @@
+"""Presets: the paper's numbers, and a file of the user's own that no name and no content can break."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib_w2sd import presets
+from lib_w2sd.presets import BUILT_IN, PresetError, Store
+from lib_w2sd.settings import NAMES, Settings, as_dict, check, parse
+
+from .settings_strategies import valid_requests
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "w2sd_presets.json")
+
+
+def settings_of(name, **already):
+    return parse([{"enabled": True, **already, **BUILT_IN[name].fields}])
+
+
+def test_numbers_of_the_paper():
+    """Appendices C.1 and E.6; section 4.4."""
+    guidance = settings_of("Guidance gap (Z-Sampling)", strong_cfg=1.0, weak_prompt="a dog")
+    assert guidance == Settings(enabled=True, lambda_steps=-1, strong_cfg=None, weak_cfg=0.0)
+    lora = settings_of("LoRA gap")
+    assert (lora.strong_cfg, lora.weak_cfg) == (1.0, 1.0)
+    assert 0.8 + lora.weak_lora_offset == pytest.approx(-1.5)
+    assert settings_of("Checkpoint gap", weak_checkpoint="sd15").weak_checkpoint == "sd15"
+    assert settings_of("Prompt gap", weak_prompt="a dog").weak_prompt == "a dog"
+    both = settings_of("Cumulative", weak_checkpoint="sdxl")
+    assert (both.weak_checkpoint, both.strong_cfg, both.weak_cfg) == ("sdxl", None, 0.0)
+    flux = settings_of("Flux guidance")
+    assert (flux.strong_distilled_cfg, flux.weak_distilled_cfg, flux.lambda_steps) == (2.0, 1.0, 10)
+    others = set(BUILT_IN) - {"Flux guidance", "Same time as before"}
+    assert {settings_of(name).lambda_steps for name in others} == {-1}, "T - 1"
+
+
+def test_same_time_as_before():
+    """Section 5: T_std = 50 gives T_w2s = 25 and lambda = 12, which is 25 + 24 score predictions."""
+    assert presets.lambda_for_same_time(25) == 12
+    assert 25 + 2 * 12 <= 50
+    assert presets.lambda_for_same_time(1) == 1
+
+
+def test_every_built_in_preset_says_what_it_is_for():
+    for preset in BUILT_IN.values():
+        assert preset.about.endswith(".") and set(preset.fields) <= set(presets.KEPT)
+        for name, value in preset.fields.items():
+            assert check(name, value) == value
+
+
+@given(valid_requests, st.from_regex(presets.NAME, fullmatch=True))
+def test_saved_and_read_again(tmp_path_factory, request, name):
+    store = Store(tmp_path_factory.mktemp("presets") / "w2sd_presets.json")
+    if name.strip() in BUILT_IN:
+        return
+    settings = as_dict(parse([request]))
+    kept = store.save(name, settings)
+    assert store.names() == [*BUILT_IN, kept]
+    assert store.find(kept).fields == {key: settings[key] for key in presets.KEPT}
+    store.delete(kept)
+    assert store.names() == [*BUILT_IN] and store.find(kept) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["", "  ", None, "a/b", "../a", "a\\b", "<b>", "a\nb", "\x00", "-a", "x" * 61, "a\u202eb", "{}", '"', "a:b"]
+)
+def test_names_that_are_none(store, name):
+    with pytest.raises(PresetError, match="name is 1 to 60"):
+        store.save(name, as_dict(Settings()))
+    assert not store.path.exists()
+
+
+def test_built_in_ones_are_neither_overwritten_nor_deleted(store):
+    with pytest.raises(PresetError, match="built-in"):
+        store.save("LoRA gap", as_dict(Settings()))
+    with pytest.raises(PresetError, match="built-in"):
+        store.delete("LoRA gap")
+    with pytest.raises(PresetError, match="no preset"):
+        store.delete("nowhere")
+
+
+def test_settings_that_cannot_be_used_are_not_saved(store):
+    with pytest.raises(PresetError, match="lambda_steps"):
+        store.save("mine", {**as_dict(Settings()), "lambda_steps": 1000})
+    assert not store.path.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"mine": 3}', "\xff"])
+def test_a_broken_file_is_said_and_left_alone(store, content):
+    store.path.write_text(content, encoding="latin1")
+    assert store.names() == [*BUILT_IN]
+    with pytest.raises(PresetError, match="w2sd_presets.json"):
+        store.find("mine")
+    with pytest.raises(PresetError, match="w2sd_presets.json"):
+        store.save("mine", as_dict(Settings()))
+    assert store.path.read_text(encoding="latin1") == content
+
+
+def test_a_file_of_another_version(store):
+    """Settings unknown here are left out; values not allowed here are named."""
+    content = {"newer": {"lambda_steps": 4, "invented": 1}, "odd": {"strength": 9}}
+    store.path.write_text(json.dumps(content), encoding="utf8")
+    assert store.find("newer").fields == {"lambda_steps": 4}
+    with pytest.raises(PresetError, match="'odd'.*strength"):
+        store.find("odd")
+    assert store.find("LoRA gap") is BUILT_IN["LoRA gap"]
+
+
+def test_what_is_kept():
+    assert set(NAMES) - set(presets.KEPT) == {"enabled", "comparison"}

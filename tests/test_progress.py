@@ -1,0 +1,46 @@
+"""The host's progress, which counts steps, with W2SD on: the share of the work that is done."""
+
+import pytest
+
+
+def progress(state):
+    """As both hosts compute it (progress.py), for a single job."""
+    return 1 / 1 * state.sampling_step / state.sampling_steps
+
+
+@pytest.mark.parametrize("inversion", ["paper", "matched"])
+@pytest.mark.parametrize("sampler", ["Euler", "DDIM", "Heun"])
+def test_progress_is_the_share_of_the_rows(host, inversion, sampler):
+    state, unet, seen = host.shared.state, host.unet, []
+
+    def before_call(_):
+        seen.append((progress(state) if state.sampling_steps else 0.0, sum(unet.calls)))
+
+    unet.before_call = before_call
+    host.txt2img({"lambda_steps": 4, "inversion": inversion}, steps=8, sampler_name=sampler)
+    total = sum(host.calls)
+    (run,) = host.trace()
+    # The largest distance between what is said and what is done: less than what one reflected step takes, where
+    # counting steps would be off by all that the reflections take more.
+    step = max(sum(e["rows"] for e in run["evaluations"] if e["step"] == i) for i in range(run["steps"]))
+    assert max(abs(said - rows / total) for said, rows in seen) <= step / total + 1e-9
+    assert seen[-1][0] > 0.8
+    said = [one for one, _ in seen]
+    assert said == sorted(said)
+
+
+def test_everything_else_takes_the_step_for_its_number(host):
+    from lib_w2sd.hosts.progress import WeighedStep
+
+    step = WeighedStep(6, 2.5)
+    assert 0.5 * step / 10 == 0.125
+    assert step == 6 and step % 4 == 2 and step / 3 == 2 and step - 1 == 5 and step >= 6 and int(step) == 6
+    host.txt2img({"lambda_steps": 2}, steps=6)
+    assert host.shared.state.sampling_step == 5
+
+
+def test_off_the_host_counts_as_ever(host):
+    host.txt2img([False], steps=6)
+    assert type(host.shared.state.sampling_step) is int
+    host.txt2img({"lambda_steps": 0}, steps=6)
+    assert type(host.shared.state.sampling_step) is int

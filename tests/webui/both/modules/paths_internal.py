@@ -1,0 +1,3 @@
+import tempfile
+
+data_path = tempfile.mkdtemp()
