@@ -9,7 +9,7 @@ import math
 
 from .gaps import has_lora_gap, has_prompt_gap, weak_lora_tags
 from .reflection import FIXED_POINT_ROUNDS
-from .schedule import TWO_CALLS, UNREFLECTABLE, reflected_steps
+from .schedule import TWO_CALLS, reflected_steps
 from .settings import Settings, parse
 
 ONE, TWO, THREE, FAST, TIMESTEPS, PLMS = "one", "two", "three", "fast", "timesteps", "plms"
@@ -24,6 +24,8 @@ _KINDS = {
 _FOOTNOTES = {
     "sample_dpm_fast": "its steps are blocks of three model calls, and lambda counts blocks",
     "ddim": "the WebUI makes one step less than the slider says, and lambda counts those made",
+    "sample_dpm_adaptive": "it makes as many steps of three model calls as it needs, whatever the slider says, and "
+    "lambda counts those it keeps; the estimate cannot know them",
     "restart_sampler": "from 20 steps on it repeats a stretch of low noise, and lambda counts the repeated steps too",
 }
 _FOOTNOTES |= dict.fromkeys(("ddim_cfgpp", "plms"), _FOOTNOTES["ddim"])
@@ -31,8 +33,6 @@ _FOOTNOTES |= dict.fromkeys(("ddim_cfgpp", "plms"), _FOOTNOTES["ddim"])
 
 def footnote_of(sampler: str) -> "str | None":
     """What to know of a sampler before the click. `sampler`: its function's name."""
-    if sampler in UNREFLECTABLE:
-        return f"W2SD cannot reflect it ({UNREFLECTABLE[sampler]}), the picture will be refused"
     return _FOOTNOTES.get(sampler)
 
 
