@@ -25,6 +25,8 @@ _FOOTNOTES = {
     "sample_dpm_adaptive": "it makes as many steps as it needs, whatever the slider says: the cost is a guess",
     "sample_dpm_fast": "its steps are blocks of three model calls, and lambda counts blocks",
     "ddim": "the WebUI makes one step less than the slider says, and lambda counts those made",
+    "sample_dpm_adaptive": "it makes as many steps of three model calls as it needs, whatever the slider says, and "
+    "lambda counts those it keeps; the estimate cannot know them",
     "restart_sampler": "from 20 steps on it repeats a stretch of low noise, and lambda counts the repeated steps too",
 }
 _FOOTNOTES |= dict.fromkeys(("ddim_cfgpp", "plms"), _FOOTNOTES["ddim"])
