@@ -4,9 +4,10 @@ What tells: strong and weak alike leave the extension's own picture; the weak si
 what the host with the extension draws at that scale; and the strong side asks for as many rows as the step itself.
 Extensions that the WebUI does not have are left out.
 
-Two exceptions, both the extension's own: ControlNet's reference preprocessors encode their picture at the first UNet
+Three exceptions, each the extension's own: ControlNet's reference preprocessors encode their picture at the first UNet
 call of a request, which draws from the request's generator; a reflection makes that call earlier, and the noise of
 the reference is another draw. ADetailer has nothing to do in pictures without faces, which is what small models draw.
+Self-attention guidance leaves a request at CFG 1 or less alone, so there is no picture of its own at 0.
 
 --a1111-log and --forge-log name the files that the WebUIs' output goes to; with them, no exception may be in it.
 """
@@ -97,8 +98,9 @@ NAMES = {
     "a1111": "ControlNet, reference only|ControlNet, tiny_adapter|Dynamic Thresholding|Tiled Diffusion, MultiDiffusion|"
     "Tiled Diffusion, Mixture of Diffusers|ADetailer|ControlNet, Dynamic Thresholding",
 }
-DRAWS_AGAIN, NOTHING_TO_DO = "ControlNet, reference only", "ADetailer"
+DRAWS_AGAIN, NOTHING_TO_DO, OFF_AT_0 = "ControlNet, reference only", "ADetailer", "SAG"
 EXPLAINED = {(DRAWS_AGAIN, "no gap"): "another draw", (NOTHING_TO_DO, "acts"): "nothing to do"}
+EXPLAINED[OFF_AT_0, "weak alone at 0"] = "off there"
 ALL = list(dict.fromkeys(name for names in NAMES.values() for name in names.split("|")))
 
 
@@ -137,7 +139,7 @@ def observed(both: Beside, name: str) -> dict:
         weak, host = both.together({"weak_alone": True, "weak_cfg": other}), both.together(cfg_scale=other)
         # At CFG 0 the rows go through the UNet in another batch than the host's, which changes the last digits.
         apart = np.abs(weak.pixels.astype(int) - host.pixels).max()
-        seen[f"weak alone at {other:g}"] = apart <= (0 if other else 2)
+        seen[f"weak alone at {other:g}"] = (apart <= (0 if other else 2)) != (name == OFF_AT_0 and other == 0)
     gap = both.together({"lambda_steps": 2, "weak_cfg": 2, "inversion": "matched"})
     (run,) = webui.trace()
     strong, step = (kinds(run["evaluations"], kind)[0]["rows"] for kind in ("strong", "step"))
