@@ -142,7 +142,7 @@ def test_inpaint(webui, ask, images, mask, area, sampler):
     assert all(r["gap_norm"] > 0 for r in webui.trace()[0]["reflections"])
     outside = np.ones((64, 64), dtype=bool)
     outside[4:52, 12:60] = False  # the mask and what its blur and the latent's pixels reach
-    # Soft inpainting on Forge composites the small model's picture away altogether: another seed changes nothing either.
+    # Soft inpainting on Forge composites small models' pictures away altogether: another seed changes nothing either.
     painted = distance(webui.picture(kind="img2img", **{**asked, "seed": 99}).pixels, plain.pixels) > 0
     assert painted or area == "soft"
     assert (distance(reflected.pixels, plain.pixels) > 3) == painted
