@@ -135,13 +135,17 @@ def test_inpaint(webui, ask, images, mask, area, sampler):
         "sampler_name": sampler,
         "steps": 6,
     }
-    soft = {"Soft Inpainting": {"args": [True, 1, 0.5, 4, 0, 0.01, 2]}} if area == "soft" else {}
+    soft = {"Soft Inpainting": {"args": [True, 1, 0.5, 4, 0, 0.5, 2]}} if area == "soft" else {}
     asked["alwayson_scripts"] = soft
     plain = equal_to_the_hosts_own(webui, no_gap(ask), asked)
     reflected = webui.picture(GAP, kind="img2img", **asked)
+    assert all(r["gap_norm"] > 0 for r in webui.trace()[0]["reflections"])
     outside = np.ones((64, 64), dtype=bool)
     outside[4:52, 12:60] = False  # the mask and what its blur and the latent's pixels reach
-    assert distance(reflected.pixels, plain.pixels) > 3
+    # Soft inpainting on Forge composites small models' pictures away altogether: another seed changes nothing either.
+    painted = distance(webui.picture(kind="img2img", **{**asked, "seed": 99}).pixels, plain.pixels) > 0
+    assert painted or area == "soft"
+    assert (distance(reflected.pixels, plain.pixels) > 3) == painted
     if area != "soft":
         assert distance(reflected.pixels[outside], plain.pixels[outside]) == 0, "what is not painted stays"
 
