@@ -102,7 +102,8 @@ const w2sdPage = (() => {
             loras: request.loras,
             sampler: samplerOf(tab),
             footnotes: factsOf(tab).footnotes,
-            checkpoint: text("#setting_sd_model_checkpoint"),
+            // The checkpoint's list of A1111, then of Forge.
+            checkpoint: find("#setting_sd_model_checkpoint input, .model_selection input")?.value ?? "",
             distilled_cfg: distilled ? number(`#${tab}_distilled_cfg_scale`) : null,
             flux: isFlux(),
         };

@@ -7,7 +7,7 @@ import math
 from html import escape
 
 WIDTH, HEIGHT = 320, 130  # of one plot; the picture scales with its column
-LEFT, RIGHT, TOP, BOTTOM = 40, 10, 18, 30
+LEFT, RIGHT, TOP, BOTTOM = 40, 10, 22, 30
 
 
 def html(trace: dict) -> str:

@@ -15,6 +15,7 @@ def test_progress_is_the_share_of_the_rows(host, inversion, sampler):
 
     def before_call(_):
         seen.append((progress(state) if state.sampling_steps else 0.0, sum(unet.calls)))
+        assert all(type(value) is int for value in state.dict().values()), "the API's encoder knows no other"
 
     unet.before_call = before_call
     host.txt2img({"lambda_steps": 4, "inversion": inversion}, steps=8, sampler_name=sampler)
@@ -36,7 +37,8 @@ def test_everything_else_takes_the_step_for_its_number(host):
     assert 0.5 * step / 10 == 0.125
     assert step == 6 and step % 4 == 2 and step / 3 == 2 and step - 1 == 5 and step >= 6 and int(step) == 6
     host.txt2img({"lambda_steps": 2}, steps=6)
-    assert host.shared.state.sampling_step == 5
+    assert host.shared.state.sampling_step == 5 and type(host.shared.state.sampling_step) is int
+    assert "dict" not in vars(host.shared.state)
 
 
 def test_off_the_host_counts_as_ever(host):

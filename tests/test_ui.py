@@ -1,9 +1,13 @@
 """The accordion, with whatever Gradio is installed."""
 
+import html
+import json
+import re
+
 import gradio as gr
 import pytest
 
-from lib_w2sd import infotext
+from lib_w2sd import infotext, presets, ui
 from lib_w2sd.settings import BY_NAME, FIELDS, NAMES, Settings, as_dict, parse
 
 
@@ -74,6 +78,116 @@ def test_paste_fields_put_the_settings_back(tab):
     assert parse([field.function(params) for field in script.infotext_fields]) == wanted
     assert set(params) <= set(script.paste_field_names)
     assert as_dict(wanted)["weak_prompt"] == "a, b"
+
+
+def by_id(page, elem_id):
+    (found,) = [block for block in page.blocks.values() if getattr(block, "elem_id", None) == elem_id]
+    return found
+
+
+def events_of(page, component):
+    """The Python functions behind a component's events."""
+    fns = page.fns.values() if isinstance(page.fns, dict) else page.fns
+    return [fn.fn for fn in fns if any(target == component._id for target, _ in fn.targets)]
+
+
+@pytest.fixture
+def txt2img(host):
+    """(host, page) of the txt2img tab."""
+    with gr.Blocks() as page:
+        host.script.ui(is_img2img=False)
+    return host, page
+
+
+def test_page_is_told_of_the_hosts_samplers(txt2img):
+    host, page = txt2img
+    panel = by_id(page, "w2sd_txt2img_panel").value
+    facts = json.loads(html.unescape(re.search('data-facts="([^"]*)"', panel)[1]))
+    assert list(facts["controls"]) == list(NAMES[1:])
+    assert facts["kinds"]["Euler"] == "one" and facts["kinds"]["Heun"] == "two" and facts["kinds"]["PLMS"] == "plms"
+    assert set(facts["kinds"]) == {data.name for data in host.modules["sd_samplers"].all_samplers}
+    assert "lambda counts blocks" in facts["footnotes"]["DPM fast"] and "Euler" not in facts["footnotes"]
+    assert facts["skips_uncond"] is host.forge
+
+
+def test_every_gap_has_a_switch_and_a_section(txt2img):
+    _, page = txt2img
+    switches = by_id(page, "w2sd_txt2img_gaps").value
+    for gap, (words, names) in ui.GAPS.items():
+        assert f'data-gap="{gap}"' in switches and words in switches
+        assert by_id(page, f"w2sd_txt2img_section_{gap}") and set(names) <= set(NAMES)
+
+
+def test_host_keeps_no_defaults_of_what_is_no_setting(txt2img):
+    """In ui-config.json; what has no label has no place there."""
+    host, page = txt2img
+    labelled = [block for block in page.blocks.values() if str(getattr(block, "elem_id", "")).startswith("w2sd_")]
+    settings = {f"w2sd_txt2img_{name}" for name in NAMES} | {"w2sd_txt2img-checkbox"}
+    others = [b for b in labelled if b.elem_id not in settings and hasattr(b, "value") and type(b) is not gr.HTML]
+    assert others
+    for block in others:
+        kept = not getattr(block, "do_not_save_to_config", False)
+        assert not kept or block.elem_id in ("w2sd_txt2img_refresh", "w2sd_txt2img_free"), block.elem_id
+
+
+def test_a_gaps_switch_puts_back_and_gives(txt2img):
+    _, page = txt2img
+    (switched,) = events_of(page, by_id(page, "w2sd_txt2img_switch"))
+    names = [name for _, fields in ui.GAPS.values() for name in fields]
+
+    def changed(words):
+        return {name: u["value"] for name, u in zip(names, switched(words)) if "value" in u}
+
+    assert changed("guidance off") == {"weak_cfg": 1.0, "strong_cfg": "1"}
+    assert changed("guidance on") == {"weak_cfg": 0.0, "strong_cfg": ""}
+    assert changed("loras on")["weak_lora_offset"] == -2.3 and changed("loras off")["weak_lora_offset"] == 0.0
+    assert changed("checkpoint off") == {"weak_checkpoint": "None", "weak_checkpoint_loras": False}
+    assert changed("distilled on") == {"weak_distilled_cfg": "1", "strong_distilled_cfg": "2"}
+    assert changed("nonsense") == changed("") == {}
+
+
+def test_presets_on_the_page(txt2img):
+    host, page = txt2img
+    (fill,) = events_of(page, by_id(page, "w2sd_txt2img_preset"))
+    (save,) = events_of(page, by_id(page, "w2sd_txt2img_preset_save"))
+    (delete,) = events_of(page, by_id(page, "w2sd_txt2img_preset_delete"))
+
+    def filled(name, steps=0):
+        about, *updates = fill(name, steps)
+        return about, {key: u["value"] for key, u in zip(presets.KEPT, updates) if "value" in u}
+
+    about, fields = filled("LoRA gap")
+    assert "LoRA" in about and fields["weak_lora_offset"] == -2.3 and fields["strong_cfg"] == "1"
+    assert filled("Same time as before", 12)[1]["lambda_steps"] == 6
+    values = [ui.shown(key, as_dict(Settings(lambda_steps=3, strong_cfg=2.5))[key]) for key in presets.KEPT]
+    update, about = save("a <b>", *values)
+    assert "1 to 60" in about and "<b>" not in about
+    update, about = save("mine", *values)
+    assert update["value"] == "mine" and ("mine" in update["choices"] or ("mine", "mine") in update["choices"])
+    assert filled("mine")[1]["lambda_steps"] == 3 and filled("mine")[1]["strong_cfg"] == "2.5"
+    delete("mine")
+    assert filled("mine")[1] == {}
+
+
+def test_ready_grid(txt2img):
+    """The button waits for the parts of the host's X/Y/Z plot, whatever else is made before and between."""
+    host, page = txt2img
+    host.script.is_img2img = False
+    button = by_id(page, "w2sd_txt2img_grid")
+    assert not button.visible
+    with page:
+        for part in (*reversed(ui.grid_parts("txt2img")), "another", *ui.grid_parts("img2img")):
+            component = button if part == button.elem_id else gr.Textbox(elem_id=part)
+            host.script.after_component(component, elem_id=part)
+    assert button.visible
+    (fill,) = events_of(page, button)
+    assert [u["value"] for u in fill(20)] == [
+        "X/Y/Z plot",
+        "W2SD lambda",
+        "0, 5, 10, 15",
+        "W2SD weak CFG",
+        "-2, 0, 1, 3",
+    ]
 
 
 def test_script_is_always_on_in_both_tabs(host):

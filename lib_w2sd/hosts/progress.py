@@ -9,6 +9,8 @@ import functools
 
 from modules.shared import state
 
+from .swapped import swapped
+
 
 class WeighedStep(float):
     """A step's number, in all respects but one: `number * step`, the host's progress, takes `weighed` for it."""
@@ -51,8 +53,16 @@ def weighed(sample, passes: list):
                 state.sampling_step = WeighedStep(state.sampling_step, share * state.sampling_steps)
             return result
 
+        def as_dict(of=state.dict):
+            # For the API, whose encoder knows no kinds of numbers but Python's own.
+            return {k: int(v) if isinstance(v, WeighedStep) else v for k, v in of().items()}
+
         if callback:
             kwargs["callback"] = functools.wraps(callback)(counted)
-        return sample(model, x, *args, **kwargs)
+        with swapped(state, "dict", as_dict):
+            try:
+                return sample(model, x, *args, **kwargs)
+            finally:
+                state.sampling_step = int(state.sampling_step)
 
     return weighing

@@ -84,7 +84,7 @@ class Page:
         """The text of the panel (cost and warnings), of a preset (preset_about) or of the last run (run)."""
         return self.page.locator(f"{ACCORDION}_{part}").first.inner_text()
 
-    def generate(self):
+    def generate(self, timeout=TIMEOUT):
         """Press Generate and wait; the infotext below the gallery, or the error there."""
         log = self.page.locator("#html_log_txt2img").first
         before = log.inner_html()
@@ -94,7 +94,7 @@ class Page:
             "before => document.querySelector('#html_log_txt2img').innerHTML != before"
             " && getComputedStyle(document.querySelector('#txt2img_interrupt')).display == 'none'",
             arg=before,
-            timeout=TIMEOUT,
+            timeout=timeout,
         )
         self.page.wait_for_timeout(500)
         return self.page.locator("#html_info_txt2img").first.inner_text(), log.inner_text()

@@ -24,7 +24,14 @@ opts = SimpleNamespace(
     skip_early_cond=0.0,
     use_old_scheduling=False,
 )
-state = SimpleNamespace(
+
+
+class State(SimpleNamespace):
+    def dict(self):
+        return {"sampling_step": self.sampling_step, "sampling_steps": self.sampling_steps}
+
+
+state = State(
     current_latent=None,
     interrupted=False,
     sampling_step=0,
