@@ -22,7 +22,6 @@ _KINDS = {
     **dict.fromkeys(TWO_CALLS, TWO),
 }
 _FOOTNOTES = {
-    "sample_dpm_adaptive": "it makes as many steps as it needs, whatever the slider says: the cost is a guess",
     "sample_dpm_fast": "its steps are blocks of three model calls, and lambda counts blocks",
     "ddim": "the WebUI makes one step less than the slider says, and lambda counts those made",
     "sample_dpm_adaptive": "it makes as many steps of three model calls as it needs, whatever the slider says, and "

@@ -259,7 +259,7 @@ def with_xyz_grid(host):
 
 def test_axes_are_added_once_and_make_cells(host):
     axes, grid = with_xyz_grid(host)
-    assert len(grid.axis_options) == len(axes) == 1 + len(FIELDS)
+    assert len(grid.axis_options) == len(axes) == len(FIELDS)  # the host's own, and all but comparison
     plain = host.txt2img()
     pictures = []
     for x in (0, 2):
@@ -320,7 +320,7 @@ def test_verbose_prints_a_line_a_pass(host, capsys):
     host.shared.cmd_opts.w2sd_verbose = True
     host.txt2img({"lambda_steps": 2}, enable_hr=True, hr_cfg=6.0)
     first, hires = capsys.readouterr().out.splitlines()
-    assert first.startswith("W2SD txt2img, sample_euler: 2 of 6 steps reflected (paper), 18 UNet rows")
+    assert first.startswith("W2SD txt2img, sample_euler: 2 of 6 steps reflected (matched), 16 UNet rows")
     assert hires.startswith("W2SD hires, sample_euler: 2 of ")
 
 

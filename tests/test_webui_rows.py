@@ -107,7 +107,7 @@ def test_composable_prompts(host, prompt):
     """At CFG 1 the uncond counts unless the parts' weights add up to 1."""
     at_other_scales, at_one = AND[prompt]
     for strong, expected in ((6, at_other_scales), (1, at_one), (0, 1)):
-        settings = {"lambda_steps": LAMBDA, "strong_cfg": strong, "weak_cfg": 0}
+        settings = {"lambda_steps": LAMBDA, "strong_cfg": strong, "weak_cfg": 0, "inversion": "paper"}
         host.txt2img(settings, steps=STEPS, prompt=prompt)
         assert rows_of_reflections(host, at_other_scales) == [expected + 1] * LAMBDA
 
@@ -130,7 +130,7 @@ def test_prompts_of_two_lengths_and_rows_in_batches_of_their_own(host, prompt, o
 def test_cfgpp_counts_its_own_factor(a1111):
     """DDIM CFG++ divides the scale by 12.5: CFG 12.5 is its 1, where the uncond counts for nothing."""
     for strong, expected in ((12.5, 1), (1, 2), (0, 1)):
-        settings = {"lambda_steps": LAMBDA, "strong_cfg": strong, "weak_cfg": 3}
+        settings = {"lambda_steps": LAMBDA, "strong_cfg": strong, "weak_cfg": 3, "inversion": "paper"}
         a1111.txt2img(settings, steps=STEPS, sampler_name="DDIM CFG++")
         assert rows_of_reflections(a1111, 2) == [expected + 2] * LAMBDA
 
