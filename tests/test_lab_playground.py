@@ -55,10 +55,11 @@ def test_the_page_in_a_browser(tmp_path):
             page = browser.new_page(viewport={"width": 1500, "height": 1250})
             page.goto(url)
             page.locator("#w2sd_txt2img-checkbox input").check(timeout=60_000)
-            page.locator("#w2sd_txt2img_weak_cfg input[type=number]").fill("1")
+            page.locator("#w2sd_txt2img_weak_cfg input[type=number]").fill("0")
             page.locator("#w2sd_txt2img_strong_cfg textarea, #w2sd_txt2img_strong_cfg input").first.fill("1")
             page.locator("#generate").click()
             page.locator("#scores table").wait_for(timeout=120_000)
+            page.locator("#trace").scroll_into_view_if_needed()  # the picture is loaded when it comes into sight
             page.locator("#trace img").wait_for(timeout=60_000)
             page.screenshot(path=str(tmp_path / "playground.png"), full_page=True)
             assert "W2SD" in page.locator("#scores").inner_text()

@@ -43,7 +43,7 @@ class Recorder:
 
 ORDER = ["before_process", "process"]
 BATCH = ["before_process_batch", "after_extra_networks_activate", "process_batch", "process_before_every_sampling"]
-ENDED = ["post_sample", "postprocess_batch"]
+ENDED = ["post_sample", "postprocess_batch", "postprocess_image_after_composite"]
 ORDER += [*BATCH, *ENDED, "postprocess"]
 
 
@@ -90,7 +90,7 @@ def test_off_is_as_if_not_installed(host, sampler):
 def test_off_leaves_the_sampler_and_the_request_alone(host, off):
     p = host.request("Img2Img", off)
     host.process(p)
-    assert p.sampler.func is host.modules["sd_samplers"].K_DIFFUSION["Euler"][0]
+    assert p.sampler.func is host.sampler_function("Euler")
     assert getattr(p, host.hooks.TRACE) is None
     assert not any("W2SD" in label for label in p.extra_generation_params)
 
@@ -208,7 +208,7 @@ def test_other_extensions_callbacks_shape_strong_and_weak_evaluations(host):
 def test_wrapped_once_though_img2img_uses_one_sampler_for_all_batches(host):
     plain = host.img2img(n_iter=3)
     assert len(host.calls) == 3 * 5  # strength 0.75 of 6 steps
-    host.img2img({"lambda_steps": 2}, n_iter=3)
+    host.img2img({"lambda_steps": 2, "inversion": "paper"}, n_iter=3)
     assert len(host.calls) == 3 * (5 + 2 * 2)
     assert [(run["pass"], run["steps"], run["reflected"]) for run in host.trace()] == [("img2img", 5, 2)] * 3
     assert same_pictures(host.img2img(EQUAL, n_iter=3), plain)
@@ -250,7 +250,7 @@ HIRES += [({"hires": "own", "hires_lambda_steps": -1}, [2, 5]), ({"hires": "own"
 @pytest.mark.parametrize(("settings", "reflected"), HIRES)
 def test_hires_pass(host, settings, reflected):
     fields = {"enable_hr": True, "hr_cfg": 6.0}
-    host.txt2img({"lambda_steps": 2, **settings}, **fields)
+    host.txt2img({"lambda_steps": 2, "inversion": "paper", **settings}, **fields)
     assert [run["reflected"] for run in host.trace()] == reflected
     assert [run["pass"] for run in host.trace()] == ["txt2img", "hires"][: len(reflected)]
     steps = host.trace()[0]["steps"] + (6 if len(reflected) == 1 else host.trace()[1]["steps"])
@@ -285,6 +285,7 @@ def test_hires_pass_is_reflected_at_the_weak_scale(host):
     pictures = [host.txt2img(**fields)]
     for weak_cfg, rows in ((0, [2, 1]), (1, [2, 1]), (3, [2, 2])):
         settings = {"lambda_steps": 0, "hires": "own", "hires_lambda_steps": 1, "weak_cfg": weak_cfg}
+        settings["inversion"] = "paper"
         pictures.append(host.txt2img(settings, **fields))
         (run,) = host.trace()
         assert [e["rows"] for e in run["evaluations"] if e["kind"] != "step"] == rows

@@ -2,7 +2,7 @@
 
 import pytest
 
-GAP = {"lambda_steps": 2, "strong_cfg": 1, "weak_cfg": 0}
+GAP = {"lambda_steps": 2, "strong_cfg": 1, "weak_cfg": 0, "inversion": "paper"}
 
 
 def rows(host) -> set:

@@ -218,7 +218,7 @@ def test_sampler_is_the_hosts_again_after_off(host):
     """A sampler's function is found through any number of our wrappers."""
     p = host.request("Img2Img", {"lambda_steps": 2}, n_iter=2)
     host.process(p)
-    own = {name: func for name, func, *_ in host.modules["sd_samplers"].samplers_k_diffusion}["Euler"]
+    own = host.sampler_function("Euler")
     assert p.sampler.func is not own
     assert host.hooks.original(p.sampler.func) is own
     assert p.sampler.func.__name__ == own.__name__

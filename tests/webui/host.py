@@ -101,6 +101,10 @@ class Host:
         finally:
             self.calls = list(self.unet.calls)
 
+    def sampler_function(self, name):
+        """The host's own function of a k-diffusion sampler."""
+        return next(func for label, func, *_ in self.modules["sd_samplers"].samplers_k_diffusion if label == name)
+
     def txt2img(self, w2sd=None, **fields):
         return self.process(self.request("Txt2Img", w2sd, **fields))
 
