@@ -19,7 +19,7 @@ from .test_engine import same
 # The weak prompt keeps the two sides from sharing rows: each evaluation takes its own time.
 SETTINGS = {"lambda_steps": -1, "weak_prompt": "a dog", "weak_cfg": 3, "strong_cfg": 5}
 SHORT = {**SETTINGS, "lambda_steps": 3}
-LONG = {"steps": 16, "n_iter": 2}
+LONG = {"steps": 8, "n_iter": 2}
 WHOLE = 3 * (LONG["steps"] - 1) + 1  # evaluations of a run that ends by itself
 TRIES = 30
 
@@ -58,7 +58,7 @@ def ended(webui, path: str, delay: float):
     time.sleep(delay)
     assert request.is_alive(), "it had ended by itself"
     webui.post(path, {})
-    request.join(timeout=120)
+    request.join(timeout=300)
     (answer,) = answers
     return answer
 
