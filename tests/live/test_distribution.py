@@ -1,5 +1,5 @@
 """Settings pass through stable-diffusion-webui-distributed to other WebUIs as plain JSON. Needs that extension in the
-WebUI, with a worker that has W2SD too, and without a GPU's speed benchmark in between: skips where it is not there."""
+WebUI, with a worker that has W2SD too, and "complement production" off, which asks for hundreds of pictures more."""
 
 import numpy as np
 import pytest
