@@ -37,7 +37,7 @@ def test_everything_else_takes_the_step_for_its_number(host):
     assert 0.5 * step / 10 == 0.125
     assert step == 6 and step % 4 == 2 and step / 3 == 2 and step - 1 == 5 and step >= 6 and int(step) == 6
     host.txt2img({"lambda_steps": 2}, steps=6)
-    assert host.shared.state.sampling_step == 5 and type(host.shared.state.sampling_step) is int
+    assert host.shared.state.sampling_step == 6 and type(host.shared.state.sampling_step) is int
     assert "dict" not in vars(host.shared.state)
 
 

@@ -63,6 +63,8 @@ def weighed(sample, passes: list):
             try:
                 return sample(model, x, *args, **kwargs)
             finally:
-                state.sampling_step = int(state.sampling_step)
+                # While the picture is decoded the bar stays where it is.
+                if isinstance(state.sampling_step, WeighedStep):
+                    state.sampling_step = round(state.sampling_step.weighed)
 
     return weighing
