@@ -250,8 +250,7 @@ def with_xyz_grid(host):
 
 def test_axes_are_added_once_and_make_cells(host):
     axes, grid = with_xyz_grid(host)
-    # One of the host's own, and every setting but the comparison.
-    assert len(grid.axis_options) == len(axes) == 1 + len(FIELDS) - 1
+    assert len(grid.axis_options) == len(axes) == len(FIELDS)  # the host's own, and all but comparison
     plain = host.txt2img()
     pictures = []
     for x in (0, 2):
