@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+from pathlib import Path
 
 import pytest
 import torch
@@ -32,6 +33,7 @@ from lib_w2sd.lab import (
 )
 from lib_w2sd.lab.models import GAPS, Gap, Network, draw, noise, reflected
 from lib_w2sd.lab.statistics import Interval
+from lib_w2sd.settings import Settings
 
 NAMES = ("weak", "strong", "ideal", "biased-strong", "biased-weak", "moe", "striped", "classifier")
 TEXTS = prompts.every_prompt()
@@ -292,3 +294,8 @@ def test_the_shipped_weights_reproduce_themselves(tmp_path):
 def test_missing_data_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="dataset-fashion-mnist"):
         data.load("train", str(tmp_path))
+
+
+def test_the_default_inversion_is_the_verdict_of_the_scores_kept():
+    kept = cells.Cells(Path(__file__).parents[1] / "docs" / "paper" / "results.json", measured=True)
+    assert inversion.verdict(inversion.measure(kept))[0] == Settings().inversion
