@@ -66,7 +66,7 @@ def lora(webui, pair):
     """Names of LoRAs that act on the UNets of the first pair (w2sd_te is for the text encoder alone)."""
     answer = webui.client.get("/sdapi/v1/loras")
     found = [entry["name"] for entry in answer.json()] if answer.status_code == 200 else []
-    found = [name for name in found if "xl" not in name and name != "w2sd_te"]
+    found = [name for name in found if not any(other in name for other in ("xl", "flux", "w2sd_te"))]
     if not found:
         pytest.skip("no LoRA")
     return found
