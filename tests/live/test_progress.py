@@ -32,7 +32,7 @@ def polled(webui, w2sd) -> list:
 
 
 def test_progress_is_the_share_of_the_rows(webui):
-    seen = polled(webui, {"lambda_steps": LAMBDA})
+    seen = polled(webui, {"lambda_steps": LAMBDA, "inversion": "paper"})
     assert len({step for step, _ in seen}) >= 3, "too few looks at the progress to tell"
     for step, progress in seen:
         assert step == int(step)
