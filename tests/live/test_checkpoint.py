@@ -373,6 +373,9 @@ def test_a_pickle_of_tensors_alone_is_read(webui, pair, own, file_beside):
         torch.save({"state_dict": tensors}, path, _use_new_zipfile_serialization=False)
 
     given = file_beside("w2sd-tensors.ckpt", old_format)
+    if webui.name == "forge":  # the README says so; why torch refuses it there is not known
+        assert "cannot be read" in webui.refused(alone(given), **asking(pair[0]))
+        return
     assert same(webui.picture(alone(given), **asking(pair[0])), own[1])
 
 
