@@ -149,20 +149,20 @@ def test_cost_follows_the_page_and_is_what_the_run_takes(page, webui):
     page.fill(steps=20).open()
     page.number(f"{ACCORDION}_lambda_steps", 10)
     expect(page.setting("panel")).to_contain_text(
-        "20 steps, lambda 10: 70 instead of 40 UNet rows, about 1.75 × the time"
+        "20 steps, lambda 10: 60 instead of 40 UNet rows, about 1.5 × the time"
     )
     page.number("#txt2img_steps", 8)
     page.number("#txt2img_batch_size", 2)
     page.number(f"{ACCORDION}_lambda_steps", 3)
     expect(page.setting("panel")).to_contain_text(
-        "8 steps, lambda 3: 50 instead of 32 UNet rows, about 1.56 × the time"
+        "8 steps, lambda 3: 44 instead of 32 UNet rows, about 1.38 × the time"
     )
     page.choose("#txt2img_sampling", "Heun")
-    expect(page.setting("panel")).to_contain_text("8 steps, lambda 3: 78 instead of 60 UNet rows, about 1.3 × the time")
-    page.experts().setting("inversion").locator("input[value=matched]").check()
     expect(page.setting("panel")).to_contain_text("8 steps, lambda 3: 72 instead of 60 UNet rows, about 1.2 × the time")
+    page.experts().setting("inversion").locator("input[value=paper]").check()
+    expect(page.setting("panel")).to_contain_text("8 steps, lambda 3: 78 instead of 60 UNet rows, about 1.3 × the time")
     page.generate()
-    assert sum(p["rows"] for p in webui.trace()) == 72
+    assert sum(p["rows"] for p in webui.trace()) == 78
     page.number("#txt2img_batch_size", 1)
 
 
@@ -174,11 +174,11 @@ def test_cost_of_the_hires_pass(page, webui):
     page.number("#txt2img_hires_steps", 3)
     if webui.name == "forge":
         page.number("#txt2img_hr_cfg", 6.5)
-    # 2 rows a step and 3 more a reflection; the second pass has 4 times the area.
-    expect(page.setting("panel")).to_contain_text("4 + 3 steps, lambda 2 + 2: 26 instead of 14 UNet rows")
-    expect(page.setting("panel")).to_contain_text(f"about {(14 + 12 * 4) / (8 + 6 * 4):.2f} × the time")
+    # 2 rows a step and 2 more a reflection; the second pass has 4 times the area.
+    expect(page.setting("panel")).to_contain_text("4 + 3 steps, lambda 2 + 2: 22 instead of 14 UNet rows")
+    expect(page.setting("panel")).to_contain_text("about 1.63 × the time")
     page.generate()
-    assert [p["rows"] for p in webui.trace()] == [14, 12]
+    assert [p["rows"] for p in webui.trace()] == [12, 10]
     page.page.locator("#txt2img_hr-visible-checkbox").uncheck()
 
 
@@ -188,7 +188,7 @@ def test_cost_in_img2img(page):
     page.number("#img2img_steps", 20)
     page.number("#img2img_denoising_strength", 0.5)
     panel = page.page.locator("#w2sd_img2img_panel").first
-    expect(panel).to_contain_text("11 steps, lambda 10: 52 instead of 22 UNet rows")
+    expect(panel).to_contain_text("11 steps, lambda 10: 42 instead of 22 UNet rows")
 
 
 def test_warnings_before_the_click(page, webui):
