@@ -7,7 +7,7 @@ from html import escape
 
 import gradio as gr
 
-from . import infotext, presets
+from . import infotext, presets, xyz
 from .settings import BY_NAME, FIELDS, NONE, kind
 
 # What can differ on the weak side, in the order shown: its settings, and the words of its switch.
@@ -294,7 +294,7 @@ def connect_grid(button, *filled) -> None:
         steps = max(int(steps or 0), 4)
         lambdas = ", ".join(str(steps * part // 4) for part in range(4))
         scales = ", ".join(f"{scale:g}" for scale in GRID_SCALES)
-        x, y = (BY_NAME[name].metadata["infotext"] for name in ("lambda_steps", "weak_cfg"))
+        x, y = (xyz.label(BY_NAME[name]) for name in ("lambda_steps", "weak_cfg"))
         return [gr.update(value=value) for value in (XYZ_PLOT, x, lambdas, y, scales)]
 
     button.visible = True

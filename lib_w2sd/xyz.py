@@ -16,6 +16,14 @@ def cell(p) -> dict:
     return getattr(p, CELL, None) or {}
 
 
+def label(f) -> str:
+    """An axis' name in the host's list, as other extensions name theirs: [W2SD] Weak CFG."""
+    words = "enabled" if f.name == "enabled" else f.metadata["infotext"].removeprefix("W2SD ")
+    # A text is searched and replaced in, as the host's own axis "Prompt S/R" does.
+    searched = kind(f) == "string" and not f.metadata.get("listed") and "choices" not in f.metadata
+    return f"[W2SD] {words[0].upper()}{words[1:]}{' S/R' if searched else ''}"
+
+
 def _put(p, name: str, value):
     # The host copies p for every cell, but not what p refers to: a new dictionary each time.
     setattr(p, CELL, {**cell(p), name: value})
@@ -54,9 +62,7 @@ def _search_and_replace_axis(f, given):
             for placeholder, prompt in own.items():
                 text = text.replace(placeholder, re.sub(r"<\w+:[^>]*>", "", prompt))
         if search not in text:
-            raise SettingError(
-                f"W2SD: the axis {f.metadata['label']} S/R looks for {search!r}, which is not in {text!r}."
-            )
+            raise SettingError(f"W2SD: the axis {label(f)} looks for {search!r}, which is not in {text!r}.")
         return text
 
     def apply(p, x, xs):
@@ -80,20 +86,19 @@ def options(axis_option, given, lists: "dict | None" = None) -> list:
     # What a grid is made of most often comes first; a comparison picture of its own is no part of a grid's cell.
     for f in sorted((f for f in FIELDS if f.name != "comparison"), key=lambda f: f.name not in first):
         m = f.metadata
-        label = "W2SD enabled" if f.name == "enabled" else m["infotext"]
         if m.get("listed"):
             names, known = (lists or {}).get(f.name, (list, lambda name: None))
             apply, confirm = _plain_axis(f, known)
             # What the host asks for its own axis of checkpoints: as few changes from cell to cell as can be.
             listed = {"cost": 1.0, "choices": lambda names=names: [NONE, *names()]}
-            axes.append(axis_option(label, str, apply, confirm=confirm, **listed))
+            axes.append(axis_option(label(f), str, apply, confirm=confirm, **listed))
             continue
         if kind(f) == "string" and "choices" not in m:
             apply, confirm = _search_and_replace_axis(f, given)
-            axes.append(axis_option(f"{label} S/R", str, apply, confirm=confirm))
+            axes.append(axis_option(label(f), str, apply, confirm=confirm))
             continue
         apply, confirm = _plain_axis(f)
         choices = m.get("choices") or (("True", "False") if kind(f) == "boolean" else None)
         listed = {"choices": lambda choices=choices: list(choices)} if choices else {}
-        axes.append(axis_option(label, _TYPES.get(kind(f), str), apply, confirm=confirm, **listed))
+        axes.append(axis_option(label(f), _TYPES.get(kind(f), str), apply, confirm=confirm, **listed))
     return axes

@@ -183,9 +183,9 @@ def test_ready_grid(txt2img):
     (fill,) = events_of(page, button)
     assert [u["value"] for u in fill(20)] == [
         "X/Y/Z plot",
-        "W2SD lambda",
+        "[W2SD] Lambda",
         "0, 5, 10, 15",
-        "W2SD weak CFG",
+        "[W2SD] Weak CFG",
         "-2, 0, 1, 3",
     ]
 

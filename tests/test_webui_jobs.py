@@ -265,8 +265,8 @@ def test_axes_are_added_once_and_make_cells(host):
     for x in (0, 2):
         for y in (0.0, 3.0):
             p = host.request("Txt2Img", {"enabled": False})
-            axes["W2SD lambda"].apply(p, x, [0, 2])
-            axes["W2SD weak CFG"].apply(p, y, [0.0, 3.0])
+            axes["[W2SD] Lambda"].apply(p, x, [0, 2])
+            axes["[W2SD] Weak CFG"].apply(p, y, [0.0, 3.0])
             pictures.append(host.process(p))
             assert pictures[-1].params["W2SD lambda"] == str(x)
     assert same_pictures(pictures[0], plain) and same_pictures(pictures[1], plain)
@@ -276,7 +276,7 @@ def test_axes_are_added_once_and_make_cells(host):
 
 def test_axis_of_the_weak_prompt_starts_from_the_requests_settings(host):
     axes, _ = with_xyz_grid(host)
-    axis = axes["W2SD weak prompt S/R"]
+    axis = axes["[W2SD] Weak prompt S/R"]
     p = host.request("Txt2Img", {"weak_prompt": "{prompt}, dog", "weak_cfg": 1})
     axis.confirm(p, ["dog", "bird"])
     axis.apply(p, "bird", ["dog", "bird"])

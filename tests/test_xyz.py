@@ -40,20 +40,20 @@ def grid(p, label, texts):
 
 def test_every_setting_has_an_axis_whose_label_says_w2sd():
     assert len(AXES) == len(NAMES) - 1, "all but the comparison picture, which is no part of a cell"
-    assert all(axis.label.startswith("W2SD ") for axis in AXES)
-    assert list(BY_LABEL)[:3] == ["W2SD lambda", "W2SD weak CFG", "W2SD enabled"]
+    assert all(axis.label.startswith("[W2SD] ") for axis in AXES)
+    assert list(BY_LABEL)[:3] == ["[W2SD] Lambda", "[W2SD] Weak CFG", "[W2SD] Enabled"]
 
 
 @pytest.mark.parametrize(
     ("label", "texts", "name", "values"),
     [
-        ("W2SD lambda", ["0", "5", "-1"], "lambda_steps", [0, 5, -1]),
-        ("W2SD strength", ["0", "0.5", "1"], "strength", [0.0, 0.5, 1.0]),
-        ("W2SD weak CFG", ["-2", "0.5"], "weak_cfg", [-2.0, 0.5]),
-        ("W2SD strong CFG", ["1", "5.5"], "strong_cfg", [1.0, 5.5]),
-        ("W2SD inversion", ["paper", "matched", "fixed-point"], "inversion", ["paper", "matched", "fixed-point"]),
-        ("W2SD hires", ["same", "off", "own"], "hires", ["same", "off", "own"]),
-        ("W2SD hires lambda", ["3"], "hires_lambda_steps", [3]),
+        ("[W2SD] Lambda", ["0", "5", "-1"], "lambda_steps", [0, 5, -1]),
+        ("[W2SD] Strength", ["0", "0.5", "1"], "strength", [0.0, 0.5, 1.0]),
+        ("[W2SD] Weak CFG", ["-2", "0.5"], "weak_cfg", [-2.0, 0.5]),
+        ("[W2SD] Strong CFG", ["1", "5.5"], "strong_cfg", [1.0, 5.5]),
+        ("[W2SD] Inversion", ["paper", "matched", "fixed-point"], "inversion", ["paper", "matched", "fixed-point"]),
+        ("[W2SD] Hires", ["same", "off", "own"], "hires", ["same", "off", "own"]),
+        ("[W2SD] Hires lambda", ["3"], "hires_lambda_steps", [3]),
     ],
 )
 def test_cells_have_the_axis_value_and_all_else_of_the_request(label, texts, name, values):
@@ -67,26 +67,26 @@ def test_cells_have_the_axis_value_and_all_else_of_the_request(label, texts, nam
 
 
 def test_axis_enabled_turns_it_on_and_off():
-    assert [s.enabled for s in grid(request(), "W2SD enabled", ["True", "False", "yes", " off "])] == [
+    assert [s.enabled for s in grid(request(), "[W2SD] Enabled", ["True", "False", "yes", " off "])] == [
         True,
         False,
         True,
         False,
     ]
-    assert BY_LABEL["W2SD enabled"].choices() == ["True", "False"]
+    assert BY_LABEL["[W2SD] Enabled"].choices() == ["True", "False"]
 
 
 def test_choices_are_offered():
-    assert BY_LABEL["W2SD inversion"].choices() == ["paper", "matched", "fixed-point"]
-    assert BY_LABEL["W2SD lambda"].choices is None
+    assert BY_LABEL["[W2SD] Inversion"].choices() == ["paper", "matched", "fixed-point"]
+    assert BY_LABEL["[W2SD] Lambda"].choices is None
 
 
 def test_two_axes_add_up_in_one_cell():
     p = request()
     cell = copy(p)
-    BY_LABEL["W2SD lambda"].apply(cell, 3, [3])
+    BY_LABEL["[W2SD] Lambda"].apply(cell, 3, [3])
     another = copy(cell)
-    BY_LABEL["W2SD weak CFG"].apply(another, -1.0, [-1.0])
+    BY_LABEL["[W2SD] Weak CFG"].apply(another, -1.0, [-1.0])
     settings = parse([p.given], xyz.cell(another))
     assert (settings.lambda_steps, settings.weak_cfg) == (3, -1.0)
     assert parse([p.given], xyz.cell(cell)).weak_cfg == 0.0  # the first cell is not touched
@@ -94,7 +94,12 @@ def test_two_axes_add_up_in_one_cell():
 
 @pytest.mark.parametrize(
     ("label", "bad"),
-    [("W2SD lambda", 151), ("W2SD strength", float("nan")), ("W2SD inversion", "ddim"), ("W2SD enabled", "maybe")],
+    [
+        ("[W2SD] Lambda", 151),
+        ("[W2SD] Strength", float("nan")),
+        ("[W2SD] Inversion", "ddim"),
+        ("[W2SD] Enabled", "maybe"),
+    ],
 )
 def test_a_wrong_value_is_refused_before_the_first_cell(label, bad):
     with pytest.raises(SettingError, match=repr(bad)):
@@ -103,7 +108,7 @@ def test_a_wrong_value_is_refused_before_the_first_cell(label, bad):
 
 def test_search_and_replace_in_the_settings_own_text():
     p = request(weak_prompt="{prompt}, drawing of a fish")
-    cells = grid(p, "W2SD weak prompt S/R", ["fish", "bird", "{negative_prompt}"])
+    cells = grid(p, "[W2SD] Weak prompt S/R", ["fish", "bird", "{negative_prompt}"])
     assert [s.weak_prompt for s in cells] == [
         "{prompt}, drawing of a fish",
         "{prompt}, drawing of a bird",
@@ -114,15 +119,15 @@ def test_search_and_replace_in_the_settings_own_text():
 def test_search_and_replace_looks_into_the_pictures_prompts_that_the_text_stands_for():
     p = request()
     p.prompt = "a cat <lora:style:0.8>, (sharp)"
-    cells = grid(p, "W2SD weak prompt S/R", ["cat", "dog"])
+    cells = grid(p, "[W2SD] Weak prompt S/R", ["cat", "dog"])
     assert [s.weak_prompt.replace(" ,", ",") for s in cells] == ["a cat, (sharp)", "a dog, (sharp)"]
-    cells = grid(p, "W2SD weak negative prompt S/R", ["blurry", ""])
+    cells = grid(p, "[W2SD] Weak negative prompt S/R", ["blurry", ""])
     assert [s.weak_negative_prompt for s in cells] == ["a dog, blurry", "a dog,"]
 
 
 def test_search_and_replace_of_two_axes():
     p = request(weak_prompt="a red fish")
-    axis, first = BY_LABEL["W2SD weak prompt S/R"], copy(p)
+    axis, first = BY_LABEL["[W2SD] Weak prompt S/R"], copy(p)
     axis.apply(first, "bird", ["fish", "bird"])
     second = copy(first)
     axis.apply(second, "blue", ["red", "blue"])
@@ -131,9 +136,9 @@ def test_search_and_replace_of_two_axes():
 
 def test_search_that_finds_nothing_is_refused():
     with pytest.raises(SettingError, match="looks for 'horse', which is not in 'a cat'"):
-        BY_LABEL["W2SD weak prompt S/R"].confirm(request(), ["horse", "dog"])
+        BY_LABEL["[W2SD] Weak prompt S/R"].confirm(request(), ["horse", "dog"])
 
 
 def test_replacement_that_unbalances_brackets_is_refused():
     with pytest.raises(SettingError, match="never closed"):
-        BY_LABEL["W2SD weak prompt S/R"].confirm(request(), ["cat", "(cat"])
+        BY_LABEL["[W2SD] Weak prompt S/R"].confirm(request(), ["cat", "(cat"])

@@ -446,11 +446,11 @@ def test_xyz_axis(webui, pair):
     settings, ask = {"lambda_steps": 3, "weak_cfg": 1}, asking(pair[0])
     listed = [m["title"].split(" [")[0] for m in webui.get("/sdapi/v1/sd-models") if m["model_name"] == pair[1]]
     given = f"None,{listed[0]}"
-    images, infotexts = cells(webui, axes.grid(("W2SD weak checkpoint", given), w2sd=settings, **ask), 2)
+    images, infotexts = cells(webui, axes.grid(("[W2SD] Weak checkpoint", given), w2sd=settings, **ask), 2)
     assert (images[0] == webui.picture(settings, **ask).pixels).all()
     assert (images[1] == webui.picture({**settings, "weak_checkpoint": pair[1]}, **ask).pixels).all()
     assert "weak checkpoint" not in infotexts[0] and f"W2SD weak checkpoint: {pair[1]}" in infotexts[1]
-    answer = axes.grid(("W2SD weak checkpoint", "None,no such file 123"), w2sd=settings, **ask)
+    answer = axes.grid(("[W2SD] Weak checkpoint", "None,no such file 123"), w2sd=settings, **ask)
     assert answer.status_code == 422 and "no such file 123" in answer.json()["detail"]
 
 

@@ -92,7 +92,7 @@ def test_paste_restores_the_settings_and_the_picture(page, webui):
 def test_xyz_grid(page, webui):
     page.fill()
     page.choose("#script_list", "X/Y/Z plot")
-    axes = {"x": ("W2SD lambda", "0, 2, 4"), "y": ("W2SD weak CFG", "0, 3")}
+    axes = {"x": ("[W2SD] Lambda", "0, 2, 4"), "y": ("[W2SD] Weak CFG", "0, 3")}
     for axis, (label, _) in axes.items():
         page.choose(f"#script_txt2img_xyz_plot_{axis}_type", label)
     page.page.wait_for_timeout(1500)  # choosing a type empties the values, a while later

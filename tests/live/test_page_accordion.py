@@ -255,7 +255,12 @@ def test_ready_grid(page, webui):
     page.page.click(f"{ACCORDION}_grid")
     page.page.wait_for_timeout(3000)
     expect(page.page.locator("#script_list input").first).to_have_value("X/Y/Z plot")
-    boxes = {"x_type": "W2SD lambda", "x_values": "0, 1, 2, 3", "y_type": "W2SD weak CFG", "y_values": "-2, 0, 1, 3"}
+    boxes = {
+        "x_type": "[W2SD] Lambda",
+        "x_values": "0, 1, 2, 3",
+        "y_type": "[W2SD] Weak CFG",
+        "y_values": "-2, 0, 1, 3",
+    }
     for part, value in boxes.items():
         box = page.page.locator(f"#script_txt2img_xyz_plot_{part}").locator("textarea, input").first
         expect(box).to_have_value(value)

@@ -272,7 +272,7 @@ def test_grid_of_three_axes_with_checkpoints(webui, ask, weak):
     axes = Axes(webui)
     answer = axes.grid(
         ("Checkpoint name", f"{titles[strong]},{titles[weak]}"),
-        ("W2SD lambda", "0,2"),
+        ("[W2SD] Lambda", "0,2"),
         ("Steps", "3,4"),
         w2sd=GAP,
         **ask,
@@ -289,7 +289,7 @@ def test_grid_of_three_axes_with_checkpoints(webui, ask, weak):
 def test_grid_over_weak_checkpoints_and_strength(webui, ask, weak):
     strong = ask["override_settings"]["sd_model_checkpoint"]
     answer = Axes(webui).grid(
-        ("W2SD weak checkpoint", f"{weak},{strong},None"), ("W2SD strength", "0.5,1"), w2sd=GAP, **ask
+        ("[W2SD] Weak checkpoint", f"{weak},{strong},None"), ("[W2SD] Strength", "0.5,1"), w2sd=GAP, **ask
     )
     images, _ = cells(webui, answer, 6)
     wanted = [(strength, name) for strength in (0.5, 1) for name in (weak, strong, "")]

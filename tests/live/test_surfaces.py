@@ -165,9 +165,9 @@ def axes(webui):
 
 
 def test_axes_are_there_once(axes):
-    ours = [label for label in axes.labels if label.startswith("W2SD")]
+    ours = [label for label in axes.labels if label.startswith("[W2SD] ")]
     assert len(ours) == len(set(ours)) == len(FIELDS) - 1  # all but comparison
-    assert ours[:2] == ["W2SD lambda", "W2SD weak CFG"]
+    assert ours[:2] == ["[W2SD] Lambda", "[W2SD] Weak CFG"]
 
 
 def cells(webui, answer, count):
@@ -178,7 +178,7 @@ def cells(webui, answer, count):
 
 def test_grid_over_lambda_and_weak_cfg(webui, axes):
     """Each cell is the picture that the API gives for the same settings; without the checkbox too."""
-    answer = axes.grid(("W2SD lambda", "0,3"), ("W2SD weak CFG", "0,2"))
+    answer = axes.grid(("[W2SD] Lambda", "0,3"), ("[W2SD] Weak CFG", "0,2"))
     images, infotexts = cells(webui, answer, 4)
     for k, (weak, steps) in enumerate((w, s) for w in (0, 2) for s in (0, 3)):
         alone = webui.picture({"lambda_steps": steps, "weak_cfg": weak})
@@ -188,7 +188,7 @@ def test_grid_over_lambda_and_weak_cfg(webui, axes):
 
 def test_grid_with_and_without(webui, axes, plain):
     """Settings of one cell do not show in the infotext of the next."""
-    answer = axes.grid(("W2SD enabled", "True,False"), w2sd={"lambda_steps": 3})
+    answer = axes.grid(("[W2SD] Enabled", "True,False"), w2sd={"lambda_steps": 3})
     (on, off), (infotext_on, infotext_off) = cells(webui, answer, 2)
     assert (off == plain.pixels).all() and not (on == off).all()
     assert "W2SD lambda: 3" in infotext_on and "W2SD" not in infotext_off
@@ -196,14 +196,14 @@ def test_grid_with_and_without(webui, axes, plain):
 
 def test_every_axis(webui, axes):
     values = {
-        "W2SD enabled": "True,False",
-        "W2SD lambda": "1,2",
-        "W2SD strength": "0.5,1",
-        "W2SD inversion": "paper,matched",
-        "W2SD weak CFG": "0,2",
-        "W2SD strong CFG": "3,4",
-        "W2SD weak prompt S/R": "cat,dog",
-        "W2SD weak negative prompt S/R": "blurry,sharp",
+        "[W2SD] Enabled": "True,False",
+        "[W2SD] Lambda": "1,2",
+        "[W2SD] Strength": "0.5,1",
+        "[W2SD] Inversion": "paper,matched",
+        "[W2SD] Weak CFG": "0,2",
+        "[W2SD] Strong CFG": "3,4",
+        "[W2SD] Weak prompt S/R": "cat,dog",
+        "[W2SD] Weak negative prompt S/R": "blurry,sharp",
     }
     for label, given in values.items():
         images, _ = cells(webui, axes.grid((label, given), w2sd={"lambda_steps": 2, "weak_cfg": 2}, steps=4), 2)
@@ -212,19 +212,23 @@ def test_every_axis(webui, axes):
 
 def test_search_and_replace_is_the_weak_prompt(webui, axes):
     settings = {"lambda_steps": 3, "weak_cfg": 2}
-    images, _ = cells(webui, axes.grid(("W2SD weak prompt S/R", "cat,dog"), w2sd=settings), 2)
+    images, _ = cells(webui, axes.grid(("[W2SD] Weak prompt S/R", "cat,dog"), w2sd=settings), 2)
     assert (images[1] == webui.picture({**settings, "weak_prompt": "a photo of a dog"}).pixels).all()
     assert not (images[0] == images[1]).all()
 
 
 def test_bad_axis_values_are_refused_before_the_first_picture(webui, axes):
-    for axis in (("W2SD lambda", "1,-7"), ("W2SD inversion", "paper,nonsense"), ("W2SD weak prompt S/R", "bird,dog")):
+    for axis in (
+        ("[W2SD] Lambda", "1,-7"),
+        ("[W2SD] Inversion", "paper,nonsense"),
+        ("[W2SD] Weak prompt S/R", "bird,dog"),
+    ):
         answer = axes.grid(axis, w2sd={"lambda_steps": 3})
         assert answer.status_code == 422
         assert answer.json()["detail"].startswith("W2SD")
 
 
 def test_grid_has_legends(webui, axes):
-    answer = axes.grid(("W2SD lambda", "0,3"), ("W2SD weak CFG", "0,2"))
+    answer = axes.grid(("[W2SD] Lambda", "0,3"), ("[W2SD] Weak CFG", "0,2"))
     grid = Picture(answer.json()).pixels
     assert grid.shape[0] > 2 * PLAIN["height"] and grid.shape[1] > 2 * PLAIN["width"]
