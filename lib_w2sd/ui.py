@@ -278,9 +278,6 @@ def connect_page(tab: str, page: Page, controls: dict, run):
     plot.click(page.last_run, [], [run], show_progress=False)
 
 
-XYZ_PLOT = "X/Y/Z plot"
-
-
 def grid_parts(tab: str) -> tuple:
     """Element ids of our button and of the host's controls that it fills."""
     axes = (f"script_{tab}_xyz_plot_{axis}_{part}" for axis in "xy" for part in ("type", "values"))
@@ -295,7 +292,7 @@ def connect_grid(button, *filled) -> None:
         lambdas = ", ".join(str(steps * part // 4) for part in range(4))
         scales = ", ".join(f"{scale:g}" for scale in GRID_SCALES)
         x, y = (xyz.label(BY_NAME[name]) for name in ("lambda_steps", "weak_cfg"))
-        return [gr.update(value=value) for value in (XYZ_PLOT, x, lambdas, y, scales)]
+        return [gr.update(value=value) for value in (xyz.SCRIPT, x, lambdas, y, scales)]
 
     button.visible = True
     steps = unsaved(gr.Number(0, visible=False))

@@ -5,6 +5,8 @@ import re
 from .errors import SettingError
 from .settings import FIELDS, NEGATIVE_PROMPT, NONE, PROMPT, check, kind, refuse
 
+# The title of the host's script, in the list of scripts.
+SCRIPT = "X/Y/Z plot"
 # An attribute of the host's processing object: the values that the axes set for this cell.
 CELL = "w2sd_axes"
 _TYPES = {"integer": int, "number": float}

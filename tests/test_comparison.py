@@ -72,8 +72,13 @@ def test_nothing_to_compare(host, given):
 
 
 def test_cells_of_a_grid_are_not_compared(host):
+    class Plot(host.modules["scripts"].Script):
+        def title(self):
+            return "X/Y/Z plot"
+
     p = host.request("Txt2Img", {"comparison": True})
-    p.w2sd_axes = {"lambda_steps": 2}
+    p.scripts.selectable_scripts = [host.modules["scripts"].Script(), Plot()]
+    p.script_args[0] = 2
     assert len(host.process(p).images) == 1
 
 

@@ -32,9 +32,14 @@ def before_request(p, args) -> None:
         settings = settings_of(p, args)
     except W2SDError:
         return  # before_sampling ends the job with it
-    # The cells of a grid are compared by the grid.
-    if settings.enabled and settings.comparison and not xyz.cell(p):
+    if settings.enabled and settings.comparison and not in_grid(p):
         comparison.prepare(p)
+
+
+def in_grid(p) -> bool:
+    """Whether the request is a cell of the host's X/Y/Z plot, which shows nothing of a cell but its picture."""
+    chosen = p.script_args[0]  # in the list of the tab's scripts, from 1; 0: none
+    return bool(chosen) and p.scripts.selectable_scripts[chosen - 1].title() == xyz.SCRIPT
 
 
 def before_process(p, args) -> None:

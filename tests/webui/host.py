@@ -74,7 +74,7 @@ class Host:
     def request(self, kind, w2sd=None, **fields):
         """The processing object of a request. `w2sd`: None, as if the extension were not installed; a settings object,
         enabled unless it says otherwise; or a list of arguments."""
-        scripts, args = list(self.others), [None]
+        scripts, args = list(self.others), [0]
         for script in scripts:
             script.args_from = script.args_to = 1
         if w2sd is not None:

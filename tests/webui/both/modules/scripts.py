@@ -47,7 +47,7 @@ class ScriptRunner:
     """Hooks in order; what one raises is printed, and the job goes on without it."""
 
     def __init__(self, alwayson_scripts):
-        self.alwayson_scripts = alwayson_scripts
+        self.alwayson_scripts, self.selectable_scripts = alwayson_scripts, []
 
     def run(self, hook, p, *extra, **kwargs):
         for script in self.alwayson_scripts:
