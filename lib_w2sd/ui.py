@@ -146,9 +146,7 @@ def build(accordion, tab: str, checkpoints: Checkpoints = Checkpoints(), page: "
         with section("prompt"):
             make("weak_prompt", "weak_negative_prompt")
         with section("loras"):
-            with gr.Row():
-                make("weak_lora_offset", "strong_lora_offset")
-            make("weak_loras", "weak_lora_text_encoder")
+            make("weak_lora_offset", "strong_lora_offset", "weak_loras", "weak_lora_text_encoder")
         with section("checkpoint"):
             with gr.Row(elem_classes=["w2sd-with-button"]):
                 make("weak_checkpoint")

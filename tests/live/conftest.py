@@ -83,6 +83,11 @@ class Picture:
         return self.images[0]
 
 
+def distance(one, other) -> int:
+    """The largest difference of two pictures' pixels, in levels."""
+    return int(np.abs(one.astype(int) - other).max())
+
+
 class WebUI:
     def __init__(self, name: str, url: str):
         self.name, self.url = name, url.rstrip("/")

@@ -1,10 +1,14 @@
 """The WebUI's page in a real browser (Chromium; CHROMIUM names another program), for the tests that use it."""
 
+import io
 import os
 import shutil
 from pathlib import Path
+from urllib.parse import urljoin
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from .conftest import PLAIN
@@ -27,7 +31,9 @@ def browser():
 
 
 class Page:
-    """The txt2img tab, filled with the request that the other tests send through the API."""
+    """A tab (txt2img, until `to` another), filled with the request that the other tests send through the API."""
+
+    tab = "txt2img"
 
     def __init__(self, browser, webui, shots: Path, dark=False, width=1500):
         self.webui, self.shots = webui, shots
@@ -37,14 +43,18 @@ class Page:
         self.page.wait_for_selector("#txt2img_generate", timeout=TIMEOUT)
         self.page.wait_for_timeout(2000)  # the host's own scripts go on for a while after that
 
+    def to(self, tab):
+        self.tab = tab
+        self.page.locator("#tabs > .tab-nav button", has_text=tab).first.click()
+        return self
+
     def fill(self, **values):
         request = {**PLAIN, **values}
-        self.page.fill("#txt2img_prompt textarea", request["prompt"])
-        self.page.fill("#txt2img_neg_prompt textarea", request["negative_prompt"])
-        for name, label in (("steps", "steps"), ("width", "width"), ("height", "height"), ("cfg_scale", "cfg_scale")):
-            self.number(f"#txt2img_{label}", request[name])
-        self.number("#txt2img_seed", request["seed"])
-        self.choose("#txt2img_sampling", request["sampler_name"])
+        self.page.fill(f"#{self.tab}_prompt textarea", request["prompt"])
+        self.page.fill(f"#{self.tab}_neg_prompt textarea", request["negative_prompt"])
+        for name in ("steps", "width", "height", "cfg_scale", "seed"):
+            self.number(f"#{self.tab}_{name}", request[name])
+        self.choose(f"#{self.tab}_sampling", request["sampler_name"])
         return self
 
     def number(self, where, value):
@@ -86,18 +96,27 @@ class Page:
 
     def generate(self, timeout=TIMEOUT):
         """Press Generate and wait; the infotext below the gallery, or the error there."""
-        log = self.page.locator("#html_log_txt2img").first
+        log = self.page.locator(f"#html_log_{self.tab}").first
         before = log.inner_html()
-        self.page.click("#txt2img_generate")
+        self.page.click(f"#{self.tab}_generate")
         # The log below the gallery holds the time taken, so it changes with every run.
         self.page.wait_for_function(
-            "before => document.querySelector('#html_log_txt2img').innerHTML != before"
-            " && getComputedStyle(document.querySelector('#txt2img_interrupt')).display == 'none'",
-            arg=before,
+            "([tab, before]) => document.querySelector(`#html_log_${tab}`).innerHTML != before"
+            " && getComputedStyle(document.querySelector(`#${tab}_interrupt`)).display == 'none'",
+            arg=[self.tab, before],
             timeout=timeout,
         )
         self.page.wait_for_timeout(500)
-        return self.page.locator("#html_info_txt2img").first.inner_text(), log.inner_text()
+        return self.page.locator(f"#html_info_{self.tab}").first.inner_text(), log.inner_text()
+
+    def gallery(self) -> list:
+        """The pictures below the button, pixels of each."""
+        sources = self.page.locator(f"#{self.tab}_gallery .grid-container img, #{self.tab}_gallery .thumbnails img")
+        addresses = dict.fromkeys(image.get_attribute("src") for image in sources.all())
+        return [
+            np.asarray(Image.open(io.BytesIO(self.page.request.get(urljoin(self.webui.url, a)).body())))
+            for a in addresses
+        ]
 
     def shot(self, name, where=None):
         self.shots.mkdir(parents=True, exist_ok=True)

@@ -12,10 +12,9 @@ Self-attention guidance leaves a request at CFG 1 or less alone, so there is no 
 --a1111-log and --forge-log name the files that the WebUIs' output goes to; with them, no exception may be in it.
 """
 
-import numpy as np
 import pytest
 
-from .conftest import png
+from .conftest import distance, png
 from .layouts import asking, no_gap
 from .test_engine import kinds, same
 
@@ -138,7 +137,7 @@ def observed(both: Beside, name: str) -> dict:
     for other in (3.0, 0.0):
         weak, host = both.together({"weak_alone": True, "weak_cfg": other}), both.together(cfg_scale=other)
         # At CFG 0 the rows go through the UNet in another batch than the host's, which changes the last digits.
-        apart = np.abs(weak.pixels.astype(int) - host.pixels).max()
+        apart = distance(weak.pixels, host.pixels)
         seen[f"weak alone at {other:g}"] = (apart <= (0 if other else 2)) != (name == OFF_AT_0 and other == 0)
     gap = both.together({"lambda_steps": 2, "weak_cfg": 2, "inversion": "matched"})
     (run,) = webui.trace()

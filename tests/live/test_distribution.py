@@ -1,12 +1,11 @@
 """Settings pass through stable-diffusion-webui-distributed to other WebUIs as plain JSON. Needs that extension in the
 WebUI, with a worker that has W2SD too, and "complement production" off, which asks for hundreds of pictures more."""
 
-import numpy as np
 import pytest
 
 from lib_w2sd.settings import Settings, as_dict
 
-from .conftest import PLAIN
+from .conftest import PLAIN, distance
 from .layouts import asking
 
 SETTINGS = [
@@ -26,5 +25,5 @@ def test_every_worker_draws_with_the_requests_settings(webui, settings, position
     assert len(made.images[-2:]) == 2 and len(made.info["infotexts"]) >= 2
     for k, (pixels, infotext) in enumerate(zip(made.images[-2:], made.info["infotexts"][-2:])):
         alone = webui.picture(settings, **ask, seed=PLAIN["seed"] + k)
-        assert np.abs(alone.pixels.astype(int) - pixels).max() <= 2, k
+        assert distance(alone.pixels, pixels) <= 2, k
         assert f"W2SD lambda: {settings['lambda_steps']}" in infotext

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from .conftest import PLAIN, png
+from .conftest import PLAIN, distance, png
 
 IDENTITY = {"lambda_steps": -1, "inversion": "matched", "weak_cfg": PLAIN["cfg_scale"]}
 
@@ -90,7 +90,7 @@ def test_rows_at_cfg_0_and_1_give_what_both_rows_would_give(webui):
     for cfg in (0.0, 1.0):
         one = webui.picture({"lambda_steps": 3, "weak_cfg": cfg, "strong_cfg": 4})
         both = webui.picture({"lambda_steps": 3, "weak_cfg": cfg + 1e-6, "strong_cfg": 4})
-        assert np.abs(one.pixels.astype(int) - both.pixels).max() <= 2
+        assert distance(one.pixels, both.pixels) <= 2
 
 
 def test_composed_prompts_keep_their_weights_at_cfg_1(webui):
@@ -98,7 +98,7 @@ def test_composed_prompts_keep_their_weights_at_cfg_1(webui):
     both, one = (
         webui.picture({"lambda_steps": 3, "weak_cfg": 0, "strong_cfg": cfg}, prompt=prompt) for cfg in (1 + 1e-6, 1.0)
     )
-    assert np.abs(one.pixels.astype(int) - both.pixels).max() <= 2
+    assert distance(one.pixels, both.pixels) <= 2
 
 
 @pytest.mark.parametrize("inversion", ["paper", "matched", "fixed-point"])
@@ -155,7 +155,7 @@ def test_batch_pictures_are_their_own_seeds(webui):
     tolerance = 2
     for k, pixels in enumerate(pictures):
         alone = webui.picture(settings, seed=PLAIN["seed"] + k)
-        assert np.abs(alone.pixels.astype(int) - pixels).max() <= tolerance, k
+        assert distance(alone.pixels, pixels) <= tolerance, k
 
 
 def test_each_iteration_is_a_pass_of_the_trace(webui):
@@ -212,7 +212,7 @@ def test_img2img(webui, init_image, sampler):
     plain = webui.picture(kind="img2img", **ask)
     no_gap = webui.picture(IDENTITY, kind="img2img", **ask)
     # The VAE's posterior draws from an unseeded generator: see the host's own repeat.
-    assert np.abs(plain.images[-1].astype(int) - no_gap.images[-1]).max() <= 2
+    assert distance(plain.images[-1], no_gap.images[-1]) <= 2
     webui.picture({"lambda_steps": 2}, kind="img2img", **ask)
     runs = webui.trace()
     assert [run["pass"] for run in runs] == ["img2img", "img2img"]
@@ -234,10 +234,10 @@ def test_inpaint_without_a_gap_is_plain(webui, init_image, sampler):
         "sampler_name": sampler,
     }
     plain, again = (webui.picture(kind="img2img", **ask) for _ in range(2))
-    own = np.abs(plain.pixels.astype(int) - again.pixels).max()
+    own = distance(plain.pixels, again.pixels)
     no_gap = webui.picture(IDENTITY, kind="img2img", **ask)
     # Forge's own repeats differ: it draws from a generator that no seed is given to.
-    assert np.abs(plain.pixels.astype(int) - no_gap.pixels).max() <= max(2 * own, 2)
+    assert distance(plain.pixels, no_gap.pixels) <= max(2 * own, 2)
     assert webui.trace()[0]["reflected"] == webui.trace()[0]["steps"] - 1
 
 

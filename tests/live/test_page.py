@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import expect
 
-from .conftest import PLAIN
+from .conftest import PLAIN, distance, png
 from .pages import ACCORDION, Page, browser, page, paste  # noqa: F401  (fixtures)
 
 
@@ -29,9 +30,31 @@ def test_checkbox_alone_is_enough(page):
 
 
 def test_img2img_tab_has_it_too(page):
-    page.page.locator("#tabs > .tab-nav button", has_text="img2img").first.click()
+    page.to("img2img")
     expect(page.page.locator("#w2sd_img2img")).to_be_visible()
     expect(page.page.locator("#w2sd_img2img_hires_pass")).to_be_hidden()
+
+
+def test_img2img_batch(page, webui, init_image, tmp_path):
+    """The host makes every file from one request object: each is reflected as if it had come alone."""
+    files = {"one": init_image, "two": init_image[::-1].copy(), "three": 255 - init_image}
+    for name, pixels in files.items():
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    page.to("img2img").fill()
+    page.number("#img2img_denoising_strength", 0.7)
+    page.page.locator("#mode_img2img .tab-nav button", has_text="Batch").first.click()
+    page.page.set_input_files("#img2img_batch_upload input[type=file]", [tmp_path / f"{name}.png" for name in files])
+    page.page.wait_for_timeout(2000)
+    page.page.locator("#w2sd_img2img-visible-checkbox").click()
+    _, log = page.generate()
+    page.shot("batch")
+    made = page.gallery()
+    assert len(made) == len(files), log
+    for pixels, (name, init) in zip(made, files.items()):
+        asked = {"init_images": [png(init)], "denoising_strength": 0.7}
+        alone, plain = (webui.picture(w2sd, "img2img", **asked) for w2sd in ({}, None))
+        # Forge encodes the given picture with noise that has no seed.
+        assert distance(alone.pixels, pixels) <= min(2, distance(plain.pixels, pixels) / 10), name
 
 
 def test_error_is_shown_below_the_gallery_and_the_next_picture_comes(page):

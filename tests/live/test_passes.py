@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from .conftest import PLAIN, png
+from .conftest import PLAIN, distance, png
 from .layouts import LAYOUTS, asking, no_gap
 from .test_engine import HIRES, same
 from .test_surfaces import Axes, cells
@@ -24,10 +24,6 @@ def ask(webui):
 @pytest.fixture(scope="module")
 def weak(ask):
     return ask["override_settings"]["sd_model_checkpoint"] + "-weak"
-
-
-def distance(one, other) -> int:
-    return int(np.abs(one.astype(int) - other).max())
 
 
 def reflected_everywhere(webui):

@@ -7,12 +7,11 @@ the host encodes the one, W2SD the other.
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from .conftest import PLAIN
+from .conftest import PLAIN, distance
 from .layouts import LAYOUTS, asking, gap_norm, no_gap
 from .test_engine import same
 
@@ -166,10 +165,6 @@ def test_styles(webui):
 
 
 GREY = {"lambda_steps": 3, "weak_prompt": "{prompt}, grey", "weak_cfg": 2, "inversion": "matched"}
-
-
-def distance(one, other) -> int:
-    return int(np.abs(one.astype(int) - other).max())
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])

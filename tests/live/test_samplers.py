@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 
-from .conftest import PLAIN, Picture, png
+from .conftest import PLAIN, Picture, distance, png
 
 EQUAL = {"lambda_steps": -1, "inversion": "matched", "weak_cfg": PLAIN["cfg_scale"]}
 GAP = {"lambda_steps": 2, "inversion": "matched", "weak_cfg": 0}
@@ -47,8 +47,7 @@ def hold(condition, what: str):
 
 
 def away(one, other) -> int:
-    """The largest difference of two pictures, in levels."""
-    return int(np.abs(one.pixels.astype(int) - other.pixels).max())
+    return distance(one.pixels, other.pixels)
 
 
 def hold_reflections(run: dict, lambda_steps: int):
