@@ -282,12 +282,16 @@ def grid_parts(tab: str) -> tuple:
     return (f"w2sd_{tab}_grid", "script_list", *axes)
 
 
+def grid_lambdas(steps: int) -> list:
+    """Of the ready grid: none, and a quarter, half and three quarters of the steps."""
+    return [max(steps, 4) * part // 4 for part in range(4)]
+
+
 def connect_grid(button, *filled) -> None:
     """The button fills the host's X/Y/Z plot. `filled`: the controls of grid_parts, in their order."""
 
     def fill(steps):
-        steps = max(int(steps or 0), 4)
-        lambdas = ", ".join(str(steps * part // 4) for part in range(4))
+        lambdas = ", ".join(map(str, grid_lambdas(int(steps or 0))))
         scales = ", ".join(f"{scale:g}" for scale in GRID_SCALES)
         x, y = (xyz.label(BY_NAME[name]) for name in ("lambda_steps", "weak_cfg"))
         return [gr.update(value=value) for value in (xyz.SCRIPT, x, lambdas, y, scales)]

@@ -19,6 +19,7 @@ from lib_w2sd.lab import (
     cells,
     cosine,
     data,
+    grid,
     inversion,
     inversion_error,
     knobs,
@@ -177,7 +178,8 @@ def test_every_experiment_on_the_trained_models_writes_its_section(tmp_path, mon
     ):
         text = section(tmp_path, few)
         assert title in text.splitlines()[0] and text.count("|") > 20, title
-    for name in ("gap-size", "strength", "equal-time", "share", "cosine", "balance"):
+    assert "(grid.png)" in grid.section(tmp_path)
+    for name in ("gap-size", "grid", "strength", "equal-time", "share", "cosine", "balance"):
         assert (tmp_path / f"{name}.png").exists()
 
 

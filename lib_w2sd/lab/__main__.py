@@ -18,6 +18,7 @@ EXPERIMENTS = {
     "balance": ("balance.section", "Figures 7, 18: class balance of strong, weak, W2SD and S2WD"),
     "tables": ("tables.section", "Tables 2 to 7: what each gap brings"),
     "gap-size": ("knobs.gap_size_section", "Figure 12: score over the gap's size and sign"),
+    "grid": ("grid.section", "the accordion's ready grid of lambda and weak CFG, on the trained model"),
     "strength": ("knobs.strength_section", "strength against lambda"),
     "equal-time": ("knobs.equal_time_section", "Figure 14: what the same time buys"),
     "share": ("knobs.share_section", "Figures 19, 20: score over lambda / T"),

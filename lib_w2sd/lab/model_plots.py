@@ -183,6 +183,20 @@ def demo_grid(pictures: dict, shown: list, names: list, path, seeds: int = 4) ->
     save(fig, path)
 
 
+def lambda_by_scale(found: dict, columns: int, path) -> None:
+    """{(lambda, weak CFG): pictures}: lambda to the right, weak CFG downwards; `columns` pictures a line of a cell."""
+    lambdas, scales = (list(dict.fromkeys(key[axis] for key in found)) for axis in (0, 1))
+    fig, axes = figure(len(scales), len(lambdas), 2.2, 1.25)
+    for i, scale in enumerate(scales):
+        for j, steps in enumerate(lambdas):
+            ax = axes[i, j]
+            ax.imshow(sheet(found[steps, scale], columns), cmap="gray", vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[], title=f"lambda {steps}" if i == 0 else "")
+            ax.set_ylabel(f"weak CFG {scale:g}" if j == 0 else "")
+            ax.grid(False)
+    save(fig, path)
+
+
 def trace(traces: dict, path) -> None:
     """Norm of the gap and its cosine to the step before, for each reflected run."""
     fig, axes = figure(1, 2, 5.6, 3.2)

@@ -17,6 +17,7 @@ import pytest
 from .conftest import distance, png
 from .layouts import asking, no_gap
 from .test_engine import kinds, same
+from .test_samplers import HIRES
 
 SECTION = "company, {}"
 
@@ -99,6 +100,7 @@ NAMES = {
 }
 DRAWS_AGAIN, NOTHING_TO_DO, OFF_AT_0 = "ControlNet, reference only", "ADetailer", "SAG"
 EXPLAINED = {(DRAWS_AGAIN, "no gap"): "another draw", (NOTHING_TO_DO, "acts"): "nothing to do"}
+EXPLAINED.update({(DRAWS_AGAIN, column): "another draw" for column in ("hires", "img2img")})
 EXPLAINED[OFF_AT_0, "weak alone at 0"] = "off there"
 ALL = list(dict.fromkeys(name for names in NAMES.values() for name in names.split("|")))
 
@@ -126,7 +128,19 @@ class Beside:
         return self.webui.picture(settings, **{**self.ask, **more, "alwayson_scripts": self.scripts})
 
 
-def observed(both: Beside, name: str) -> dict:
+GAP = {"lambda_steps": 2, "weak_cfg": 2, "inversion": "matched"}
+
+
+def holds_in(both: Beside, name: str, more: dict) -> bool:
+    """In another pass: without a gap the extension's own picture, with one another."""
+    theirs, again, equal, gap = (both.together(w2sd, **more) for w2sd in (None, None, no_gap(both.ask), GAP))
+    own = max(2, 2 * distance(theirs.pixels, again.pixels))  # part of what img2img draws has no seed
+    return (distance(equal.pixels, theirs.pixels) <= own) != (name == DRAWS_AGAIN) and distance(
+        gap.pixels, theirs.pixels
+    ) > own
+
+
+def observed(both: Beside, name: str, init_image) -> dict:
     """What was seen, column by column of the table: True where it is as it should be."""
     webui, seen = both.webui, {}
     off, theirs = both.without(), both.together()
@@ -139,11 +153,14 @@ def observed(both: Beside, name: str) -> dict:
         # At CFG 0 the rows go through the UNet in another batch than the host's, which changes the last digits.
         apart = distance(weak.pixels, host.pixels)
         seen[f"weak alone at {other:g}"] = (apart <= (0 if other else 2)) != (name == OFF_AT_0 and other == 0)
-    gap = both.together({"lambda_steps": 2, "weak_cfg": 2, "inversion": "matched"})
+    gap = both.together(GAP)
     (run,) = webui.trace()
     strong, step = (kinds(run["evaluations"], kind)[0]["rows"] for kind in ("strong", "step"))
     seen["gap"], seen["rows"] = not same(gap, theirs), strong == step
     seen["gap, CFG 1 and 0"] = not same(both.together({"lambda_steps": 2, "strong_cfg": 1, "weak_cfg": 0}), theirs)
+    seen["hires"] = holds_in(both, name, {**HIRES, "hr_second_pass_steps": 3})
+    given = {"init_images": [png(init_image)], "denoising_strength": 0.7}
+    seen["img2img"] = holds_in(both, name, {"kind": "img2img", **given})
     seen["afterwards"] = same(both.without(), off) and same(both.together(), theirs)
     return seen
 
@@ -157,7 +174,7 @@ def test_company(request, webui, record, init_image, scripts, name):
     ask = {**asking(webui, "sd15"), "steps": 3, **more}
     before = logged(request, webui)
     try:
-        seen = observed(Beside(webui, ask, alwayson), name)
+        seen = observed(Beside(webui, ask, alwayson), name, init_image)
     except AssertionError as error:
         record(SECTION.format(webui.name), name, "result", f"failed: {str(error).splitlines()[0][:80]}")
         raise
