@@ -41,6 +41,25 @@ def test_everything_else_takes_the_step_for_its_number(host):
     assert "dict" not in vars(host.shared.state)
 
 
+def test_a_number_is_weighed_as_it_is_set(host):
+    """What the host does after setting it may take long enough for the page to look."""
+    from lib_w2sd.hosts.progress import Counter
+    from lib_w2sd.hosts.swapped import swapped
+
+    class State:
+        sampling_step = 0
+
+    state, seen = State(), []
+    with swapped(State, "sampling_step", Counter(lambda step: step / 4)):
+        for step in (1, 2, 3):
+            state.sampling_step = step
+            seen.append(state.sampling_step)
+    assert seen == [0.25, 0.5, 0.75]
+    assert State.sampling_step == 0 and state.sampling_step == 0.75
+    state.sampling_step = 4
+    assert state.sampling_step == 4
+
+
 def test_off_the_host_counts_as_ever(host):
     host.txt2img([False], steps=6)
     assert type(host.shared.state.sampling_step) is int

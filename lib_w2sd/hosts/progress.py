@@ -36,6 +36,23 @@ def share_done(run, step: int) -> float:
     return (own + more) / (own + more + left) if own + more + left else 1.0
 
 
+class Counter:
+    """In the place of the host's `state.sampling_step`: the number set to it is read as weigh(number), from the first.
+
+    On the class of the host's state: between the host's setting it and anything done afterwards, the page could read
+    it as it was set, and its bar would jump back.
+    """
+
+    def __init__(self, weigh):
+        self.weigh = weigh
+
+    def __get__(self, of, owner=None):
+        return self if of is None else vars(of)["sampling_step"]
+
+    def __set__(self, of, step):
+        vars(of)["sampling_step"] = self.weigh(step)
+
+
 def weighed(sample, passes: list):
     """The sampling function `sample`; after each of its steps the host's counter says what share of the run is done.
 
@@ -43,28 +60,25 @@ def weighed(sample, passes: list):
     """
 
     @functools.wraps(sample)
-    def weighing(model, x, *args, **kwargs):
-        callback, before = kwargs.get("callback"), len(passes)
+    def weighing(*args, **kwargs):
+        before = len(passes)
 
-        def counted(info):
-            result = callback(info)
-            if len(passes) > before and passes[-1].reflections:
-                share = share_done(passes[-1], info["i"])
-                state.sampling_step = WeighedStep(state.sampling_step, share * state.sampling_steps)
-            return result
+        def weigh(step):
+            if len(passes) == before or not passes[-1].reflections:
+                return step
+            return WeighedStep(step, share_done(passes[-1], step) * state.sampling_steps)
 
         def as_dict(of=state.dict):
             # For the API, whose encoder knows no kinds of numbers but Python's own.
             return {k: int(v) if isinstance(v, WeighedStep) else v for k, v in of().items()}
 
-        if callback:
-            kwargs["callback"] = functools.wraps(callback)(counted)
-        with swapped(state, "dict", as_dict):
-            try:
-                return sample(model, x, *args, **kwargs)
-            finally:
-                # While the picture is decoded the bar stays where it is.
-                if isinstance(state.sampling_step, WeighedStep):
-                    state.sampling_step = round(state.sampling_step.weighed)
+        state.sampling_step = state.sampling_step  # of its own, should it still be the class's
+        try:
+            with swapped(state, "dict", as_dict), swapped(type(state), "sampling_step", Counter(weigh)):
+                return sample(*args, **kwargs)
+        finally:
+            # While the picture is decoded the bar stays where it is.
+            if isinstance(state.sampling_step, WeighedStep):
+                state.sampling_step = round(state.sampling_step.weighed)
 
     return weighing

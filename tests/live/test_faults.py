@@ -68,7 +68,7 @@ def test_interrupt_in_a_reflection(webui, before, record):
     which it was set. Where that is, is chance; it is tried until both sides have had it."""
     seen, chance = [], random.Random(5)
     for _ in range(TRIES):
-        answer = ended(webui, "/sdapi/v1/interrupt", chance.uniform(0, before.seconds_a_step))
+        answer = ended(webui, "/sdapi/v1/interrupt", chance.uniform(0, 3 * before.seconds_a_step))
         assert answer.status_code == 200 and answer.json()["images"], "the picture so far is the answer"
         (run,) = webui.trace()
         assert len(run["evaluations"]) < WHOLE, "it was not interrupted"
@@ -86,7 +86,7 @@ def test_skip_in_a_reflection(webui, before, record):
     undisturbed = webui.picture(SETTINGS, steps=LONG["steps"], seed=PLAIN["seed"] + 1)
     seen, chance = [], random.Random(6)
     for _ in range(TRIES):
-        answer = ended(webui, "/sdapi/v1/skip", chance.uniform(0, before.seconds_a_step))
+        answer = ended(webui, "/sdapi/v1/skip", chance.uniform(0, 3 * before.seconds_a_step))
         assert answer.status_code == 200
         first, second = webui.trace()
         assert len(first["evaluations"]) < WHOLE == len(second["evaluations"])
