@@ -19,6 +19,7 @@ from lib_w2sd.lab import (
     cells,
     cosine,
     data,
+    demo,
     grid,
     inversion,
     inversion_error,
@@ -29,6 +30,7 @@ from lib_w2sd.lab import (
     retraining,
     scores,
     tables,
+    toy,
     training,
     weights,
 )
@@ -160,6 +162,15 @@ def test_cells_are_measured_once(tmp_path):
     again = cells.Cells(tmp_path / "r.json", seeds=2, each=2, progress=measured.append).get("checkpoint", 3)
     assert len(measured) == 1 and again.rows == kept.rows == 3
     assert again.values["distance"] == pytest.approx(kept.values["distance"], abs=1e-4)
+
+
+def test_what_is_called_w2sd_inverts_as_the_paper_does():
+    """Whatever the setting's default is; other inversions are named."""
+    ways = [(name, way.settings) for name, way in demo.WAYS.items()] + [(n, s) for n, (_, s) in toy.METHODS.items()]
+    named = [(name, settings.inversion) for name, settings in ways if settings]
+    assert len(named) == 6
+    assert all(inversion == ("matched" if "matched" in name else "paper") for name, inversion in named)
+    assert {gap.settings.inversion for gap in GAPS.values()} == {"paper"}
 
 
 def test_every_experiment_on_the_trained_models_writes_its_section(tmp_path, monkeypatch):

@@ -48,7 +48,8 @@ def section(out: Path, cells: Cells, T: int = 20) -> str:
     for inversion in ("paper", "fixed-point"):
         settings = reflected(gap, T // 2, inversion=inversion)
         ways[f"{inversion}, strong against itself"] = cells.get("checkpoint", T, settings, itself, note="itself")
-    ways["paper, unscaled"] = cells.get("checkpoint", T, reflected(gap, T // 2), note="unscaled", draw=_unscaled)
+    settings = reflected(gap, T // 2, inversion="paper")
+    ways["paper, unscaled"] = cells.get("checkpoint", T, settings, note="unscaled", draw=_unscaled)
     for k in NOISE:
         noisy = models.replace(gap, weak=Noisy(gap.weak, k))
         settings = reflected(gap, T // 2, inversion="matched")

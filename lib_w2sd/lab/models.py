@@ -12,8 +12,9 @@ from .sampling import Run, karras, sample
 
 SIGMA_MIN, SIGMA_MAX = 0.02, 20.0
 BATCH = 128
-# Reflection without a guidance gap: both sides at CFG 1 (appendix C.1).
-AT_CFG_1 = Settings(enabled=True, lambda_steps=-1, strong_cfg=1.0, weak_cfg=1.0)
+# The paper's algorithm, whatever the setting's default is. At CFG 1 on both sides: no guidance gap (appendix C.1).
+W2SD = Settings(enabled=True, lambda_steps=-1, inversion="paper")
+AT_CFG_1 = replace(W2SD, strong_cfg=1.0, weak_cfg=1.0)
 
 
 @functools.cache
@@ -68,7 +69,7 @@ class Gap:
 # the best plain scale and any further guidance is too much, so the guidance gap is taken at CFG 1.
 GAPS = {
     "checkpoint": Gap(Network("strong"), Network("weak")),
-    "guidance": Gap(Network("strong"), settings=Settings(enabled=True, lambda_steps=-1, weak_cfg=0.0)),
+    "guidance": Gap(Network("strong"), settings=replace(W2SD, weak_cfg=0.0)),
     "prompt": Gap(Network("strong"), weak_text=prompts.without_attribute),
     "LoRA": Gap(Network("strong", lora_scale=0.8), Network("strong"), style="striped"),
     "experts": Gap(Network("moe"), Network("moe", least=True)),

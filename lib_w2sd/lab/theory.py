@@ -7,6 +7,7 @@ import torch
 
 from ..reflection import INVERSIONS, Sigma, reflect
 from . import mixtures, toy, toy_plots
+from .models import AT_CFG_1
 from .sampling import karras, sample
 from .statistics import interval, table
 
@@ -87,7 +88,7 @@ def ratios(case: mixtures.Case, values=RATIOS, steps: int = 20, count: int = 400
         weak = case.truth.reweighted(*weights.tolist())
         row = {"ratio": ratio}
         for inversion in ("paper", "matched"):
-            settings, mass, distance = replace(toy.W2SD, inversion=inversion), [], []
+            settings, mass, distance = replace(AT_CFG_1, inversion=inversion), [], []
             for seed in range(repetitions):
                 noise = torch.randn(count, 1, generator=torch.Generator().manual_seed(seed))
                 x = sample(case.strong, noise, sigmas, settings, weak).x

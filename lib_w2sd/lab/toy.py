@@ -6,18 +6,17 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..settings import Settings
 from . import mixtures, toy_plots
+from .models import AT_CFG_1
 from .sampling import karras, sample
 from .statistics import interval, table
 
 SIGMA_MIN, SIGMA_MAX = 0.02, 30.0
-W2SD = Settings(enabled=True, lambda_steps=-1, strong_cfg=1.0, weak_cfg=1.0)
 METHODS = {
     "weak": ("weak", None),
     "strong": ("strong", None),
-    "W2SD": ("strong", W2SD),
-    "W2SD, matched": ("strong", replace(W2SD, inversion="matched")),
+    "W2SD": ("strong", AT_CFG_1),
+    "W2SD, matched": ("strong", replace(AT_CFG_1, inversion="matched")),
     "ideal model": ("truth", None),
 }
 
