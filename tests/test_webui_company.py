@@ -29,9 +29,27 @@ def test_guidance_in_forges_unet_gets_both_rows(forge, name):
     forge.txt2img(GAP)
     assert rows(forge) == {("strong", 1), ("weak", 1)}
     options = forge.shared.sd_model.forge_objects.unet.model_options
-    forge.others.append(Beside(forge, lambda p: options.update({name: [lambda args: args]})))
+    forge.others.append(Beside(forge, lambda p: options.update({name: [lambda args: args["denoised"]]})))
     forge.txt2img(GAP)
     assert rows(forge) == {("strong", 2), ("weak", 2)}
+    options.clear()
+
+
+@pytest.mark.parametrize("settings", [GAP, {"strong_cfg": 4, "weak_cfg": 2, "weak_prompt": "a dog"}])
+def test_guidance_in_forges_unet_is_not_asked_before_the_network(forge, settings):
+    """Self-attention guidance needs what the network's own call has recorded."""
+    made, order = [], []
+    forge.unet.before_call = lambda _: made.append(1)
+
+    def guide(args):
+        order.append(len(made))
+        return args["denoised"]
+
+    options = forge.shared.sd_model.forge_objects.unet.model_options
+    forge.others.append(Beside(forge, lambda p: options.update(sampler_post_cfg_function=[guide])))
+    forge.txt2img({**settings, "inversion": "matched"})
+    forge.unet.before_call = None
+    assert order[0] == 1
     options.clear()
 
 

@@ -92,12 +92,17 @@ class A1111(WebUI):
         return self.denoiser(x, t, **ask)
 
     def rows_are_separable(self):
-        """Not where another extension puts cond and uncond together (Dynamic Thresholding); nor with InstructPix2Pix,
-        where three kinds of rows count, nor with inpainting and image variation checkpoints, whose image conditions
-        the host does not shorten along with the rows."""
+        """Not under another extension's guidance; nor with InstructPix2Pix, where three kinds of rows count, nor with
+        inpainting and image variation checkpoints, whose image conditions the host does not shorten along with the
+        rows."""
+        if self.guidance_is_another_extensions():
+            return False
         model = shared.sd_model
-        own_guidance = type(self.denoiser).combine_denoised is sd_samplers_cfg_denoiser.CFGDenoiser.combine_denoised
-        return own_guidance and model.cond_stage_key != "edit" and model.model.conditioning_key == "crossattn"
+        return model.cond_stage_key != "edit" and model.model.conditioning_key == "crossattn"
+
+    def guidance_is_another_extensions(self):
+        host = sd_samplers_cfg_denoiser.CFGDenoiser
+        return type(self.denoiser).combine_denoised is not host.combine_denoised
 
 
 def _scaled(cond, scale):

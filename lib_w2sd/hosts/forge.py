@@ -54,8 +54,6 @@ class Forge(WebUI):
         sd_samplers_common.apply_refiner(self.denoiser, x)
 
     def guidance_is_another_extensions(self):
-        """Whether cond and uncond are put together by somebody who may need both at any scale: Dynamic Thresholding,
-        self-attention and perturbed-attention guidance."""
         options = shared.sd_model.forge_objects.unet.model_options
         return any(options.get(name) for name in GUIDANCE)
 

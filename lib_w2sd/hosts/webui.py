@@ -92,6 +92,11 @@ class WebUI:
         """The CFG scale that the sampler's own call at this pass uses."""
         return kwargs["cond_scale"]
 
+    def guidance_is_another_extensions(self) -> bool:
+        """Whether cond and uncond are put together by somebody who may need both at any scale: Dynamic Thresholding,
+        self-attention and perturbed-attention guidance."""
+        raise NotImplementedError
+
     def call(self, x, t, kwargs):
         """One call of the host's denoiser; evaluates only the rows that count."""
         raise NotImplementedError
@@ -202,11 +207,12 @@ class WebUI:
         """Whether the weak side's rows, asked at one place with the strong side's, could travel in the same call.
 
         To learn which they are, the host's denoiser is run once more without its network: not if another extension
-        listens to it, which would be told of a picture that is none.
+        listens to it, which would be told of a picture that is none, or guides (self-attention guidance needs what the
+        network itself has recorded).
         """
         overlays = self.strong_side.overlays + self.weak_side.overlays
         listening = ("callbacks_cfg_denoiser", "callbacks_cfg_denoised", "callbacks_cfg_after_cfg")
-        if any(script_callbacks.callback_map[name] for name in listening):
+        if any(script_callbacks.callback_map[name] for name in listening) or self.guidance_is_another_extensions():
             return False
         if not all(getattr(overlay, "mixes_rows", False) for overlay in overlays):
             return False

@@ -34,4 +34,7 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition):
     cond = sum(out * weight for out, (_, weight) in zip(outputs, groups)) / strength
     uncond = outputs[-1] if len(outputs) > len(groups) else torch.zeros_like(x)
     by = cond_scale if math.isclose(strength, 1.0) else cond_scale * strength
-    return uncond + (cond - uncond) * by, cond, uncond
+    denoised = uncond + (cond - uncond) * by
+    for guide in unet.model_options.get("sampler_post_cfg_function", []):
+        denoised = guide({"denoised": denoised, "uncond_denoised": uncond, "input": x, "sigma": sigma})
+    return denoised, cond, uncond
