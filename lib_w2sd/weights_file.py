@@ -1,5 +1,6 @@
 """A checkpoint file, opened but not read: its UNet's names and shapes, what it predicts, one tensor on demand."""
 
+import zipfile
 from collections.abc import Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,11 +74,10 @@ class PickleFile(WeightsFile):
     data stay on disk until they are asked for."""
 
     def __init__(self, given: str, path):
-        options = {"map_location": "cpu", "weights_only": True}
-        try:
-            held = torch.load(path, mmap=True, **options)
-        except RuntimeError:  # written by a torch before 1.6: it cannot be mapped
-            held = torch.load(path, **options)
+        # Not a str: Forge moves a file away whose name its torch.load was given as one, and could not read.
+        path = Path(path)
+        mappable = zipfile.is_zipfile(path)  # not if written by a torch before 1.6
+        held = torch.load(path, map_location="cpu", weights_only=True, mmap=mappable)
         if held is None:  # A1111 puts its own check in front of torch.load, which answers None
             raise CheckpointError(
                 given, "a pickle file that the WebUI's own check refuses; its log says why. Convert it to .safetensors."

@@ -1,6 +1,7 @@
 """The host-free part of the checkpoint gap, on real files and a real UNet."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -307,6 +308,31 @@ def test_a_pickle_that_could_run_a_program_is_not_loaded(tmp_path, weak):
     with pytest.raises(CheckpointError, match="pickle"):
         open_weights("given", path)
     assert not Dangerous.ran
+
+
+def test_no_file_is_moved_away(tmp_path, weak, monkeypatch):
+    """Forge's torch.load takes a file that it cannot read for a broken download, and renames it."""
+    load = torch.load
+
+    def forges(*args, **kwargs):
+        try:
+            return load(*args, **kwargs)
+        except Exception as error:
+            for value in (*args, *kwargs.values()):
+                if isinstance(value, str) and Path(value).exists():
+                    Path(value).rename(f"{value}.corrupted")
+            raise ValueError(str(error)) from error
+
+    monkeypatch.setattr(torch, "load", forges)
+    old, unsafe, cut = (tmp_path / f"{name}.ckpt" for name in ("old", "unsafe", "cut"))
+    torch.save({"state_dict": weak.state_dict()}, old, _use_new_zipfile_serialization=False)
+    torch.save({"state_dict": weak.state_dict(), "callbacks": Dangerous()}, unsafe)
+    cut.write_bytes(old.read_bytes()[:1000])
+    assert open_weights("given", str(old)).shapes
+    for path in (unsafe, cut):
+        with pytest.raises(CheckpointError):
+            open_weights("given", str(path))
+    assert sorted(tmp_path.iterdir()) == sorted((old, unsafe, cut)) and not Dangerous.ran
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
