@@ -16,8 +16,7 @@ import pytest
 
 from .conftest import distance, png
 from .layouts import asking, no_gap
-from .test_engine import kinds, same
-from .test_samplers import HIRES
+from .test_engine import HIRES, kinds, same
 
 SECTION = "company, {}"
 

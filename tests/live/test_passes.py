@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from .conftest import PLAIN, distance, png
 from .layouts import LAYOUTS, asking, no_gap
 from .test_engine import HIRES, same
+from .test_samplers import PASSES
 from .test_surfaces import Axes, cells
 
 GAP = {"lambda_steps": 3, "weak_cfg": 1, "inversion": "matched"}
@@ -292,3 +293,22 @@ def test_grid_over_weak_checkpoints_and_strength(webui, ask, weak):
     for pixels, (strength, name) in zip(images, wanted):
         own = webui.picture({**GAP, "strength": strength, "weak_checkpoint": name}, **ask)
         assert (pixels == own.pixels).all(), (name, strength)
+
+
+@pytest.mark.parametrize("name", ["txt2img", "hires", "img2img 0.9", "inpaint"])
+def test_comparison_of_every_pass(webui, init_image, name):
+    kind, fields, _ = PASSES[name]
+    asked = {"kind": kind, "n_iter": 2, **fields, **({"init_images": [png(init_image)]} if kind == "img2img" else {})}
+    settings = {"lambda_steps": 2, "weak_cfg": 0}
+    plain, alone, compared = (
+        webui.picture(w2sd, **asked) for w2sd in (None, settings, {**settings, "comparison": True})
+    )
+    assert len(compared.images) == len(alone.images) + 2
+    own = 0 if kind == "txt2img" else 3  # part of what img2img draws has no seed; in inpainting at every call
+    for row, before, after in zip(compared.images[-2:], plain.images[-2:], alone.images[-2:]):
+        height, width = before.shape[:2]
+        left, middle, right = (row[-height:, i * width : (i + 1) * width] for i in range(3))
+        assert right.max() == 255
+        if name != "inpaint":
+            assert distance(left, before) <= own and distance(middle, after) <= own
+            assert distance(left, middle) > 3

@@ -11,18 +11,12 @@ import numpy as np
 import pytest
 
 from .conftest import PLAIN, Picture, distance, png
+from .test_engine import HIRES
 
 EQUAL = {"lambda_steps": -1, "inversion": "matched", "weak_cfg": PLAIN["cfg_scale"]}
 GAP = {"lambda_steps": 2, "inversion": "matched", "weak_cfg": 0}
 MASK = np.zeros((64, 64), dtype=np.uint8)
 MASK[16:48, 16:48] = 255
-HIRES = {
-    "enable_hr": True,
-    "hr_scale": 1.5,
-    "hr_upscaler": "Latent",
-    "hr_second_pass_steps": 4,
-    "denoising_strength": 0.7,
-}
 # pass -> (kind of request, its fields, names of its runs); img2img makes only a part of the steps
 PASSES = {
     "txt2img": ("txt2img", {"steps": 5}, ["txt2img"]),
@@ -33,7 +27,7 @@ PASSES = {
         {"steps": 4, "denoising_strength": 0.8, "mask": png(MASK), "inpainting_fill": 1},
         ["img2img"],
     ),
-    "hires": ("txt2img", {"steps": 4, **HIRES}, ["txt2img", "hires"]),
+    "hires": ("txt2img", {"steps": 4, **HIRES, "hr_second_pass_steps": 4}, ["txt2img", "hires"]),
 }
 
 
