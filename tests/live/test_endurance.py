@@ -9,7 +9,7 @@ from .layouts import asking
 from .test_engine import same
 
 CLIENTS = [
-    {"lambda_steps": 1, "weak_cfg": 0},
+    {"lambda_steps": 1, "weak_cfg": 0, "inversion": "paper"},
     {"lambda_steps": 3, "weak_cfg": 2, "weak_prompt": "a dog", "inversion": "matched"},
     {"lambda_steps": -1, "strength": 0.5, "inversion": "fixed-point"},
     None,
