@@ -16,8 +16,8 @@ from .conftest import PLAIN
 from .test_checkpoint import asking, file_beside, pair  # noqa: F401 (fixtures)
 from .test_engine import same
 
-# The weak prompt keeps the two sides from sharing rows: each evaluation takes its own time.
-SETTINGS = {"lambda_steps": -1, "weak_prompt": "a dog", "weak_cfg": 3, "strong_cfg": 5}
+# Asked at different places the two sides share no call: each evaluation takes its own time.
+SETTINGS = {"lambda_steps": -1, "inversion": "paper", "weak_prompt": "a dog", "weak_cfg": 3, "strong_cfg": 5}
 SHORT = {**SETTINGS, "lambda_steps": 3}
 LONG = {"steps": 8, "n_iter": 2}
 WHOLE = 3 * (LONG["steps"] - 1) + 1  # evaluations of a run that ends by itself
