@@ -79,7 +79,7 @@ def on_a1111(webui, image) -> dict:
     }
     reference = control(image, "reference_only")
     models = control_models(webui)
-    one = control(image, "none", models[0]) if models else reference
+    two = {"ControlNet, Dynamic Thresholding": ({**control(image, "none", models[0]), **dynamic}, {})} if models else {}
     company = {f"ControlNet, {model.split(' ')[0]}": (control(image, "none", model), {}) for model in models}
     return {
         "ControlNet, reference only": (reference, {}),
@@ -87,7 +87,7 @@ def on_a1111(webui, image) -> dict:
         "Dynamic Thresholding": (dynamic, {}),
         **{f"Tiled Diffusion, {name}": found for name, found in tiled.items()},
         "ADetailer": ({"ADetailer": {"args": [True, False, {"ad_model": "mediapipe_face_full"}]}}, {}),
-        "ControlNet, Dynamic Thresholding": ({**one, **dynamic}, {}),
+        **two,
     }
 
 

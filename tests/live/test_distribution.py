@@ -23,6 +23,10 @@ def test_every_worker_draws_with_the_requests_settings(webui, settings, position
     ask = {**asking(webui, "sd15"), "override_settings": {}}  # options do not travel with a request
     made = webui.picture(list(whole.values()) if positional else settings, **ask, batch_size=2)
     assert len(made.images[-2:]) == 2 and len(made.info["infotexts"]) >= 2
+    (run,) = webui.trace()
+    assert {e["rows"] for e in run["evaluations"] if e["kind"] == "step"} == {2}, (
+        "this WebUI made one picture of the two"
+    )
     for k, (pixels, infotext) in enumerate(zip(made.images[-2:], made.info["infotexts"][-2:])):
         alone = webui.picture(settings, **ask, seed=PLAIN["seed"] + k)
         assert distance(alone.pixels, pixels) <= 2, k
