@@ -91,6 +91,9 @@ def distance(one, other) -> int:
 class WebUI:
     def __init__(self, name: str, url: str):
         self.name, self.url = name, url.rstrip("/")
+        self.connect()
+
+    def connect(self):
         self.client = httpx.Client(base_url=self.url, timeout=300)
 
     def get(self, path: str):
@@ -98,8 +101,11 @@ class WebUI:
         answer.raise_for_status()
         return answer.json()
 
-    def post(self, path: str, payload: dict) -> httpx.Response:
-        return self.client.post(path, json=payload)
+    def post(self, path: str, payload: "dict | None" = None, **kwargs) -> httpx.Response:
+        answer = self.client.post(path, **(kwargs or {"json": payload}))
+        if answer.status_code == 500:
+            self.connect()  # after an exception of its own the WebUI hangs up
+        return answer
 
     def request(self, w2sd=None, kind: str = "txt2img", **payload) -> httpx.Response:
         """One request. `w2sd`: the settings object (enabled unless it says otherwise), or a list of arguments."""

@@ -91,7 +91,7 @@ class Host:
             payload["alwayson_scripts"] = {"W2SD": {"args": args}}
         # Python's JSON says NaN and Infinity too.
         body, headers = json.dumps(payload), {"Content-Type": "application/json"}
-        return self.webui.client.post(f"/sdapi/v1/{kind}", content=body, headers=headers)
+        return self.webui.post(f"/sdapi/v1/{kind}", content=body, headers=headers)
 
     def trace(self):
         return self.webui.trace()
