@@ -114,7 +114,7 @@ class Page:
         sources = self.page.locator(f"#{self.tab}_gallery .grid-container img, #{self.tab}_gallery .thumbnails img")
         addresses = dict.fromkeys(image.get_attribute("src") for image in sources.all())
         return [
-            np.asarray(Image.open(io.BytesIO(self.page.request.get(urljoin(self.webui.url, a)).body())))
+            np.asarray(Image.open(io.BytesIO(self.page.request.get(urljoin(self.webui.url, a)).body())).convert("RGB"))
             for a in addresses
         ]
 
