@@ -295,12 +295,11 @@ def check_loras(f, text: str) -> str:
     return text
 
 
-def parse(args, axes: "dict | None" = None) -> Settings:
+def parse(args) -> Settings:
     """The settings of a request.
 
     args  what the host hands the script: one value a field in the order of Settings (missing ones take
           defaults), or a JSON object in first place, whose keys are field names (the rest is then the host's padding)
-    axes  values that an XYZ grid sets for this cell; an axis turns W2SD on unless it says otherwise
     Raises SettingError. Whatever a switched-off W2SD was given, as long as its keys are known, is not looked at.
     """
     if args and isinstance(args[0], dict):
@@ -314,8 +313,6 @@ def parse(args, axes: "dict | None" = None) -> Settings:
                 f"W2SD was given {len(args)} arguments; allowed are at most {len(FIELDS)}: {', '.join(NAMES)}."
             )
         given = dict(zip(NAMES, args))
-    if axes:
-        given = {**given, "enabled": True, **axes}
     if not check("enabled", given.get("enabled", False)):
         return Settings()
     return Settings(**{name: check(name, value) for name, value in given.items()})

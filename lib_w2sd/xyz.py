@@ -7,15 +7,10 @@ from .settings import FIELDS, NEGATIVE_PROMPT, NONE, PROMPT, check, kind, refuse
 
 # The title of the host's script, in the list of scripts.
 SCRIPT = "X/Y/Z plot"
-# An attribute of the host's processing object: the values that the axes set for this cell.
-CELL = "w2sd_axes"
+# An attribute of the host's processing object: an axis has said whether W2SD is on in this cell.
+SWITCHED = "w2sd_switched"
 _TYPES = {"integer": int, "number": float}
 _ANSWERS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-
-
-def cell(p) -> dict:
-    """What the axes ask of this picture."""
-    return getattr(p, CELL, None) or {}
 
 
 def label(f) -> str:
@@ -26,9 +21,11 @@ def label(f) -> str:
     return f"[W2SD] {words[0].upper()}{words[1:]}{' S/R' if searched else ''}"
 
 
-def _put(p, name: str, value):
-    # The host copies p for every cell, but not what p refers to: a new dictionary each time.
-    setattr(p, CELL, {**cell(p), name: value})
+def _with(p, f, value) -> dict:
+    """What an axis changes in a cell. An axis turns W2SD on, unless one says otherwise."""
+    if f.name == "enabled":
+        setattr(p, SWITCHED, True)
+    return {f.name: value} if getattr(p, SWITCHED, False) else {"enabled": True, f.name: value}
 
 
 def _value(f, x):
@@ -38,9 +35,9 @@ def _value(f, x):
     return refuse(f, x) if answer is None else answer
 
 
-def _plain_axis(f, known=lambda value: None):
+def _plain_axis(f, put, known=lambda value: None):
     def apply(p, x, xs):
-        _put(p, f.name, _value(f, x))
+        put(p, _with(p, f, _value(f, x)))
 
     def confirm(p, xs):  # before the first picture, so that a grid does not fail at its last cell
         for x in xs:
@@ -51,14 +48,14 @@ def _plain_axis(f, known=lambda value: None):
     return apply, confirm
 
 
-def _search_and_replace_axis(f, given):
+def _search_and_replace_axis(f, given, put):
     """As the host's Prompt S/R: the axis' first value is looked for, and each value put in its place.
 
     Looked for in the setting's own text; if it is not there, in the picture's prompts that the text stands for.
     """
 
     def text_with(p, search):
-        text = cell(p).get(f.name) or given(p).get(f.name) or f.default
+        text = given(p).get(f.name) or f.default
         if search not in text:
             own = {PROMPT: p.prompt, NEGATIVE_PROMPT: p.negative_prompt}
             for placeholder, prompt in own.items():
@@ -68,7 +65,7 @@ def _search_and_replace_axis(f, given):
         return text
 
     def apply(p, x, xs):
-        _put(p, f.name, check(f.name, text_with(p, xs[0]).replace(xs[0], x)))
+        put(p, _with(p, f, check(f.name, text_with(p, xs[0]).replace(xs[0], x))))
 
     def confirm(p, xs):
         for x in xs:
@@ -77,10 +74,11 @@ def _search_and_replace_axis(f, given):
     return apply, confirm
 
 
-def options(axis_option, given, lists: "dict | None" = None) -> list:
+def options(axis_option, given, put, lists: "dict | None" = None) -> list:
     """The axes, as objects of the host's class `axis_option`.
 
-    given  given(p) -> the settings in the request, by name, before any axis
+    given  given(p) -> the settings in the request, by name
+    put    put(p, values) changes settings of one cell's request
     lists  for settings that are names on a list: (names() -> list, known(name), which raises if it is not on it)
     """
     axes = []
@@ -90,16 +88,16 @@ def options(axis_option, given, lists: "dict | None" = None) -> list:
         m = f.metadata
         if m.get("listed"):
             names, known = (lists or {}).get(f.name, (list, lambda name: None))
-            apply, confirm = _plain_axis(f, known)
+            apply, confirm = _plain_axis(f, put, known)
             # What the host asks for its own axis of checkpoints: as few changes from cell to cell as can be.
             listed = {"cost": 1.0, "choices": lambda names=names: [NONE, *names()]}
             axes.append(axis_option(label(f), str, apply, confirm=confirm, **listed))
             continue
         if kind(f) == "string" and "choices" not in m:
-            apply, confirm = _search_and_replace_axis(f, given)
+            apply, confirm = _search_and_replace_axis(f, given, put)
             axes.append(axis_option(label(f), str, apply, confirm=confirm))
             continue
-        apply, confirm = _plain_axis(f)
+        apply, confirm = _plain_axis(f, put)
         choices = m.get("choices") or (("True", "False") if kind(f) == "boolean" else None)
         listed = {"choices": lambda choices=choices: list(choices)} if choices else {}
         axes.append(axis_option(label(f), _TYPES.get(kind(f), str), apply, confirm=confirm, **listed))

@@ -5,9 +5,8 @@ from modules.infotext_utils import PasteField
 from modules.ui_components import InputAccordion
 
 from lib_w2sd import api, hosts, ui
-from lib_w2sd.hosts import checkpoints, comparison, hooks, page
+from lib_w2sd.hosts import arguments, checkpoints, comparison, hooks, page
 
-TITLE = "W2SD"
 HOST = hosts.current()
 CHECKPOINTS = ui.Checkpoints(checkpoints.choices, checkpoints.refresh, checkpoints.CACHE.free)
 PAGE = page.page(HOST)
@@ -15,7 +14,7 @@ PAGE = page.page(HOST)
 
 class W2SDScript(scripts.Script):
     def title(self):
-        return TITLE
+        return arguments.TITLE
 
     def show(self, is_img2img):
         return scripts.AlwaysVisible
@@ -35,6 +34,9 @@ class W2SDScript(scripts.Script):
             if len(found) == len(parts):
                 ui.connect_grid(*(found[part] for part in parts))
                 found.clear()
+
+    def setup(self, p, *args):
+        comparison.ask(p)
 
     def before_process(self, p, *args):
         hooks.before_request(p, args)
@@ -58,6 +60,6 @@ def add_routes(_, app):
     api.add_routes(app, lambda: hooks.describe(HOST), credentials, checkpoints.CACHE.free)
 
 
-script_callbacks.on_before_ui(lambda: hooks.add_xyz_axes(TITLE))
+script_callbacks.on_before_ui(hooks.add_xyz_axes)
 script_callbacks.on_app_started(add_routes)
 script_callbacks.on_model_loaded(lambda _: checkpoints.on_model_loaded(HOST))

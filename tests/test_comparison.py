@@ -1,5 +1,9 @@
 """The comparison picture: what stands beside a picture is what W2SD switched off would have made."""
 
+import json
+from copy import copy
+from types import SimpleNamespace
+
 import pytest
 from PIL import ImageChops
 
@@ -91,6 +95,9 @@ def test_interrupted_before_the_plain_picture(host):
     p = host.request("Txt2Img", {"comparison": True})
 
     class Interrupting(host.modules["scripts"].Script):
+        def title(self):
+            return "Interrupting"
+
         def postprocess_image_after_composite(self, p, pp, *args):
             host.shared.state.interrupted = True
 
@@ -98,3 +105,71 @@ def test_interrupted_before_the_plain_picture(host):
     script.args_from = script.args_to = 1
     p.scripts.alwayson_scripts.insert(0, script)
     assert len(host.process(p).images) == 1
+
+
+class Within:
+    """An extension that asks the scripts about a copy of a request that goes on, and makes a picture of its own within
+    it, with the request's arguments: ADetailer."""
+
+    filename, made = "within", 0
+
+    def __init__(self, host):
+        self.host, self.inner = host, []
+
+    def title(self):
+        return "Within"
+
+    def __getattr__(self, hook):
+        return lambda *args, **kwargs: None
+
+    def postprocess_image_after_composite(self, p, pp, *args):
+        if p.seed == 77:
+            return
+        run = p.scripts.run
+        run("postprocess", copy(p), SimpleNamespace(images=[], infotexts=[], index_of_first_image=0))
+        inner = self.host.processing.StableDiffusionProcessingImg2Img(p.scripts, copy(p.script_args), seed=77)
+        self.inner.append(self.host.processing.process_images(inner))
+        asked = copy(p)
+        run("before_process", asked)
+        run("process", asked)
+
+
+def test_a_pass_of_another_extension_is_not_compared(host):
+    host.others.append(Within(host))
+    (within,) = host.others
+    alone = host.txt2img({"lambda_steps": 3})
+    calls = len(host.calls)
+    plain = host.txt2img([False])
+    calls += len(host.calls)
+    within.inner.clear()
+    compared = host.txt2img({"lambda_steps": 3, "comparison": True})
+    assert compared.images[:1] == alone.images and len(compared.images) == 2
+    assert compared.images[1].crop((0, 0, *plain.images[0].size)).tobytes() == plain.images[0].tobytes()
+    assert len(host.calls) == calls, "a run of each kind, and no more"
+    first, second = within.inner  # one for each half, and as that half is
+    assert len(first.images) == len(second.images) == 1
+    assert "W2SD lambda" in first.params and "W2SD lambda" not in second.params
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["before W2SD", "after W2SD"])
+def test_what_another_webui_is_sent(host, place):
+    """Distributed sends a copy of all of p, as JSON, and every script's arguments, in the first hook but one."""
+    sent = []
+
+    class Sending(host.modules["scripts"].Script):
+        args_from = args_to = 1
+
+        def title(self):
+            return "Sending"
+
+        def before_process(self, p, *args):
+            ours = {name: value for name, value in vars(p).items() if "w2sd" in name.lower()}
+            sent.append(json.loads(json.dumps([p.script_args, p.prompt, p.seed, p.subseed, ours])))
+
+    p = host.request("Txt2Img", {"lambda_steps": 3, "comparison": True}, batch_size=2, subseed=5)
+    p.scripts.alwayson_scripts.insert(place, Sending())
+    assert len(host.process(p).images) == 4
+    (asked, *rest), (plain, *same) = sent
+    assert asked[1]["enabled"] and asked[1]["comparison"] is False
+    assert not plain[1]["enabled"] and plain[1]["comparison"] is False
+    assert rest[:2] == same[:2] == ["a cat", 1]

@@ -11,7 +11,7 @@ from lib_w2sd import settings
 from lib_w2sd.errors import SettingError
 from lib_w2sd.settings import FIELDS, NAMES, Settings, as_dict, parse, schema
 
-from .settings_strategies import INVALID, VALID, valid_requests
+from .settings_strategies import INVALID, valid_requests
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 
@@ -205,17 +205,6 @@ def test_messages_about_brackets_say_which():
             parse([{"enabled": True, "weak_prompt": text}])
     with pytest.raises(SettingError, match="extra network"):
         parse([{"enabled": True, "weak_negative_prompt": "<lora:x:1>"}])
-
-
-@given(valid_requests, VALID["lambda_steps"], VALID["weak_cfg"])
-def test_axes_go_before_the_request_and_turn_it_on(request, lambda_steps, weak_cfg):
-    axes = {"lambda_steps": lambda_steps, "weak_cfg": weak_cfg}
-    expected = parse([{**request, **axes}])
-    assert parse([request], axes) == expected
-    assert parse([{**request, "enabled": False}], axes) == expected
-    assert parse(list(as_dict(parse([request])).values()), axes) == expected
-    assert parse([request], {"enabled": False, **axes}) == Settings()
-    assert parse([request], {}) == parse([request], None) == parse([request])
 
 
 @pytest.mark.parametrize(("hires", "expected"), [("same", 7), ("off", 0), ("own", 3)])

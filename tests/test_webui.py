@@ -29,6 +29,9 @@ class Recorder:
 
     filename = "recorder"
 
+    def title(self):
+        return "Recorder"
+
     def __init__(self, host):
         self.hooks, self.samplers = [], []
         for hook in vars(host.modules["scripts"].Script):
@@ -41,7 +44,7 @@ class Recorder:
             self.samplers.append(p.sampler)
 
 
-ORDER = ["before_process", "process"]
+ORDER = ["setup", "before_process", "process"]
 BATCH = ["before_process_batch", "after_extra_networks_activate", "process_batch", "process_before_every_sampling"]
 ENDED = ["post_sample", "postprocess_batch", "postprocess_image_after_composite"]
 ORDER += [*BATCH, *ENDED, "postprocess"]
@@ -52,13 +55,13 @@ def test_order_of_hooks_in_the_stand_in(host):
     host.others.append(Recorder(host))
     recorder = host.others[0]
     host.txt2img({}, n_iter=2)
-    assert recorder.hooks == ["before_process", "process", *(BATCH + ENDED) * 2, "postprocess"]
+    assert recorder.hooks == ["setup", "before_process", "process", *(BATCH + ENDED) * 2, "postprocess"]
     assert len(set(map(id, recorder.samplers))) == 2
 
     recorder.hooks.clear(), recorder.samplers.clear()
     host.txt2img({}, enable_hr=True)
     hires = ["before_hr"] + ["process_before_every_sampling"] * (2 if host.forge else 1)
-    assert recorder.hooks == ["before_process", "process", *BATCH, *hires, *ENDED, "postprocess"]
+    assert recorder.hooks == ["setup", "before_process", "process", *BATCH, *hires, *ENDED, "postprocess"]
     assert len(set(map(id, recorder.samplers))) == 2
 
     recorder.samplers.clear()

@@ -91,6 +91,9 @@ def test_a_sampler_that_is_no_sampling_function(host):
     class Samplerless(SimpleNamespace):
         filename = "other"
 
+        def title(self):
+            return "Samplerless"
+
         def __getattr__(self, hook):
             return lambda p, *args, **kwargs: self.replace(p) if hook == "process_before_every_sampling" else None
 

@@ -17,7 +17,11 @@ class AxisOption:
         self.label, self.type, self.apply, self.confirm, self.choices = label, type, apply, confirm, choices
 
 
-AXES = xyz.options(AxisOption, lambda p: p.given)
+def put(p, values):
+    p.given = {**p.given, **values}
+
+
+AXES = xyz.options(AxisOption, lambda p: p.given, put)
 BY_LABEL = {axis.label: axis for axis in AXES}
 
 
@@ -34,7 +38,7 @@ def grid(p, label, texts):
     for value in values:
         cell = copy(p)
         axis.apply(cell, value, values)
-        cells.append(parse([p.given], xyz.cell(cell)))
+        cells.append(parse([cell.given]))
     return cells
 
 
@@ -62,8 +66,9 @@ def test_cells_have_the_axis_value_and_all_else_of_the_request(label, texts, nam
         Settings(**{**as_dict(Settings()), "enabled": True, "weak_prompt": "{prompt}, drawing", name: v})
         for v in values
     ]
+    before = copy(p.given)
     assert grid(p, label, texts) == expected
-    assert not hasattr(p, xyz.CELL)
+    assert p.given == before
 
 
 def test_axis_enabled_turns_it_on_and_off():
@@ -74,6 +79,16 @@ def test_axis_enabled_turns_it_on_and_off():
         False,
     ]
     assert BY_LABEL["[W2SD] Enabled"].choices() == ["True", "False"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_axis_enabled_has_the_last_word_wherever_it_is(first):
+    off = ("[W2SD] Enabled", "False")
+    axes = [off, ("[W2SD] Lambda", 3)] if first else [("[W2SD] Lambda", 3), off]
+    cell = copy(request(enabled=False))
+    for label, value in axes:
+        BY_LABEL[label].apply(cell, value, [value])
+    assert not parse([cell.given]).enabled
 
 
 def test_choices_are_offered():
@@ -87,9 +102,9 @@ def test_two_axes_add_up_in_one_cell():
     BY_LABEL["[W2SD] Lambda"].apply(cell, 3, [3])
     another = copy(cell)
     BY_LABEL["[W2SD] Weak CFG"].apply(another, -1.0, [-1.0])
-    settings = parse([p.given], xyz.cell(another))
+    settings = parse([another.given])
     assert (settings.lambda_steps, settings.weak_cfg) == (3, -1.0)
-    assert parse([p.given], xyz.cell(cell)).weak_cfg == 0.0  # the first cell is not touched
+    assert parse([cell.given]).weak_cfg == 0.0  # the first cell is not touched
 
 
 @pytest.mark.parametrize(
@@ -131,7 +146,7 @@ def test_search_and_replace_of_two_axes():
     axis.apply(first, "bird", ["fish", "bird"])
     second = copy(first)
     axis.apply(second, "blue", ["red", "blue"])
-    assert parse([p.given], xyz.cell(second)).weak_prompt == "a blue bird"
+    assert parse([second.given]).weak_prompt == "a blue bird"
 
 
 def test_search_that_finds_nothing_is_refused():

@@ -4,55 +4,119 @@ The plain picture is a second run of the same request on a copy taken before the
 switched off as an axis of an XYZ grid would.
 """
 
+import weakref
 from copy import copy
 
 from modules import images, processing, shared
 from PIL import Image, ImageChops
 
-from .. import xyz
+from . import arguments
 from .swapped import swapped
 
-PLAIN, PICTURES = "w2sd_plain", "w2sd_pictures"
+# An attribute of the host's processing object: a comparison was asked for, and is (True) still to be begun.
+ASKED = "w2sd_comparison"
+
+
+class Comparison:
+    """The two runs of a request, and the finished pictures of each."""
+
+    def __init__(self, p):
+        self.of = weakref.ref(p)
+        self.before, self.after = [], []
+        self.plain = plain = copy(p)
+        plain.extra_generation_params, plain.comments = dict(p.extra_generation_params), {}
+        # In force already, and put back after the request itself.
+        plain.override_settings = {}
+        plain.do_not_save_samples = plain.do_not_save_grid = True
+        arguments.put(plain, {"enabled": False})
+
+    def make_plain(self, p) -> None:
+        """The second run, with what the first has found out: its prompts, its seeds, how many pictures it made."""
+        plain = self.plain
+        plain.prompt, plain.negative_prompt, plain.styles = (
+            one_or_all(p.all_prompts),
+            one_or_all(p.all_negative_prompts),
+            [],
+        )
+        plain.seed, plain.subseed = first_or_all(p.seed, p.all_seeds), first_or_all(p.subseed, p.all_subseeds)
+        plain.batch_size = p.batch_size
+        if getattr(p, "all_hr_prompts", None):
+            plain.hr_prompt = one_or_all(p.all_hr_prompts)
+            plain.hr_negative_prompt = one_or_all(p.all_hr_negative_prompts)
+        # The host keeps the last request's infotext for the paste button: that is not this one's.
+        with swapped(shared.cmd_opts, "no_prompt_history", True):
+            processing.process_images(plain)
+
+
+# That of the request at work: the host makes one after the other, though one may be made within another (ADetailer's).
+# Not in p, of which Distributed sends a deep copy to other WebUIs, and ADetailer asks scripts about copies.
+AT_WORK: "Comparison | None" = None
+
+
+def one_or_all(texts: list):
+    """One text where all are alike: a list of prompts is not what other WebUIs' API takes."""
+    return texts[0] if len(set(texts)) == 1 else list(texts)
+
+
+def first_or_all(given, seeds: list):
+    """One seed where the host has counted the others from it."""
+    return list(seeds) if isinstance(given, list) else seeds[0]
+
+
+def ask(p) -> None:
+    """Before any script's first hook. No longer in the arguments, which other extensions hand on: a pass of theirs, or
+    another WebUI's share of the pictures, is not compared."""
+    if arguments.given(p).get("comparison") is True:
+        setattr(p, ASKED, True)
+        arguments.put(p, {"comparison": False})
+
+
+def is_due(p) -> bool:
+    return getattr(p, ASKED, False)
 
 
 def prepare(p) -> None:
-    """Once a request, before the host touches it: a copy to make plain, and room for the pictures."""
-    plain = copy(p)
-    plain.extra_generation_params, plain.comments = dict(p.extra_generation_params), {}
-    # In force already, and put back after the request itself.
-    plain.override_settings = {}
-    plain.do_not_save_samples = plain.do_not_save_grid = True
-    setattr(plain, xyz.CELL, {"enabled": False})
-    setattr(plain, PICTURES, [])
-    setattr(p, PLAIN, plain)
-    setattr(p, PICTURES, [])
+    """Once a request, before the host touches it."""
+    global AT_WORK
+    AT_WORK = Comparison(p)
+    setattr(p, ASKED, False)  # of the copies of p that are shown to scripts from now on
+
+
+def of(p) -> "Comparison | None":
+    return AT_WORK if AT_WORK is not None and AT_WORK.of() is p else None
 
 
 def expect_both(p) -> None:
     """Before the host counts its jobs: there will be twice as many. Not where somebody else has counted them."""
-    if hasattr(p, PLAIN) and shared.state.job_count == -1:
+    if of(p) and shared.state.job_count == -1:
         shared.state.job_count = 2 * p.n_iter
 
 
 def note(p, picture) -> None:
     """A picture of either run is finished."""
-    if hasattr(p, PICTURES):
-        getattr(p, PICTURES).append(picture)
+    if of(p):
+        AT_WORK.after.append(picture)
+    elif AT_WORK is not None and AT_WORK.plain is p:
+        AT_WORK.before.append(picture)
 
 
 def add(p, processed) -> None:
     """After the request: make it plain, and put the comparisons behind its pictures. None after an interrupt."""
-    plain = vars(p).pop(PLAIN, None)
-    if plain is None or shared.state.interrupted or shared.state.stopping_generation:
+    global AT_WORK
+    both = of(p)
+    if both is None:
         return
-    plain.prompt, plain.negative_prompt, plain.styles = list(p.all_prompts), list(p.all_negative_prompts), []
-    plain.seed, plain.subseed = list(p.all_seeds), list(p.all_subseeds)
-    if getattr(p, "all_hr_prompts", None):
-        plain.hr_prompt, plain.hr_negative_prompt = list(p.all_hr_prompts), list(p.all_hr_negative_prompts)
-    # The host keeps the last request's infotext for the paste button: that is not this one's.
-    with swapped(shared.cmd_opts, "no_prompt_history", True):
-        processing.process_images(plain)
-    for i, (before, after) in enumerate(zip(getattr(plain, PICTURES), getattr(p, PICTURES))):
+    try:
+        if not (shared.state.interrupted or shared.state.stopping_generation):
+            both.make_plain(p)
+            put_behind(p, processed, both)
+    finally:
+        AT_WORK = None
+        setattr(p, ASKED, True)  # img2img's batch takes one p for all of its pictures
+
+
+def put_behind(p, processed, both: Comparison) -> None:
+    for i, (before, after) in enumerate(zip(both.before, both.after)):
         text = processed.infotexts[processed.index_of_first_image + i]
         compared = drawn(before.convert("RGB"), after.convert("RGB"))
         if shared.opts.enable_pnginfo:

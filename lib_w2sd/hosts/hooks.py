@@ -8,22 +8,25 @@ import functools
 import importlib
 import inspect
 from contextlib import contextmanager
+from dataclasses import replace
 
 from fastapi import HTTPException
 
 from .. import xyz
 from ..errors import SamplerError, W2SDError
 from ..gaps import without_effect
-from ..settings import FIELDS, Settings, parse
+from ..settings import Settings, parse
 from ..trace import Trace
-from . import checkpoints, comparison, progress
+from . import arguments, checkpoints, comparison, progress
 from .webui import TRACE, WebUI
 
 ORIGINAL = "w2sd_original"
 
 
 def settings_of(p, args) -> Settings:
-    return parse(args, xyz.cell(p))
+    settings = parse(args)
+    asked = settings.enabled and hasattr(p, comparison.ASKED)
+    return replace(settings, comparison=True) if asked else settings
 
 
 def before_request(p, args) -> None:
@@ -32,7 +35,7 @@ def before_request(p, args) -> None:
         settings = settings_of(p, args)
     except W2SDError:
         return  # before_sampling ends the job with it
-    if settings.enabled and settings.comparison and not in_grid(p):
+    if settings.enabled and comparison.is_due(p) and not in_grid(p):
         comparison.prepare(p)
 
 
@@ -113,18 +116,7 @@ def fail_at_sampling(sampler, error: Exception) -> None:
         sampler.sample = sampler.sample_img2img = fail
 
 
-def given_settings(p, title: str) -> dict:
-    """The settings in a request by name, as they were given: for XYZ axes, which come before any hook."""
-    for script in p.scripts.alwayson_scripts:
-        if script.title() == title:
-            args = p.script_args[script.args_from : script.args_to]
-            if args and isinstance(args[0], dict):
-                return args[0]
-            return dict(zip((f.name for f in FIELDS), args))
-    return {}
-
-
-def add_xyz_axes(title: str) -> None:
+def add_xyz_axes() -> None:
     """Give the host's XYZ grid our axes, once."""
     from modules import scripts
 
@@ -132,7 +124,7 @@ def add_xyz_axes(title: str) -> None:
         if script.script_class.__module__ == "xyz_grid.py":
             have = {option.label for option in script.module.axis_options}
             lists = {"weak_checkpoint": (checkpoints.choices, checkpoints.find)}
-            for option in xyz.options(script.module.AxisOption, lambda p: given_settings(p, title), lists):
+            for option in xyz.options(script.module.AxisOption, arguments.given, arguments.put, lists):
                 if option.label not in have:
                     option.apply, option.confirm = refusing()(option.apply), refusing()(option.confirm)
                     script.module.axis_options.append(option)

@@ -65,6 +65,7 @@ class WebUI:
         "modules.prompt_parser:get_learned_conditioning",
         "modules.prompt_parser:get_multicond_learned_conditioning",
         "modules.extra_networks:parse_prompts",
+        "modules.scripts:Script.setup",
         "modules.scripts:Script.process",
         "modules.scripts:Script.process_before_every_sampling",
         "modules.infotext_utils:PasteField.__init__",

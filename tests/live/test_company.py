@@ -4,10 +4,13 @@ What tells: strong and weak alike leave the extension's own picture; the weak si
 what the host with the extension draws at that scale; and the strong side asks for as many rows as the step itself.
 Extensions that the WebUI does not have are left out.
 
-Three exceptions, each the extension's own: ControlNet's reference preprocessors encode their picture at the first UNet
+Two exceptions, each the extension's own: ControlNet's reference preprocessors encode their picture at the first UNet
 call of a request, which draws from the request's generator; a reflection makes that call earlier, and the noise of
-the reference is another draw. ADetailer has nothing to do in pictures without faces, which is what small models draw.
-Self-attention guidance leaves a request at CFG 1 or less alone, so there is no picture of its own at 0.
+the reference is another draw. Self-attention guidance leaves a request at CFG 1 or less alone, so there is no picture
+of its own at 0.
+
+ADetailer needs make_detector.py's file in the WebUI's models/adetailer. It is looked at as it comes, where its own pass
+is made without W2SD, and with w2sd among the scripts that its settings let into that pass.
 
 --a1111-log and --forge-log name the files that the WebUIs' output goes to; with them, no exception may be in it.
 """
@@ -19,6 +22,7 @@ from .layouts import asking, no_gap
 from .test_engine import HIRES, kinds, same
 
 SECTION = "company, {}"
+DETECTOR = "always_face.pt"
 
 
 def control_models(webui) -> list:
@@ -66,6 +70,20 @@ def on_forge(webui, image) -> dict:
     }
 
 
+def adetailer(webui) -> dict:
+    answer = webui.client.get("/adetailer/v1/ad_model")
+    if answer.status_code != 200 or DETECTOR not in answer.json()["ad_model"]:
+        return {}
+    detect = {"ad_model": DETECTOR, "ad_mask_k": 1, "ad_denoising_strength": 0.6}
+    # In a pass without W2SD the scale of the weak side alone is not used: let it be the same for all.
+    own_scale = {"ad_use_cfg_scale": True, "ad_cfg_scale": 7.0}
+    within = {"override_settings": {"ad_script_names": "dynamic_thresholding,w2sd"}}
+    return {
+        "ADetailer": ({"ADetailer": {"args": [True, False, {**detect, **own_scale}]}}, {}),
+        "ADetailer, W2SD in its pass": ({"ADetailer": {"args": [True, False, detect]}}, within),
+    }
+
+
 def on_a1111(webui, image) -> dict:
     dynamic = [True, 4.0, 95.0, "Half Cosine Down", 1, "Constant", 0, 1, True, "MEAN", "AD", 1]
     dynamic = {"Dynamic Thresholding (CFG Scale Fix)": {"args": dynamic}}
@@ -86,7 +104,7 @@ def on_a1111(webui, image) -> dict:
         **company,
         "Dynamic Thresholding": (dynamic, {}),
         **{f"Tiled Diffusion, {name}": found for name, found in tiled.items()},
-        "ADetailer": ({"ADetailer": {"args": [True, False, {"ad_model": "mediapipe_face_full"}]}}, {}),
+        **adetailer(webui),
         **two,
     }
 
@@ -95,11 +113,10 @@ NAMES = {
     "forge": "ControlNet, tiny_controlnet|FreeU|SAG|PAG|PAG, attenuated|Dynamic Thresholding|MultiDiffusion|"
     "Mixture of Diffusers|StyleAlign|Kohya HRFix|FreeU, PAG, Dynamic Thresholding",
     "a1111": "ControlNet, reference only|ControlNet, tiny_adapter|Dynamic Thresholding|Tiled Diffusion, MultiDiffusion|"
-    "Tiled Diffusion, Mixture of Diffusers|ADetailer|ControlNet, Dynamic Thresholding",
+    "Tiled Diffusion, Mixture of Diffusers|ADetailer|ADetailer, W2SD in its pass|ControlNet, Dynamic Thresholding",
 }
-DRAWS_AGAIN, NOTHING_TO_DO, OFF_AT_0 = "ControlNet, reference only", "ADetailer", "SAG"
-EXPLAINED = {(DRAWS_AGAIN, "no gap"): "another draw", (NOTHING_TO_DO, "acts"): "nothing to do"}
-EXPLAINED.update({(DRAWS_AGAIN, column): "another draw" for column in ("hires", "img2img")})
+DRAWS_AGAIN, OFF_AT_0 = "ControlNet, reference only", "SAG"
+EXPLAINED = {(DRAWS_AGAIN, column): "another draw" for column in ("no gap", "hires", "img2img")}
 EXPLAINED[OFF_AT_0, "weak alone at 0"] = "off there"
 ALL = list(dict.fromkeys(name for names in NAMES.values() for name in names.split("|")))
 
@@ -141,11 +158,22 @@ def holds_in(both: Beside, name: str, more: dict) -> bool:
     ) > own
 
 
+def compares(both: Beside, theirs, gap) -> bool:
+    """Whether the comparison's halves are the extension's own picture and that with W2SD, one row a picture."""
+    height, width = gap.pixels.shape[:2]
+    made = both.together({**GAP, "comparison": True})
+    rows = [image[-height:] for image in made.images if image.shape[1] == 3 * width]
+    halves = rows[0][:, :width], rows[0][:, width : 2 * width]
+    return len(rows) == both.ask.get("batch_size", 1) and all(
+        distance(half, picture.pixels) == 0 for half, picture in zip(halves, (theirs, gap))
+    )
+
+
 def observed(both: Beside, name: str, init_image) -> dict:
     """What was seen, column by column of the table: True where it is as it should be."""
     webui, seen = both.webui, {}
     off, theirs = both.without(), both.together()
-    seen["acts"] = same(theirs, off) == (name == NOTHING_TO_DO)
+    seen["acts"] = not same(theirs, off)
     seen["no gap"] = same(both.together(no_gap(both.ask)), theirs) != (name == DRAWS_AGAIN)
     (run,) = webui.trace()
     seen["no gap"] &= all(r["gap_norm"] == 0 for r in run["reflections"]) and len(run["reflections"]) > 0
@@ -158,6 +186,7 @@ def observed(both: Beside, name: str, init_image) -> dict:
     (run,) = webui.trace()
     strong, step = (kinds(run["evaluations"], kind)[0]["rows"] for kind in ("strong", "step"))
     seen["gap"], seen["rows"] = not same(gap, theirs), strong == step
+    seen["comparison"] = compares(both, theirs, gap)
     seen["gap, CFG 1 and 0"] = not same(both.together({"lambda_steps": 2, "strong_cfg": 1, "weak_cfg": 0}), theirs)
     # Not larger: what is looked at is the second pass, and tiles of a larger picture take minutes.
     seen["hires"] = holds_in(both, name, {**HIRES, "hr_scale": 1, "hr_second_pass_steps": 2})
@@ -173,7 +202,9 @@ def test_company(request, webui, record, init_image, scripts, name):
     if name not in here or any(script.lower() not in scripts for script in here[name][0]):
         pytest.skip("not in this WebUI")
     alwayson, more = here[name]
-    ask = {**asking(webui, "sd15"), "steps": 3, **more}
+    ask = asking(webui, "sd15")
+    options = {**ask["override_settings"], **more.get("override_settings", {})}
+    ask = {**ask, "steps": 3, **more, "override_settings": options}
     before = logged(request, webui)
     try:
         seen = observed(Beside(webui, ask, alwayson), name, init_image)

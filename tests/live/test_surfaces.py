@@ -9,6 +9,7 @@ import pytest
 from lib_w2sd.settings import FIELDS, NAMES
 
 from .conftest import PLAIN, Picture
+from .grids import Axes, cells
 
 
 def test_schema(webui):
@@ -141,24 +142,6 @@ def test_infotext_makes_the_picture_again(webui, settings):
 # ---------------------------------------------------------------- XYZ
 
 
-class Axes:
-    """The host's XYZ script through the API: axes go in by their index in its lists."""
-
-    def __init__(self, webui):
-        self.webui = webui
-        info = next(i for i in webui.get("/sdapi/v1/script-info") if i["name"] == "x/y/z plot" and not i["is_img2img"])
-        self.labels = info["args"][0]["choices"]
-
-    def grid(self, *axes, w2sd=None, **payload):
-        args = []
-        for label, values in (*axes, *[("Nothing", "")] * (3 - len(axes))):
-            # Axes with choices read the list, the others the text.
-            args += [self.labels.index(label), values, values.split(",")]
-        # legend, lone images, sub grids, keep seeds, vary seeds x y z, margin, as CSV
-        args += [True, True, False, False, False, False, False, 0, False]
-        return self.webui.request(w2sd, script_name="x/y/z plot", script_args=args, **payload)
-
-
 @pytest.fixture(scope="module")
 def axes(webui):
     return Axes(webui)
@@ -170,16 +153,10 @@ def test_axes_are_there_once(axes):
     assert ours[:2] == ["[W2SD] Lambda", "[W2SD] Weak CFG"]
 
 
-def cells(webui, answer, count):
-    assert answer.status_code == 200, answer.text[:2000]
-    made = Picture(answer.json())
-    return made.images[-count:], made.info["infotexts"][-count:]
-
-
 def test_grid_over_lambda_and_weak_cfg(webui, axes):
     """Each cell is the picture that the API gives for the same settings; without the checkbox too."""
     answer = axes.grid(("[W2SD] Lambda", "0,3"), ("[W2SD] Weak CFG", "0,2"))
-    images, infotexts = cells(webui, answer, 4)
+    images, infotexts = cells(answer, 4)
     for k, (weak, steps) in enumerate((w, s) for w in (0, 2) for s in (0, 3)):
         alone = webui.picture({"lambda_steps": steps, "weak_cfg": weak})
         assert (images[k] == alone.pixels).all()
@@ -189,7 +166,7 @@ def test_grid_over_lambda_and_weak_cfg(webui, axes):
 def test_grid_with_and_without(webui, axes, plain):
     """Settings of one cell do not show in the infotext of the next."""
     answer = axes.grid(("[W2SD] Enabled", "True,False"), w2sd={"lambda_steps": 3})
-    (on, off), (infotext_on, infotext_off) = cells(webui, answer, 2)
+    (on, off), (infotext_on, infotext_off) = cells(answer, 2)
     assert (off == plain.pixels).all() and not (on == off).all()
     assert "W2SD lambda: 3" in infotext_on and "W2SD" not in infotext_off
 
@@ -206,13 +183,13 @@ def test_every_axis(webui, axes):
         "[W2SD] Weak negative prompt S/R": "blurry,sharp",
     }
     for label, given in values.items():
-        images, _ = cells(webui, axes.grid((label, given), w2sd={"lambda_steps": 2, "weak_cfg": 2}, steps=4), 2)
+        images, _ = cells(axes.grid((label, given), w2sd={"lambda_steps": 2, "weak_cfg": 2}, steps=4), 2)
         assert not (images[0] == images[1]).all(), label
 
 
 def test_search_and_replace_is_the_weak_prompt(webui, axes):
     settings = {"lambda_steps": 3, "weak_cfg": 2}
-    images, _ = cells(webui, axes.grid(("[W2SD] Weak prompt S/R", "cat,dog"), w2sd=settings), 2)
+    images, _ = cells(axes.grid(("[W2SD] Weak prompt S/R", "cat,dog"), w2sd=settings), 2)
     assert (images[1] == webui.picture({**settings, "weak_prompt": "a photo of a dog"}).pixels).all()
     assert not (images[0] == images[1]).all()
 

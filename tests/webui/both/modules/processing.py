@@ -53,6 +53,7 @@ class StableDiffusionProcessing:
         self.extra_generation_params, self.comments = {}, {}
         self.sampler = self.c = self.uc = None
         self.is_hr_pass, self.iteration = False, 0
+        scripts.run("setup", self)
 
     def comment(self, text):
         self.comments[text] = 1

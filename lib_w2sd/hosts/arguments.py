@@ -1,0 +1,34 @@
+"""W2SD's own arguments in a request.
+
+What is to hold for one request only, a cell of a grid or the plain half of a comparison, is written here and not kept
+beside: other extensions hand a request's arguments on, to a pass of their own (ADetailer) or to another WebUI
+(Distributed), and nothing else that W2SD could leave in it.
+"""
+
+from ..settings import NAMES
+
+TITLE = "W2SD"
+
+
+def _place(p) -> slice:
+    """Where they are in p.script_args; nowhere, if an extension has left W2SD out of the request."""
+    for script in p.scripts.alwayson_scripts:
+        if script.title() == TITLE:
+            return slice(script.args_from, script.args_to)
+    return slice(0, 0)
+
+
+def given(p) -> dict:
+    """The settings in a request by name, as they were given."""
+    args = p.script_args[_place(p)]
+    return args[0] if args and isinstance(args[0], dict) else dict(zip(NAMES, args))
+
+
+def put(p, values: dict) -> None:
+    """Change settings of a request. The host copies p for every cell of a grid, but not what p refers to: p gets
+    arguments of its own."""
+    place = _place(p)
+    args = list(p.script_args)
+    if args[place]:
+        args[place.start] = {**given(p), **values}  # the rest of them is padding then
+        p.script_args = type(p.script_args)(args)
