@@ -173,3 +173,9 @@ def test_what_another_webui_is_sent(host, place):
     assert asked[1]["enabled"] and asked[1]["comparison"] is False
     assert not plain[1]["enabled"] and plain[1]["comparison"] is False
     assert rest[:2] == same[:2] == ["a cat", 1]
+
+
+def test_one_processing_object_for_many_pictures(host):
+    """As in img2img's batch tab."""
+    p = host.request("Img2Img", {"lambda_steps": 3, "comparison": True})
+    assert [len(host.process(p).images) for _ in range(3)] == [2, 2, 2]

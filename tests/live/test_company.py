@@ -4,10 +4,10 @@ What tells: strong and weak alike leave the extension's own picture; the weak si
 what the host with the extension draws at that scale; and the strong side asks for as many rows as the step itself.
 Extensions that the WebUI does not have are left out.
 
-Two exceptions, each the extension's own: ControlNet's reference preprocessors encode their picture at the first UNet
-call of a request, which draws from the request's generator; a reflection makes that call earlier, and the noise of
-the reference is another draw. Self-attention guidance leaves a request at CFG 1 or less alone, so there is no picture
-of its own at 0.
+Two exceptions, each the extension's own. ControlNet's reference preprocessors draw noise for their picture in a UNet
+call: on A1111 in a request's first one, from the request's generator; on Forge in every one. A reflection's calls come
+between, and the reference gets another draw. Self-attention guidance leaves a request at CFG 1 or less alone, so there
+is no picture of its own at 0.
 
 ADetailer needs make_detector.py's file in the WebUI's models/adetailer. It is looked at as it comes, where its own pass
 is made without W2SD, and with w2sd among the scripts that its settings let into that pass.
@@ -23,6 +23,7 @@ from .test_engine import HIRES, kinds, same
 
 SECTION = "company, {}"
 DETECTOR = "always_face.pt"
+DRAWS_AGAIN, OFF_AT_0, NO_OTHER_PICTURE = "ControlNet, reference only", "SAG", "Never OOM"
 
 
 def control_models(webui) -> list:
@@ -50,8 +51,16 @@ def on_forge(webui, image) -> dict:
     company = {
         f"ControlNet, {model.split(' ')[0]}": (control(image, model=model), {}) for model in control_models(webui)
     }
+    # enabled, sharpness, tone map, contrast, "combat", rescaling; the rest as it comes
+    latents = [True, 5.0, "anisotropic", 2.0, "reinhard", 100.0, 0.0, "subtract", 0.0, 0.5]
     return {
         **company,
+        DRAWS_AGAIN: (control(image, "reference_only"), {}),
+        "Latent Modifier": ({"LatentModifier Integrated": {"args": latents}}, {}),
+        "Never OOM": (
+            {"Never OOM Integrated": {"args": [True, False]}},
+            {},
+        ),  # tiles of the VAE are larger than these pictures
         "FreeU": (freeu, {}),
         "SAG": (
             {"SelfAttentionGuidance Integrated (SD 1.x, SD 2.x, SDXL)": {"args": [True, 1.0, 2.0, 0.5]}},
@@ -111,13 +120,14 @@ def on_a1111(webui, image) -> dict:
 
 NAMES = {
     "forge": "ControlNet, tiny_controlnet|FreeU|SAG|PAG|PAG, attenuated|Dynamic Thresholding|MultiDiffusion|"
-    "Mixture of Diffusers|StyleAlign|Kohya HRFix|FreeU, PAG, Dynamic Thresholding",
+    "Mixture of Diffusers|StyleAlign|Kohya HRFix|FreeU, PAG, Dynamic Thresholding|ControlNet, reference only|"
+    "Latent Modifier|Never OOM",
     "a1111": "ControlNet, reference only|ControlNet, tiny_adapter|Dynamic Thresholding|Tiled Diffusion, MultiDiffusion|"
     "Tiled Diffusion, Mixture of Diffusers|ADetailer|ADetailer, W2SD in its pass|ControlNet, Dynamic Thresholding",
 }
-DRAWS_AGAIN, OFF_AT_0 = "ControlNet, reference only", "SAG"
 EXPLAINED = {(DRAWS_AGAIN, column): "another draw" for column in ("no gap", "hires", "img2img")}
 EXPLAINED[OFF_AT_0, "weak alone at 0"] = "off there"
+EXPLAINED[NO_OTHER_PICTURE, "acts"] = "same picture"
 ALL = list(dict.fromkeys(name for names in NAMES.values() for name in names.split("|")))
 
 
@@ -173,7 +183,7 @@ def observed(both: Beside, name: str, init_image) -> dict:
     """What was seen, column by column of the table: True where it is as it should be."""
     webui, seen = both.webui, {}
     off, theirs = both.without(), both.together()
-    seen["acts"] = not same(theirs, off)
+    seen["acts"] = same(theirs, off) == (name == NO_OTHER_PICTURE)
     seen["no gap"] = same(both.together(no_gap(both.ask)), theirs) != (name == DRAWS_AGAIN)
     (run,) = webui.trace()
     seen["no gap"] &= all(r["gap_norm"] == 0 for r in run["reflections"]) and len(run["reflections"]) > 0
