@@ -69,6 +69,34 @@ def test_guidance_in_a1111s_denoiser_gets_both_rows(a1111):
     assert rows(a1111) == {("strong", 2), ("weak", 2)}
 
 
+@pytest.mark.parametrize("callback", ["on_cfg_denoiser", "on_cfg_denoised"])
+def test_a_listener_gets_both_rows(host, callback):
+    """As NegPiP and Regional Prompter, which know a row's kind from its place in the pair."""
+    getattr(host.modules["script_callbacks"], callback)(lambda params: None)
+    host.txt2img(GAP)
+    # At CFG 1 Forge itself leaves the negative prompt's rows out, and its extensions know.
+    assert rows(host) == {("strong", 1 if host.forge else 2), ("weak", 2)}
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        lambda unet: unet.model_options.update(transformer_options={"patches_replace": {"attn2": {}}}),
+        lambda unet: unet.model_options.update(model_function_wrapper=lambda network, args: None),
+        lambda unet: setattr(unet, "controlnet_linked_list", object()),
+    ],
+    ids=["attention", "wrapper", "ControlNet"],
+)
+def test_who_is_told_of_rows_in_forges_unet_sees_them_as_they_are(forge, patch):
+    """IP-Adapter, ControlNet's "more important" modes: a negative prompt's row is marked as one."""
+    unet = forge.shared.sd_model.forge_objects.unet
+    before, linked = dict(unet.model_options), unet.controlnet_linked_list
+    forge.others.append(Beside(forge, lambda p: patch(unet)))
+    forge.txt2img(GAP)
+    assert rows(forge) == {("strong", 1), ("weak", 2)}
+    unet.model_options, unet.controlnet_linked_list = before, linked
+
+
 def test_what_a_script_counts_is_the_samplers_own_calls(host):
     script = Beside(host, lambda p: None)
     host.others.append(script)

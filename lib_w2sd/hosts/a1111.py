@@ -92,10 +92,10 @@ class A1111(WebUI):
         return self.denoiser(x, t, **ask)
 
     def rows_are_separable(self):
-        """Not under another extension's guidance; nor with InstructPix2Pix, where three kinds of rows count, nor with
-        inpainting and image variation checkpoints, whose image conditions the host does not shorten along with the
-        rows."""
-        if self.guidance_is_another_extensions():
+        """Not beside an extension that is told which is which; nor with InstructPix2Pix, where three kinds of rows
+        count, nor with inpainting and image variation checkpoints, whose image conditions the host does not shorten
+        along with the rows."""
+        if self.rows_are_told_apart():
             return False
         model = shared.sd_model
         return model.cond_stage_key != "edit" and model.model.conditioning_key == "crossattn"

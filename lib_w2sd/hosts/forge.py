@@ -57,6 +57,11 @@ class Forge(WebUI):
         options = shared.sd_model.forge_objects.unet.model_options
         return any(options.get(name) for name in GUIDANCE)
 
+    def rows_are_told_apart(self):
+        unet = shared.sd_model.forge_objects.unet
+        patched = any(unet.model_options.get(name) for name in ("transformer_options", "model_function_wrapper"))
+        return patched or unet.controlnet_linked_list is not None or super().rows_are_told_apart()
+
     def has_room(self, shape):
         from backend import memory_management
 
@@ -89,7 +94,7 @@ class Forge(WebUI):
         both_count = self.guidance_is_another_extensions()
         own_scale = self.p.hr_cfg if self.hires_pass else self.p.cfg_scale
         weighted = any(sum(part.weight for part in parts) != 1 for parts in ask["cond"].batch)
-        if ask["cond_scale"] == 0 and not both_count:
+        if ask["cond_scale"] == 0 and not self.rows_are_told_apart():
             ask = {**ask, "cond": only_uncond(ask["uncond"]), "cond_scale": 1.0}
         elif ask["cond_scale"] == 1 and (weighted or (both_count and own_scale != 1)):
             # Weights of AND, or another extension's guidance: the uncond counts even at CFG 1, and the host would take

@@ -42,6 +42,11 @@ def only_uncond(uncond):
     return multicond([[(schedules, 1.0)] for schedules in uncond])
 
 
+def listened_to(*callbacks: str) -> bool:
+    """Whether an extension listens to the host's denoiser."""
+    return any(script_callbacks.callback_map[name] for name in callbacks)
+
+
 def _numbers(owner) -> dict:
     """The numbers among an object's own attributes."""
     return {name: value for name, value in vars(owner).items() if type(value) in (int, float)}
@@ -97,6 +102,12 @@ class WebUI:
         """Whether cond and uncond are put together by somebody who may need both at any scale: Dynamic Thresholding,
         self-attention and perturbed-attention guidance."""
         raise NotImplementedError
+
+    def rows_are_told_apart(self) -> bool:
+        """Whether another extension is told which rows are the prompt's and which the negative prompt's (NegPiP and
+        Regional Prompter by the order of the pair, ControlNet's "more important" modes and IP-Adapter by marks): none
+        may then stand in another's place."""
+        return listened_to("callbacks_cfg_denoiser", "callbacks_cfg_denoised") or self.guidance_is_another_extensions()
 
     def call(self, x, t, kwargs):
         """One call of the host's denoiser; evaluates only the rows that count."""
@@ -212,8 +223,7 @@ class WebUI:
         network itself has recorded).
         """
         overlays = self.strong_side.overlays + self.weak_side.overlays
-        listening = ("callbacks_cfg_denoiser", "callbacks_cfg_denoised", "callbacks_cfg_after_cfg")
-        if any(script_callbacks.callback_map[name] for name in listening) or self.guidance_is_another_extensions():
+        if self.rows_are_told_apart() or listened_to("callbacks_cfg_after_cfg"):
             return False
         if not all(getattr(overlay, "mixes_rows", False) for overlay in overlays):
             return False

@@ -31,13 +31,21 @@ def control_models(webui) -> list:
     return [m for m in answer.json()["model_list"] if m.lower() != "none"] if answer.status_code == 200 else []
 
 
-def control(image, module="None", model="None") -> dict:
-    unit = {"enabled": True, "module": module, "model": model, "weight": 1.0}
+def control(image, module="None", model="None", **more) -> dict:
+    unit = {"enabled": True, "module": module, "model": model, "weight": 1.0, **more}
     return {"ControlNet": {"args": [{**unit, "image": image, "processor_res": 64}]}}
 
 
 def on_forge(webui, image) -> dict:
     """name -> (always-on scripts, more of the request)."""
+    models = control_models(webui)
+    more_important = {
+        f"ControlNet, {model.split(' ')[0]}, more important": (
+            control(image, model=model, control_mode="ControlNet is more important"),
+            {},
+        )
+        for model in models
+    }
     freeu = {"FreeU Integrated (SD 1.x, SD 2.x, SDXL)": {"args": [True, 1.3, 1.4, 0.9, 0.2, 0, 1]}}
     pag, attenuated = (
         {"PerturbedAttentionGuidance Integrated": {"args": [True, 3.0, percent, 0, 1]}} for percent in (0, 10)
@@ -48,13 +56,12 @@ def on_forge(webui, image) -> dict:
         method: ({"MultiDiffusion Integrated": {"args": [True, method, 64, 64, 32, 2]}}, {"width": 96, "height": 96})
         for method in ("MultiDiffusion", "Mixture of Diffusers")
     }
-    company = {
-        f"ControlNet, {model.split(' ')[0]}": (control(image, model=model), {}) for model in control_models(webui)
-    }
+    company = {f"ControlNet, {model.split(' ')[0]}": (control(image, model=model), {}) for model in models}
     # enabled, sharpness, tone map, contrast, "combat", rescaling; the rest as it comes
     latents = [True, 5.0, "anisotropic", 2.0, "reinhard", 100.0, 0.0, "subtract", 0.0, 0.5]
     return {
         **company,
+        **more_important,
         DRAWS_AGAIN: (control(image, "reference_only"), {}),
         "Latent Modifier": ({"LatentModifier Integrated": {"args": latents}}, {}),
         "Never OOM": (
@@ -106,6 +113,15 @@ def on_a1111(webui, image) -> dict:
     }
     reference = control(image, "reference_only")
     models = control_models(webui)
+    # active, debug, by columns of equal width, no base or common prompts, how; the rest as it comes
+    columns = [True, False, "Matrix", "Columns", "Mask", "Prompt", "1,1", "0.2", False, False, False]
+    regions = {
+        mode: (
+            {"Regional Prompter": {"args": [*columns, mode, [False], "0", "0", "0.4", None, "0", "0", False]}},
+            {"prompt": "a photo of a cat BREAK a dog, red"},
+        )
+        for mode in ("Attention", "Latent")
+    }
     two = {"ControlNet, Dynamic Thresholding": ({**control(image, "none", models[0]), **dynamic}, {})} if models else {}
     company = {f"ControlNet, {model.split(' ')[0]}": (control(image, "none", model), {}) for model in models}
     return {
@@ -114,16 +130,19 @@ def on_a1111(webui, image) -> dict:
         "Dynamic Thresholding": (dynamic, {}),
         **{f"Tiled Diffusion, {name}": found for name, found in tiled.items()},
         **adetailer(webui),
+        **{f"Regional Prompter, {mode.lower()}": found for mode, found in regions.items()},
+        "NegPiP": ({"NegPiP": {"args": [True]}}, {"prompt": "a photo of a cat, (dog:-1.5)"}),
         **two,
     }
 
 
 NAMES = {
-    "forge": "ControlNet, tiny_controlnet|FreeU|SAG|PAG|PAG, attenuated|Dynamic Thresholding|MultiDiffusion|"
-    "Mixture of Diffusers|StyleAlign|Kohya HRFix|FreeU, PAG, Dynamic Thresholding|ControlNet, reference only|"
-    "Latent Modifier|Never OOM",
+    "forge": "ControlNet, tiny_controlnet|ControlNet, tiny_controlnet, more important|ControlNet, reference only|FreeU|"
+    "SAG|PAG|PAG, attenuated|Dynamic Thresholding|MultiDiffusion|Mixture of Diffusers|StyleAlign|Kohya HRFix|"
+    "FreeU, PAG, Dynamic Thresholding|Latent Modifier|Never OOM",
     "a1111": "ControlNet, reference only|ControlNet, tiny_adapter|Dynamic Thresholding|Tiled Diffusion, MultiDiffusion|"
-    "Tiled Diffusion, Mixture of Diffusers|ADetailer|ADetailer, W2SD in its pass|ControlNet, Dynamic Thresholding",
+    "Tiled Diffusion, Mixture of Diffusers|ADetailer|ADetailer, W2SD in its pass|ControlNet, Dynamic Thresholding|"
+    "Regional Prompter, attention|Regional Prompter, latent|NegPiP",
 }
 EXPLAINED = {(DRAWS_AGAIN, column): "another draw" for column in ("no gap", "hires", "img2img")}
 EXPLAINED[OFF_AT_0, "weak alone at 0"] = "off there"
@@ -179,6 +198,18 @@ def compares(both: Beside, theirs, gap) -> bool:
     )
 
 
+def gaps(both: Beside, **settings) -> list:
+    both.together({"lambda_steps": 2, "inversion": "paper", **settings})
+    return [r["gap_norm"] for r in both.webui.trace()[-1]["reflections"]]
+
+
+def one_kind_of_rows_will_do(both: Beside) -> bool:
+    """At CFG 0 and 1 one kind of rows counts. Evaluated without the other it is what it is beside it, at a scale next
+    to 0 and 1."""
+    alike = [({"weak_cfg": 0.0}, {"weak_cfg": 1e-6}), ({"strong_cfg": 1.0}, {"strong_cfg": 1 + 1e-6})]
+    return all(gaps(both, **alone) == pytest.approx(gaps(both, **beside), rel=1e-3) for alone, beside in alike)
+
+
 def observed(both: Beside, name: str, init_image) -> dict:
     """What was seen, column by column of the table: True where it is as it should be."""
     webui, seen = both.webui, {}
@@ -197,6 +228,7 @@ def observed(both: Beside, name: str, init_image) -> dict:
     strong, step = (kinds(run["evaluations"], kind)[0]["rows"] for kind in ("strong", "step"))
     seen["gap"], seen["rows"] = not same(gap, theirs), strong == step
     seen["comparison"] = compares(both, theirs, gap)
+    seen["one kind of rows"] = one_kind_of_rows_will_do(both)
     seen["gap, CFG 1 and 0"] = not same(both.together({"lambda_steps": 2, "strong_cfg": 1, "weak_cfg": 0}), theirs)
     # Not larger: what is looked at is the second pass, and tiles of a larger picture take minutes.
     seen["hires"] = holds_in(both, name, {**HIRES, "hr_scale": 1, "hr_second_pass_steps": 2})
