@@ -14,8 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from .conftest import PLAIN
+from .grids import Axes, cells
 from .test_engine import HIRES, IDENTITY, kinds, same
-from .test_surfaces import Axes, cells
 
 # On the UNet alone: the text encoder keeps the LoRA on both sides, whatever the weak checkpoint is.
 LORAS = "<lora:{}:0:0.8>"
@@ -444,7 +444,7 @@ def test_xyz_axis(webui, pair):
     settings, ask = {"lambda_steps": 3, "weak_cfg": 1}, asking(pair[0])
     listed = [m["title"].split(" [")[0] for m in webui.get("/sdapi/v1/sd-models") if m["model_name"] == pair[1]]
     given = f"None,{listed[0]}"
-    images, infotexts = cells(webui, axes.grid(("[W2SD] Weak checkpoint", given), w2sd=settings, **ask), 2)
+    images, infotexts = cells(axes.grid(("[W2SD] Weak checkpoint", given), w2sd=settings, **ask), 2)
     assert (images[0] == webui.picture(settings, **ask).pixels).all()
     assert (images[1] == webui.picture({**settings, "weak_checkpoint": pair[1]}, **ask).pixels).all()
     assert "weak checkpoint" not in infotexts[0] and f"W2SD weak checkpoint: {pair[1]}" in infotexts[1]

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from .conftest import PLAIN, distance, png
+from .grids import Axes, cells
 from .layouts import LAYOUTS, asking, no_gap
 from .test_engine import HIRES, same
 from .test_samplers import PASSES
-from .test_surfaces import Axes, cells
 
 GAP = {"lambda_steps": 3, "weak_cfg": 1, "inversion": "matched"}
 
@@ -274,7 +274,7 @@ def test_grid_of_three_axes_with_checkpoints(webui, ask, weak):
         w2sd=GAP,
         **ask,
     )
-    images, infotexts = cells(webui, answer, 8)
+    images, infotexts = cells(answer, 8)
     wanted = [(z, y, x) for z in (3, 4) for y in (0, 2) for x in (strong, weak)]
     for pixels, infotext, (steps, lambda_steps, name) in zip(images, infotexts, wanted):
         alone = {**ask, "override_settings": {"sd_model_checkpoint": name}, "steps": steps}
@@ -288,7 +288,7 @@ def test_grid_over_weak_checkpoints_and_strength(webui, ask, weak):
     answer = Axes(webui).grid(
         ("[W2SD] Weak checkpoint", f"{weak},{strong},None"), ("[W2SD] Strength", "0.5,1"), w2sd=GAP, **ask
     )
-    images, _ = cells(webui, answer, 6)
+    images, _ = cells(answer, 6)
     wanted = [(strength, name) for strength in (0.5, 1) for name in (weak, strong, "")]
     for pixels, (strength, name) in zip(images, wanted):
         own = webui.picture({**GAP, "strength": strength, "weak_checkpoint": name}, **ask)
