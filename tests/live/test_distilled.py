@@ -4,7 +4,7 @@ import pytest
 
 from .layouts import asking, gap_norm, no_gap
 from .test_engine import HIRES, same
-from .test_surfaces import Axes, cells
+from .grids import Axes, cells
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_hires_pass_has_its_own_scale(webui, flux):
 def test_axis(webui, flux):
     settings = {"lambda_steps": 2, "weak_cfg": 1}
     answer = Axes(webui).grid(("[W2SD] Weak distilled CFG", "1,2"), w2sd=settings, **flux)
-    images, infotexts = cells(webui, answer, 2)
+    images, infotexts = cells(answer, 2)
     for k, scale in enumerate((1, 2)):
         alone = webui.picture({**settings, "weak_distilled_cfg": scale}, **flux)
         assert (images[k] == alone.pixels).all()
