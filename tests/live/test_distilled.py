@@ -2,9 +2,9 @@
 
 import pytest
 
+from .grids import Axes, cells
 from .layouts import asking, gap_norm, no_gap
 from .test_engine import HIRES, same
-from .grids import Axes, cells
 
 
 @pytest.fixture(scope="module")
