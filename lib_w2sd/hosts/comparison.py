@@ -18,7 +18,7 @@ ASKED = "w2sd_comparison"
 
 
 class Comparison:
-    """The two runs of a request, and the finished pictures of each."""
+    """The two runs of a request, and the finished pictures of each; with W2SD's, what they are saved under."""
 
     def __init__(self, p):
         self.of = weakref.ref(p)
@@ -95,7 +95,8 @@ def expect_both(p) -> None:
 def note(p, picture) -> None:
     """A picture of either run is finished."""
     if of(p):
-        AT_WORK.after.append(picture)
+        about = {"seed": p.seeds[p.batch_index], "prompt": p.prompts[p.batch_index]}
+        AT_WORK.after.append((picture, about))
     elif AT_WORK is not None and AT_WORK.plain is p:
         AT_WORK.before.append(picture)
 
@@ -116,7 +117,7 @@ def add(p, processed) -> None:
 
 
 def put_behind(p, processed, both: Comparison) -> None:
-    for i, (before, after) in enumerate(zip(both.before, both.after)):
+    for i, (before, (after, about)) in enumerate(zip(both.before, both.after)):
         text = processed.infotexts[processed.index_of_first_image + i]
         compared = drawn(before.convert("RGB"), after.convert("RGB"))
         if shared.opts.enable_pnginfo:
@@ -126,8 +127,7 @@ def put_behind(p, processed, both: Comparison) -> None:
         processed.images.append(compared)
         if shared.opts.grid_save and not p.do_not_save_grid:
             where = {"extension": shared.opts.grid_format, "short_filename": not shared.opts.grid_extended_filename}
-            seed, prompt = p.all_seeds[i], p.all_prompts[i]
-            images.save_image(compared, p.outpath_grids, "w2sd", seed, prompt, info=text, p=p, grid=True, **where)
+            images.save_image(compared, p.outpath_grids, "w2sd", **about, info=text, p=p, grid=True, **where)
 
 
 def drawn(before: Image.Image, after: Image.Image) -> Image.Image:

@@ -219,7 +219,7 @@ def process_images(p):
             run("post_sample", p, SimpleNamespace(samples=samples))
             run("postprocess_batch", p, batch_number=p.iteration, images=samples)
             pictures += list(samples.detach().clone())
-            for sample in samples:
+            for p.batch_index, sample in enumerate(samples):
                 finished = SimpleNamespace(image=as_picture(sample))
                 run("postprocess_image_after_composite", p, finished)
                 images.append(finished.image)
