@@ -111,7 +111,7 @@ class Within:
     """An extension that asks the scripts about a copy of a request that goes on, and makes a picture of its own within
     it, with the request's arguments: ADetailer."""
 
-    filename, made = "within", 0
+    filename = "within"
 
     def __init__(self, host):
         self.host, self.inner = host, []

@@ -33,11 +33,8 @@ class Comparison:
     def make_plain(self, p) -> None:
         """The second run, with what the first has found out: its prompts, its seeds, how many pictures it made."""
         plain = self.plain
-        plain.prompt, plain.negative_prompt, plain.styles = (
-            one_or_all(p.all_prompts),
-            one_or_all(p.all_negative_prompts),
-            [],
-        )
+        plain.styles = []  # the prompts have them already
+        plain.prompt, plain.negative_prompt = one_or_all(p.all_prompts), one_or_all(p.all_negative_prompts)
         plain.seed, plain.subseed = first_or_all(p.seed, p.all_seeds), first_or_all(p.subseed, p.all_subseeds)
         plain.batch_size = p.batch_size
         if getattr(p, "all_hr_prompts", None):
@@ -49,7 +46,7 @@ class Comparison:
 
 
 # That of the request at work: the host makes one after the other, though one may be made within another (ADetailer's).
-# Not in p, of which Distributed sends a deep copy to other WebUIs, and ADetailer asks scripts about copies.
+# Not kept in p: Distributed sends a deep copy of all that is there to other WebUIs, and ADetailer shows scripts copies.
 AT_WORK: "Comparison | None" = None
 
 

@@ -64,10 +64,8 @@ def on_forge(webui, image) -> dict:
         **more_important,
         DRAWS_AGAIN: (control(image, "reference_only"), {}),
         "Latent Modifier": ({"LatentModifier Integrated": {"args": latents}}, {}),
-        "Never OOM": (
-            {"Never OOM Integrated": {"args": [True, False]}},
-            {},
-        ),  # tiles of the VAE are larger than these pictures
+        # Without its other half: the VAE's tiles are larger than these pictures, and fail.
+        "Never OOM": ({"Never OOM Integrated": {"args": [True, False]}}, {}),
         "FreeU": (freeu, {}),
         "SAG": (
             {"SelfAttentionGuidance Integrated (SD 1.x, SD 2.x, SDXL)": {"args": [True, 1.0, 2.0, 0.5]}},
