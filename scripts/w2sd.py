@@ -4,8 +4,10 @@ from modules import script_callbacks, scripts, shared
 from modules.infotext_utils import PasteField
 from modules.ui_components import InputAccordion
 
-from lib_w2sd import api, hosts, ui
+from lib_w2sd import hosts
 from lib_w2sd.hosts import arguments, checkpoints, comparison, hooks, page
+from lib_w2sd.page import accordion as ui
+from lib_w2sd.page import api
 
 HOST = hosts.current()
 CHECKPOINTS = ui.Checkpoints(checkpoints.choices, checkpoints.refresh, checkpoints.CACHE.free)

@@ -5,8 +5,8 @@ from contextlib import contextmanager, nullcontext
 import torch
 from k_diffusion.sampling import get_sigmas_karras, sample_euler
 
-from lib_w2sd import denoiser, trace
-from lib_w2sd.settings import Settings
+from lib_w2sd.method import denoiser, trace
+from lib_w2sd.page.settings import Settings
 
 
 class Mixture:

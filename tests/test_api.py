@@ -6,9 +6,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 import lib_w2sd
-from lib_w2sd import api
-from lib_w2sd.settings import schema
-from lib_w2sd.trace import Trace
+from lib_w2sd.method.trace import Trace
+from lib_w2sd.page import api
+from lib_w2sd.page.settings import schema
 
 PATHS = ("/w2sd/v1/schema", "/w2sd/v1/trace", "/w2sd/v1/host")
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 
-from lib_w2sd.settings import as_dict, parse
+from lib_w2sd.page.settings import as_dict, parse
 
 from .settings_strategies import VALID, valid_requests
 

@@ -8,10 +8,11 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
-from lib_w2sd import checkpoint, weights_file
-from lib_w2sd.checkpoint import Cache, CheckpointOverlay, layout_of, like, load, size_of, slots_of
 from lib_w2sd.errors import CheckpointError, CheckpointMemoryError, UnfitCheckpoint
-from lib_w2sd.weights_file import UNET, architecture, check_fit, open_weights, prediction_of, unfit
+from lib_w2sd.weights import exchange as checkpoint
+from lib_w2sd.weights import file as weights_file
+from lib_w2sd.weights.exchange import Cache, CheckpointOverlay, layout_of, like, load, size_of, slots_of
+from lib_w2sd.weights.file import UNET, architecture, check_fit, open_weights, prediction_of, unfit
 
 
 def tiny_unet(seed: int, **config) -> torch.nn.Module:

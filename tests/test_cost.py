@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lib_w2sd import cost
-from lib_w2sd.settings import Settings, as_dict
+from lib_w2sd.page import cost
+from lib_w2sd.page.settings import Settings, as_dict
 
 HERE = Path(__file__).parent
 JAVASCRIPT = HERE.parent / "javascript"

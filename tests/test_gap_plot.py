@@ -4,7 +4,7 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 
-from lib_w2sd import gap_plot
+from lib_w2sd.page import plot as gap_plot
 
 
 def drawn(host):

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_w2sd.gaps import Side, fill_in, gap, has_prompt_gap, without_effect
-from lib_w2sd.settings import Settings
+from lib_w2sd.gaps import Side, sides_of, without_effect
+from lib_w2sd.gaps.prompt import fill_in, has_prompt_gap
+from lib_w2sd.page.settings import Settings
 
 texts = st.text(st.sampled_from("ab{}, "), max_size=8) | st.sampled_from(
     ["{prompt}", "{negative_prompt}", "a {prompt}"]
@@ -40,14 +41,32 @@ def test_which_prompts_differ(settings, differs):
     assert has_prompt_gap(Settings(**settings)) == differs
 
 
+class Host:
+    """gap.Host without a WebUI: a cond is the texts that it was made of."""
+
+    acts, abilities = True, {"distilled": lambda: True}
+
+    def has(self, ability):
+        return ability in self.abilities
+
+    def able(self, ability):
+        return self.abilities[ability]
+
+    def own_prompts(self):
+        return ["a cat"], ["blurry"]
+
+    def encode(self, texts, negative):
+        return negative, texts
+
+
 def test_gaps_add_up():
-    cond, uncond = object(), object()
-    strong, weak = gap(Settings(strong_cfg=3.0, weak_cfg=-1.0), cond, uncond)
-    assert strong == Side(cfg_scale=3.0, cond=None, uncond=None)
-    assert (weak.cfg_scale, weak.cond, weak.uncond) == (-1.0, cond, uncond)
-    assert gap(Settings())[0].cfg_scale is None  # the picture's own
-    strong, weak = gap(Settings(strong_distilled_cfg=2.0, weak_distilled_cfg=1.0))
-    assert (strong.distilled_cfg, weak.distilled_cfg) == (2.0, 1.0)
+    asked = Settings(strong_cfg=3.0, weak_cfg=-1.0, weak_prompt="{prompt}, dull", weak_negative_prompt="")
+    strong, weak = sides_of(asked, Host())
+    assert strong == Side(cfg_scale=3.0)
+    assert weak == Side(cfg_scale=-1.0, cond=(False, ["a cat, dull"]), uncond=(True, [""]))
+    assert sides_of(Settings(), Host()) == (Side(), Side(0.0))
+    strong, weak = sides_of(Settings(strong_distilled_cfg=2.0, weak_distilled_cfg=1.0), Host())
+    assert (strong.inputs, weak.inputs) == ({"guidance": 2.0}, {"guidance": 1.0})
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lib_w2sd import infotext
-from lib_w2sd.settings import FIELDS, NAMES, Settings, parse
+from lib_w2sd.page import infotext
+from lib_w2sd.page.settings import NAMES, SETTINGS, Settings, parse
 
 from . import infotexts
 from .settings_strategies import valid_requests
@@ -40,7 +40,7 @@ def test_settings_survive_the_infotext(request):
     settings = parse([request])
     params = through_infotext(settings)
     restored = pasted(params)
-    for f in FIELDS:
+    for f in SETTINGS:
         if f.name == "hires_lambda_steps" and settings.hires != "own":
             continue  # not written: it counts for nothing
         assert getattr(restored, f.name) == getattr(settings, f.name)

@@ -10,11 +10,11 @@ pytest.importorskip("k_diffusion")
 pytest.importorskip("matplotlib")
 pytest.importorskip("scipy")
 
-from lib_w2sd.lab import mixtures, theory, toy
 from lib_w2sd.lab.__main__ import main
-from lib_w2sd.lab.sampling import SAMPLERS, karras, sample
-from lib_w2sd.lab.statistics import interval
-from lib_w2sd.settings import Settings
+from lib_w2sd.lab.experiments import mixtures, theory, toy
+from lib_w2sd.lab.experiments.statistics import interval
+from lib_w2sd.lab.models.sampling import SAMPLERS, karras, sample
+from lib_w2sd.page.settings import Settings
 
 CASES = [mixtures.one_dimension(torch.float64), mixtures.two_dimensions(torch.float64)]
 ON = Settings(enabled=True, lambda_steps=-1, strong_cfg=1.0, weak_cfg=1.0)

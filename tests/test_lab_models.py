@@ -13,30 +13,24 @@ pytest.importorskip("matplotlib")
 
 from safetensors.torch import load_file
 
-from lib_w2sd.lab import (
-    __main__,
+from lib_w2sd.lab import __main__, demo
+from lib_w2sd.lab.experiments import (
     balance,
     cells,
     cosine,
-    data,
-    demo,
     grid,
     inversion,
     inversion_error,
     knobs,
-    models,
-    network,
-    prompts,
     retraining,
-    scores,
     tables,
     toy,
-    training,
-    weights,
 )
-from lib_w2sd.lab.models import GAPS, Gap, Network, draw, noise, reflected
-from lib_w2sd.lab.statistics import Interval
-from lib_w2sd.settings import Settings
+from lib_w2sd.lab.experiments.statistics import Interval
+from lib_w2sd.lab.models import data, network, prompts, scores, training, weights
+from lib_w2sd.lab.models import drawing as models
+from lib_w2sd.lab.models.drawing import GAPS, Gap, Network, draw, noise, reflected
+from lib_w2sd.page.settings import Settings
 
 NAMES = ("weak", "strong", "ideal", "biased-strong", "biased-weak", "moe", "striped", "classifier")
 TEXTS = prompts.every_prompt()

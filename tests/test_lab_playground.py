@@ -9,13 +9,13 @@ pytest.importorskip("k_diffusion")
 pytest.importorskip("matplotlib")
 
 from lib_w2sd.lab import playground
-from lib_w2sd.settings import FIELDS
+from lib_w2sd.page.settings import SETTINGS
 
 WEAK = list(playground.WEAK_MODELS)[1]
 
 
 def generate(prompt="bright bag", **changes):
-    settings = [changes.get(f.name, f.default) for f in FIELDS]
+    settings = [changes.get(f.name, f.default) for f in SETTINGS]
     return playground.generate(prompt, "", 4, 6, "Euler", 1.5, 1, WEAK, *settings)
 
 

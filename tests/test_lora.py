@@ -5,10 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lib_w2sd import layers, lora
 from lib_w2sd.errors import SettingError
-from lib_w2sd.gaps import has_prompt_gap, weak_lora_tags
-from lib_w2sd.settings import NAMES, Settings, check, parse
+from lib_w2sd.gaps import lora_scales as lora
+from lib_w2sd.gaps.lora import weak_lora_tags
+from lib_w2sd.gaps.prompt import has_prompt_gap
+from lib_w2sd.page.settings import NAMES, Settings, check, parse
+from lib_w2sd.weights import layers
 
 # ---------------------------------------------------------------------- the prompt's syntax
 

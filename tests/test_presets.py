@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_w2sd import presets
-from lib_w2sd.presets import BUILT_IN, PresetError, Store
-from lib_w2sd.settings import NAMES, Settings, as_dict, check, parse
+from lib_w2sd.page import presets
+from lib_w2sd.page.presets import BUILT_IN, PresetError, Store
+from lib_w2sd.page.settings import NAMES, Settings, as_dict, check, parse
 
 from .settings_strategies import valid_requests
 

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from lib_w2sd.settings import FIELDS, allowed
+from lib_w2sd.page.settings import SETTINGS
 
 README = Path(__file__).parents[1] / "README.md"
 
 
 def table() -> str:
     def cells(f):
-        default = "empty" if f.default is None else f"`{str(f.default).lower() if f.type is bool else f.default}`"
-        infotext = f.metadata["infotext"] if f.name != "enabled" else ""
-        return f"`{f.name}`", f.metadata["label"], f.metadata["help"], allowed(f), default, infotext
+        default = "empty" if f.default is None else f"`{str(f.default).lower() if f.kind == 'boolean' else f.default}`"
+        infotext = f.infotext if f.name != "enabled" else ""
+        return f"`{f.name}`", f.label, f.help, f.allowed, default, infotext
 
-    return "\n".join("| " + " | ".join(cells(f)) + " |" for f in FIELDS)
+    return "\n".join("| " + " | ".join(cells(f)) + " |" for f in SETTINGS)
 
 
 def test_table_of_settings():

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_w2sd import reflection
-from lib_w2sd.reflection import INVERSIONS, Flow, Sigma, VariancePreserving, reflect
+from lib_w2sd.method import reflection
+from lib_w2sd.method.reflection import INVERSIONS, Flow, Sigma, VariancePreserving, reflect
 
 from .mixture import STRONG, WEAK, Mixture, modes
 

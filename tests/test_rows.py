@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_w2sd.rows import RowMeter
+from lib_w2sd.method.rows import RowMeter
 
 
 class Network:

@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from k_diffusion import sampling
 
-from lib_w2sd import schedule
 from lib_w2sd.errors import SamplerError
-from lib_w2sd.reflection import Sigma, VariancePreserving, reflect
-from lib_w2sd.settings import Settings
+from lib_w2sd.method import schedule
+from lib_w2sd.method.reflection import Sigma, VariancePreserving, reflect
+from lib_w2sd.page.settings import Settings
 
 from . import samplers
 from .mixture import Sides, reflecting

@@ -7,8 +7,8 @@ import pytest
 import torch
 from k_diffusion import sampling
 
-from lib_w2sd.reflection import Sigma, VariancePreserving
-from lib_w2sd.settings import Settings
+from lib_w2sd.method.reflection import Sigma, VariancePreserving
+from lib_w2sd.page.settings import Settings
 
 from . import samplers
 from .mixture import SIGMA_MAX, SIGMA_MIN, STRONG, WEAK, Sides, reflecting

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lib_w2sd import settings
 from lib_w2sd.errors import SettingError
-from lib_w2sd.settings import FIELDS, NAMES, Settings, as_dict, parse, schema
+from lib_w2sd.page import settings
+from lib_w2sd.page.settings import NAMES, SETTINGS, Settings, as_dict, parse, schema
 
 from .settings_strategies import INVALID, valid_requests
 
@@ -37,10 +37,10 @@ def test_settings_round_trip_through_json_and_as_positional_arguments(request):
     parsed = parse([request])
     assert parse([json.loads(json.dumps(as_dict(parsed)))]) == parsed
     assert parse(list(as_dict(parsed).values())) == parsed
-    assert parse(tuple(as_dict(parsed).values())[: len(FIELDS)]) == parsed
+    assert parse(tuple(as_dict(parsed).values())[: len(SETTINGS)]) == parsed
 
 
-@given(valid_requests, st.integers(0, len(FIELDS)))
+@given(valid_requests, st.integers(0, len(SETTINGS)))
 def test_positional_arguments_may_stop_early(request, given_ones):
     values = list(as_dict(parse([request])).values())[:given_ones]
     expected = {**as_dict(Settings()), **dict(zip(NAMES, values))} if values else as_dict(Settings())
@@ -66,9 +66,9 @@ def test_a_wrong_value_is_refused_by_name_value_and_what_is_allowed(name, data):
         parse([request])
     message = str(refusal.value)
     field = settings.BY_NAME[name]
-    assert name in message and field.metadata["label"] in message
+    assert name in message and field.label in message
     assert repr(value)[:200] in message
-    assert f"allowed is {settings.allowed(field)}" in message
+    assert f"allowed is {field.allowed}" in message
     assert len(message) < 600
     assert refusal.value.status_code == 422
 
@@ -178,7 +178,7 @@ def test_the_schema_is_one_and_documents_everything():
     jsonschema.Draft202012Validator.check_schema(schema())
     json.dumps(schema(), allow_nan=False)
     assert list(schema()["properties"]) == list(NAMES)
-    for f in FIELDS:
+    for f in SETTINGS:
         entry = schema()["properties"][f.name]
         assert entry["title"] and entry["description"].endswith(".")
         assert entry["default"] == f.default

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from lib_w2sd.trace import Trace
+from lib_w2sd.method.trace import Trace
 
 
 @pytest.fixture

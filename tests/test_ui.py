@@ -7,8 +7,10 @@ import re
 import gradio as gr
 import pytest
 
-from lib_w2sd import infotext, presets, ui
-from lib_w2sd.settings import BY_NAME, FIELDS, NAMES, Settings, as_dict, parse
+from lib_w2sd.gaps import GAPS
+from lib_w2sd.page import accordion as ui
+from lib_w2sd.page import infotext, presets
+from lib_w2sd.page.settings import BY_NAME, NAMES, SETTINGS, Settings, as_dict, parse
 
 
 @pytest.fixture(params=[False, True], ids=["txt2img", "img2img"])
@@ -21,10 +23,10 @@ def tab(request, host):
 
 def test_controls_are_the_settings_in_their_order(tab):
     _, controls, _ = tab
-    assert len(controls) == len(FIELDS)
-    assert [control.label for control in controls] == [f.metadata["label"] for f in FIELDS]
-    for control, f in zip(controls[1:], FIELDS[1:]):
-        assert control.info == f.metadata["help"]
+    assert len(controls) == len(SETTINGS)
+    assert [control.label for control in controls] == [f.label for f in SETTINGS]
+    for control, f in zip(controls[1:], SETTINGS[1:]):
+        assert control.info == f.help
 
 
 def test_untouched_controls_are_the_defaults(tab):
@@ -37,13 +39,11 @@ def test_untouched_controls_are_the_defaults(tab):
 def test_ranges_and_choices_are_the_settings(tab):
     _, controls, _ = tab
     for name, control in zip(NAMES, controls):
-        limits = BY_NAME[name].metadata
+        limits = BY_NAME[name]
         if isinstance(control, gr.Slider):
-            assert (control.minimum, control.maximum, control.step) == tuple(
-                limits[k] for k in ("minimum", "maximum", "step")
-            )
+            assert (control.minimum, control.maximum, control.step) == (limits.minimum, limits.maximum, limits.step)
         if isinstance(control, gr.Radio):
-            assert [value for _, value in control.choices] == list(limits["choices"])
+            assert [value for _, value in control.choices] == list(limits.choices)
     kinds = {name: type(control) for name, control in zip(NAMES, controls)}
     assert kinds["enabled"] is gr.Checkbox
     assert kinds["lambda_steps"] is kinds["weak_cfg"] is gr.Slider
@@ -56,7 +56,7 @@ def test_element_ids_are_there_and_of_one_kind_a_tab(host):
     for is_img2img in (False, True):
         with gr.Blocks():
             found[is_img2img] = [control.elem_id for control in host.script.ui(is_img2img)]
-    assert len({*found[False], *found[True]}) == 2 * len(FIELDS)
+    assert len({*found[False], *found[True]}) == 2 * len(SETTINGS)
     assert all(name.startswith("w2sd_txt2img") for name in found[False])
     assert all(name.startswith("w2sd_img2img") for name in found[True])
 
@@ -113,9 +113,9 @@ def test_page_is_told_of_the_hosts_samplers(txt2img):
 def test_every_gap_has_a_switch_and_a_section(txt2img):
     _, page = txt2img
     switches = by_id(page, "w2sd_txt2img_gaps").value
-    for gap, (words, names) in ui.GAPS.items():
-        assert f'data-gap="{gap}"' in switches and words in switches
-        assert by_id(page, f"w2sd_txt2img_section_{gap}") and set(names) <= set(NAMES)
+    for gap in GAPS:
+        assert f'data-gap="{gap.name}"' in switches and gap.switch in switches
+        assert by_id(page, f"w2sd_txt2img_section_{gap.name}") and {s.name for s in gap.settings} <= set(NAMES)
 
 
 def test_host_keeps_no_defaults_of_what_is_no_setting(txt2img):
@@ -133,7 +133,7 @@ def test_host_keeps_no_defaults_of_what_is_no_setting(txt2img):
 def test_a_gaps_switch_puts_back_and_gives(txt2img):
     _, page = txt2img
     (switched,) = events_of(page, by_id(page, "w2sd_txt2img_switch"))
-    names = [name for _, fields in ui.GAPS.values() for name in fields]
+    names = [s.name for gap in GAPS for s in gap.settings]
 
     def changed(words):
         return {name: u["value"] for name, u in zip(names, switched(words)) if "value" in u}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lib_w2sd.settings import Settings, as_dict
+from lib_w2sd.page.settings import Settings, as_dict
 
 from .test_cost import javascript
 

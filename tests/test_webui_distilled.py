@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lib_w2sd.gaps import Side
-from lib_w2sd.settings import Settings
+from lib_w2sd.page.settings import Settings
 
 
 @pytest.mark.parametrize("name", ["strong_distilled_cfg", "weak_distilled_cfg"])
@@ -46,7 +46,7 @@ def scales(ask):
 @pytest.mark.parametrize("scale", [2.0, 0.0])
 def test_every_cond_of_a_side_has_its_scale_and_the_pictures_own_keep_theirs(forge, one_pass, scale):
     kwargs = conds(forge.modules["prompt_parser"], 3.5)
-    ask = one_pass.asked(kwargs, Side(distilled_cfg=scale))
+    ask = one_pass.asked(kwargs, Side(inputs={"guidance": scale}))
     assert scales(ask) == ([[[scale, scale]], [[scale], [scale]]], [[scale], [scale]])
     assert scales(kwargs) == ([[[3.5, 3.5]], [[3.5], [3.5]]], [[3.5], [3.5]])
     assert [[part.weight for part in parts] for parts in ask["cond"].batch] == [[1.0], [0.5, 2.0]]
@@ -60,4 +60,4 @@ def test_own_scale_leaves_the_conds_alone(forge, one_pass):
 
 def test_cfg_1_needs_no_uncond(forge, one_pass):
     kwargs = {**conds(forge.modules["prompt_parser"], 3.5), "uncond": None}
-    assert one_pass.asked(kwargs, Side(1.0, distilled_cfg=2.0))["uncond"] is None
+    assert one_pass.asked(kwargs, Side(1.0, inputs={"guidance": 2.0}))["uncond"] is None

@@ -6,7 +6,7 @@ import fastapi
 import pytest
 from fastapi.testclient import TestClient
 
-from lib_w2sd.settings import FIELDS, schema
+from lib_w2sd.page.settings import SETTINGS, schema
 
 from . import infotexts, webui
 from .webui.host import same_pictures
@@ -262,7 +262,7 @@ def with_xyz_grid(host):
 
 def test_axes_are_added_once_and_make_cells(host):
     axes, grid = with_xyz_grid(host)
-    assert len(grid.axis_options) == len(axes) == len(FIELDS)  # the host's own, and all but comparison
+    assert len(grid.axis_options) == len(axes) == len(SETTINGS)  # the host's own, and all but comparison
     plain = host.txt2img()
     pictures = []
     for x in (0, 2):

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib_w2sd import xyz
 from lib_w2sd.errors import SettingError
-from lib_w2sd.settings import NAMES, Settings, as_dict, parse
+from lib_w2sd.page import xyz
+from lib_w2sd.page.settings import NAMES, Settings, as_dict, parse
 
 
 class AxisOption:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from modules import sd_models
 
-from .. import checkpoint, infotext
-from ..checkpoint import CACHE, CheckpointOverlay, Slot, Weights
 from ..errors import CheckpointError
-from ..weights_file import check_fit, open_weights, unfit
+from ..page import infotext
+from ..weights import exchange as checkpoint
+from ..weights.exchange import CACHE, CheckpointOverlay, Slot, Weights
+from ..weights.file import check_fit, open_weights, unfit
 
 
 def choices() -> list:
@@ -30,16 +31,6 @@ def find(given: str):
             given, "which is none of the WebUI's checkpoints; allowed are their names and hashes, or nothing."
         )
     return info
-
-
-def checkpoint_gap(p, settings, host_kind, loras: tuple = ()) -> tuple:
-    """The overlays of the weak side for the settings' weak checkpoint.
-
-    host_kind  host_kind() -> the host's subclass of WeakCheckpoint; not asked where there is no such gap
-    loras      the lora.Uses that the weak checkpoint is to have
-    Raises CheckpointError where the checkpoint does not fit.
-    """
-    return (host_kind()(p, settings, loras).opened(),) if settings.weak_checkpoint else ()
 
 
 class WeakCheckpoint:
@@ -162,7 +153,7 @@ def on_model_loaded(host: type) -> None:
     """Free a weak UNet that has the layout of another checkpoint than the one just loaded."""
     if CACHE.weights is not None:
         try:
-            CACHE.free_unless(checkpoint.layout_of(host.weak_checkpoint()(None, None).slots()))
+            CACHE.free_unless(checkpoint.layout_of(host.able("checkpoint")(None, None).slots()))
         except AttributeError:  # no UNet where ours was: another kind of model altogether
             CACHE.free()
 

@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from fastapi import HTTPException
 
-from .. import xyz
 from ..errors import SamplerError, W2SDError
 from ..gaps import without_effect
-from ..settings import Settings, parse
-from ..trace import Trace
+from ..method.trace import Trace
+from ..page import xyz
+from ..page.settings import Settings, parse
 from . import arguments, checkpoints, comparison, progress
 from .webui import TRACE, WebUI
 
@@ -56,7 +56,7 @@ def before_process(p, args) -> None:
     setattr(p, TRACE, Trace() if settings.enabled else None)
     if settings.enabled:
         for note in without_effect(settings):
-            p.comment(note)
+            p.comment(f"W2SD: {note}")
 
 
 def before_sampling(host: type, p, args) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 from modules import sd_samplers_kdiffusion, sd_samplers_timesteps
 from modules.paths_internal import data_path
 
-from .. import cost, gap_plot, presets, ui
-from ..trace import Trace
+from ..method.trace import Trace
+from ..page import accordion as ui
+from ..page import cost, presets
+from ..page import plot as gap_plot
 
 PRESETS = "w2sd_presets.json"  # beside the host's own styles.csv
 

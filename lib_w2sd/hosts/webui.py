@@ -6,6 +6,7 @@ sampler's own calls, and it takes back everything that such an extra call leaves
 """
 
 import functools
+import importlib
 import time
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -14,14 +15,13 @@ import torch
 from modules import extra_networks, prompt_parser, script_callbacks, sd_samplers_common, shared
 from modules.processing import StableDiffusionProcessingImg2Img
 
-from .. import denoiser
 from ..errors import SettingError, UnfitCheckpoint
-from ..gaps import Side, fill_in, gap, has_prompt_gap
-from ..reflection import Flow, Sigma, VariancePreserving
-from ..rows import RowMeter
-from ..settings import BY_NAME, Settings
-from ..trace import Pass, Trace
-from . import checkpoints, lora_files
+from ..gaps import Side, sides_of
+from ..method import denoiser
+from ..method.reflection import Flow, Sigma, VariancePreserving
+from ..method.rows import RowMeter
+from ..method.trace import Pass, Trace
+from ..page.settings import Settings
 from .swapped import swapped
 
 TRACE = "w2sd_trace"
@@ -56,6 +56,8 @@ class WebUI:
     """One sampling pass of a request in a WebUI: `p` is its processing object, `settings` what the user asked for."""
 
     name: str
+    # What this host does for a gap, by the gap's `ability`: "module" of this package, or "module:name".
+    ABILITIES: dict = {}
     skips_uncond = False  # whether the host itself leaves the uncond rows out at CFG 1
     # Names and signatures that W2SD relies on, for /w2sd/v1/host: "module:attribute.path".
     RELIES_ON = (
@@ -113,19 +115,6 @@ class WebUI:
         """One call of the host's denoiser; evaluates only the rows that count."""
         raise NotImplementedError
 
-    @staticmethod
-    def weak_checkpoint() -> type:
-        """The host's kind of checkpoints.WeakCheckpoint."""
-        raise NotImplementedError
-
-    def loras(self):
-        """The module that knows the host's LoRAs: a1111_lora or forge_lora."""
-        raise NotImplementedError
-
-    def has_distilled_guidance(self) -> bool:
-        """Whether the loaded checkpoint takes a guidance scale as an input (Flux)."""
-        return False
-
     def apply_refiner(self, x, t) -> None:
         """What the host's denoiser does first in a call: let the refiner take over if this is where it does."""
         raise NotImplementedError
@@ -137,6 +126,24 @@ class WebUI:
     def conditioning(self, texts: list, negative: bool):
         """SdConditioning of `texts` as this pass makes its own."""
         raise NotImplementedError
+
+    # ------------------------------------------------------------------ what a gap may ask: gaps.gap.Host
+
+    @classmethod
+    def has(cls, ability: str) -> bool:
+        return ability in cls.ABILITIES
+
+    @classmethod
+    def able(cls, ability: str):
+        """This host's own part of a gap, loaded only now: it reaches further into the host than the rest."""
+        if not cls.has(ability):
+            raise SettingError(f"W2SD: this WebUI ({cls.name}) has nothing to make a {ability} gap with.")
+        module, _, name = cls.ABILITIES[ability].partition(":")
+        found = importlib.import_module(f"{__package__}.{module}")
+        return getattr(found, name) if name else found
+
+    def comment(self, text: str) -> None:
+        self.p.comment(text)
 
     # ------------------------------------------------------------------ conds
 
@@ -161,35 +168,10 @@ class WebUI:
 
     def build_sides(self):
         """The strong and the weak side. Before sampling: encoding a prompt may push the UNet off the GPU."""
-        self.check_distilled_guidance()
-        prompts, negatives = self.own_prompts()
-        weak_prompt, weak_negative = has_prompt_gap(self.settings)
-        loras = lora_files.lora_gap(self.p, self.settings, self.loras)
-        with loras.text_encoder or nullcontext():
-            cond, uncond = (
-                self.encode(fill_in(text, prompts, negatives), negative) if other or loras.text_encoder else None
-                for text, negative, other in (
-                    (self.settings.weak_prompt, False, weak_prompt),
-                    (self.settings.weak_negative_prompt, True, weak_negative),
-                )
-            )
-        weak_overlays = loras.weak
-        if self.settings.acts_in(self.hires_pass):
-            weak_overlays += checkpoints.checkpoint_gap(
-                self.p, self.settings, self.weak_checkpoint, loras.on_checkpoint
-            )
-        self.strong_side, self.weak_side = gap(self.settings, cond, uncond, weak_overlays, loras.strong)
+        self.acts = self.settings.acts_in(self.hires_pass)
+        self.strong_side, self.weak_side = sides_of(self.settings, self)
         self.own_uncond = None
         self.encoded_for = self.checkpoint()
-
-    def check_distilled_guidance(self):
-        for name in ("strong_distilled_cfg", "weak_distilled_cfg"):
-            value = getattr(self.settings, name)
-            if value is not None and not self.has_distilled_guidance() and self.settings.acts_in(self.hires_pass):
-                raise SettingError(
-                    f"W2SD: {name} ({BY_NAME[name].metadata['label']}) was given {value:g}, but the loaded checkpoint "
-                    "has no distilled guidance (Flux on Forge has); allowed is nothing."
-                )
 
     def uncond(self):
         """The pass's own uncond where the host made none, because its own CFG scale is 1."""
@@ -229,7 +211,7 @@ class WebUI:
             return False
         scales = {self.scale_of(side, kwargs) for side in (self.strong_side, self.weak_side)}
         other_conds = self.weak_side.cond is not None or self.weak_side.uncond is not None
-        other_conds = other_conds or self.strong_side.distilled_cfg != self.weak_side.distilled_cfg
+        other_conds = other_conds or self.strong_side.inputs != self.weak_side.inputs
         return bool(overlays) or other_conds or scales == {0.0, 1.0}
 
     def may_join(self, shape) -> bool:

@@ -33,7 +33,7 @@ def section(name: str, out: Path, small: bool, measured: bool) -> str:
     """Run one experiment; its Markdown. Scores already measured are taken from `out`/results.json."""
     from tqdm import tqdm
 
-    from .cells import Cells
+    from .experiments.cells import Cells
 
     with tqdm(desc=name, unit="cell") as bar:
 
@@ -44,7 +44,7 @@ def section(name: str, out: Path, small: bool, measured: bool) -> str:
         size = {"seeds": 2, "each": 2} if small else {}
         cells = Cells(out / "results.json", progress=progress, measured=measured, **size)
         module, function = EXPERIMENTS[name][0].split(".")
-        return getattr(importlib.import_module(f"{__package__}.{module}"), function)(out, cells)
+        return getattr(importlib.import_module(f"{__package__}.experiments.{module}"), function)(out, cells)
 
 
 def main(argv=None) -> None:

@@ -6,10 +6,13 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from . import balance, model_plots, models, prompts, scores, toy, weights
-from .models import GAPS, Gap, Network, reflected
-from .scores import marked
-from .statistics import table
+from .experiments import balance, toy
+from .experiments.statistics import table
+from .figures import model_plots
+from .models import drawing as models
+from .models import prompts, scores, weights
+from .models.drawing import GAPS, Gap, Network, reflected
+from .models.scores import marked
 
 STEPS, LAMBDA, SEEDS, EACH = 20, 10, 6, 2
 CHECKPOINT, GUIDANCE = GAPS["checkpoint"], GAPS["guidance"]

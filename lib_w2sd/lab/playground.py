@@ -8,13 +8,14 @@ import gradio as gr
 import torch
 from PIL import Image
 
-from .. import ui
 from ..errors import W2SDError
-from ..gaps import fill_in, has_prompt_gap
-from ..settings import parse
-from . import model_plots, prompts, scores
-from .models import SIGMA_MAX, SIGMA_MIN, Network, noise
-from .sampling import SAMPLERS, karras, sample
+from ..gaps.prompt import fill_in, has_prompt_gap
+from ..page import accordion as ui
+from ..page.settings import parse
+from .figures import model_plots
+from .models import prompts, scores
+from .models.drawing import SIGMA_MAX, SIGMA_MIN, Network, noise
+from .models.sampling import SAMPLERS, karras, sample
 
 WEAK_MODELS = {
     "the strong model itself": None,

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from . import weights
-from .cells import NotMeasured
-from .statistics import table
+from .experiments.cells import NotMeasured
+from .experiments.statistics import table
+from .models import weights
 
 HEAD = """# The paper's analysis at our scale
 
 W2SD (arXiv 2502.00473) on closed-form Gaussian mixtures and on small diffusion models trained on Fashion-MNIST at 16x16
-(weights in `lib_w2sd/lab/weights`), sampled by k-diffusion through the extension's own reflection, schedule and
+(weights in `lib_w2sd/lab/models/weights`), sampled by k-diffusion through the extension's own reflection, schedule and
 settings. `python -m lib_w2sd.lab paper` writes this report again; scores already in `results.json` are not measured
 again (remove it to measure everything). The paper scores pictures of SDXL and the like by models of human preference;
 ours are scored by the Fréchet distance and the class and attribute accuracy in the features of a classifier trained on
@@ -25,7 +25,7 @@ def models_table() -> str:
         about = weights.about(name)
         rows.append([name, *(about.get(key, "") for key in ("steps", "loss", "seconds"))])
     return (
-        "## The models\n\n`python -m lib_w2sd.lab.training` trains them again, one after the other (weak, strong and ideal "
+        "## The models\n\n`python -m lib_w2sd.lab.models.training` trains them again, one after the other (weak, strong and ideal "
         "are one run). Seconds are of the run up to there, by the clock of two cores busy with other work, so they say little; "
         "biased-strong was paused in between.\n\n" + table(["model", "steps", "loss", "seconds"], rows)
     )

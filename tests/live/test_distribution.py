@@ -3,7 +3,7 @@ WebUI, with a worker that has W2SD too, and "complement production" off, which a
 
 import pytest
 
-from lib_w2sd.settings import Settings, as_dict
+from lib_w2sd.page.settings import Settings, as_dict
 
 from .conftest import PLAIN, distance
 from .grids import Axes, cells

@@ -6,8 +6,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from lib_w2sd import presets
-from lib_w2sd.ui import GAPS
+from lib_w2sd.page import presets
+from lib_w2sd.page.accordion import GAPS
 
 from .conftest import PLAIN
 from .pages import ACCORDION, TIMEOUT, browser, page, paste  # noqa: F401  (fixtures)

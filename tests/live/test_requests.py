@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from lib_w2sd.errors import SettingError
-from lib_w2sd.settings import Settings, as_dict, parse
+from lib_w2sd.page.settings import Settings, as_dict, parse
 
 from ..settings_strategies import INVALID, VALID, scales
 from .conftest import PLAIN, Picture, png

@@ -6,7 +6,7 @@ import math
 import jsonschema
 import pytest
 
-from lib_w2sd.settings import FIELDS, NAMES
+from lib_w2sd.page.settings import NAMES, SETTINGS
 
 from .conftest import PLAIN, Picture
 from .grids import Axes, cells
@@ -23,8 +23,8 @@ def test_script_info_names_every_setting(webui):
     infos = [i for i in webui.get("/sdapi/v1/script-info") if i["name"] == "w2sd"]
     assert [i["is_img2img"] for i in infos] == [False, True]
     for info in infos:
-        assert [a["label"] for a in info["args"]] == [f.metadata["label"] for f in FIELDS]
-        values = ["None" if f.metadata.get("listed") else "" if f.default is None else f.default for f in FIELDS]
+        assert [a["label"] for a in info["args"]] == [f.label for f in SETTINGS]
+        values = ["None" if f.listed else "" if f.default is None else f.default for f in SETTINGS]
         assert [a["value"] for a in info["args"]] == values
 
 
@@ -149,7 +149,7 @@ def axes(webui):
 
 def test_axes_are_there_once(axes):
     ours = [label for label in axes.labels if label.startswith("[W2SD] ")]
-    assert len(ours) == len(set(ours)) == len(FIELDS) - 1  # all but comparison
+    assert len(ours) == len(set(ours)) == len(SETTINGS) - 1  # all but comparison
     assert ours[:2] == ["[W2SD] Lambda", "[W2SD] Weak CFG"]
 
 

@@ -10,7 +10,7 @@ from types import ModuleType
 import k_diffusion.sampling
 import torch
 
-from lib_w2sd.settings import FIELDS
+from lib_w2sd.page.settings import SETTINGS
 
 HERE = Path(__file__).resolve().parent
 SCRIPT = HERE.parent.parent / "scripts" / "w2sd.py"
@@ -60,7 +60,7 @@ class Host:
         spec.loader.exec_module(self.extension)
         self.hooks = self.extension.hooks
         self.script = self.extension.W2SDScript()
-        self.defaults = [f.default for f in FIELDS]
+        self.defaults = [f.default for f in SETTINGS]
         self.others = []  # scripts of other extensions, which come before
         self.calls = []
 

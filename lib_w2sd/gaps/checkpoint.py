@@ -1,0 +1,76 @@
+"""The checkpoint gap: another checkpoint's UNet on the weak side (paper, 4.1, Table 2)."""
+
+import re
+from dataclasses import replace
+
+from ..setting import Setting
+from .gap import Gap, Preset
+
+
+def _short(name: str) -> str:
+    """A checkpoint's name without its folder and its hash."""
+    return re.sub(r"^.*[\\/]", "", re.sub(r"\s*\[[0-9a-f]+\]\s*$", "", name, flags=re.IGNORECASE))
+
+
+class Checkpoint(Gap):
+    name = "checkpoint"
+    switch = "another checkpoint"
+    ability = "checkpoint"
+    settings = (
+        Setting(
+            "weak_checkpoint",
+            "",
+            "Weak checkpoint",
+            "Another checkpoint whose UNet is the weak side's, of the same architecture as the loaded one; text "
+            "encoder and VAE stay the loaded one's. Takes the memory of a second UNet. Set both CFG scales to 1 for "
+            "the paper's checkpoint gap.",
+            "W2SD weak checkpoint",
+            listed=True,
+            allows="a name or hash that the WebUI knows, or nothing",
+        ),
+        Setting(
+            "weak_checkpoint_loras",
+            False,
+            "LoRAs on the weak checkpoint too",
+            "Off: the weak checkpoint is as its file is, but for the weak LoRAs named above. On: the picture's LoRAs "
+            "are on it as well, at their scale plus the weak LoRA offset.",
+            "W2SD weak checkpoint LoRAs",
+        ),
+    )
+
+    def presets(self):
+        return (
+            Preset(
+                "Checkpoint gap",
+                "More of what a fine-tuned checkpoint does: the loaded one against the plainer one that you choose "
+                "below.",
+                {},
+                stays=("weak_checkpoint",),
+                needs="weak_checkpoint",
+                ask="Choose a plainer checkpoint of the same architecture as the weak one.",
+            ),
+        )
+
+    def same(self, settings, picture) -> bool:
+        loaded = picture.checkpoint
+        return bool(loaded and settings.weak_checkpoint) and _short(settings.weak_checkpoint) == _short(loaded)
+
+    def differs(self, settings, picture):
+        return bool(settings.weak_checkpoint) and not self.same(settings, picture)
+
+    def without_effect(self, settings):
+        if settings.weak_checkpoint_loras and not settings.weak_checkpoint:
+            return ["LoRAs on the weak checkpoint have no effect: no weak checkpoint is chosen."]
+        return []
+
+    def cautions(self, settings, picture):
+        if self.same(settings, picture):
+            return ["The weak checkpoint is the loaded one: between them there is no gap."]
+        return []
+
+    def sides(self, settings, host, strong, weak):
+        """Raises CheckpointError where it does not fit."""
+        if not (settings.weak_checkpoint and host.acts):
+            return strong, weak
+        overlay = host.able(self.ability)(host.p, settings, weak.loras).opened()
+        return strong, replace(weak, overlays=(*weak.overlays, overlay))

@@ -1,0 +1,157 @@
+"""What a gap is: one kind of difference between the strong and the weak side of a reflection (paper, Table 1)."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..setting import Setting
+
+# Figure 12: what a weak side at least as strong as the strong one does.
+NEGATIVE_GAIN = "the paper's gains then turn negative (Figure 12)"
+
+
+class Overlay(Protocol):
+    """What is changed in the UNet around the evaluations of one side: other weights, a LoRA difference."""
+
+    def as_dict(self) -> dict:
+        """What the trace says of it, after the run."""
+
+    def installed(self, unet) -> AbstractContextManager:
+        """Around the use of one UNet in a sampling run: prepare, and in the end leave the UNet as it was."""
+
+    def on(self) -> AbstractContextManager:
+        """Around one evaluation; it is entered and left at every reflected step, so well under a millisecond."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a gap. None, and nothing, stand for what the sampling pass itself uses.
+
+    cfg_scale      classifier-free guidance scale (paper, 4.2)
+    cond, uncond   the host's own cond objects
+    overlays       changes of the UNet, switched on around this side's evaluations
+    inputs         scales that the network takes as an input, by the name that conds have for them (paper, E.6)
+    encoding       context manager in which this side's prompts are to be encoded
+    loras          lora_scales.Uses that another checkpoint is to have merged into it
+    """
+
+    cfg_scale: "float | None" = None
+    cond: Any = None
+    uncond: Any = None
+    overlays: "tuple[Overlay, ...]" = ()
+    inputs: dict = field(default_factory=dict)
+    encoding: "AbstractContextManager | None" = None
+    loras: tuple = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is known of a picture before it is made, for cost and warnings.
+
+    cfg            CFG scale
+    loras          whether the prompt names LoRAs
+    checkpoint     the loaded checkpoint, as the page names it
+    distilled_cfg  distilled CFG scale; None where the page has none
+    flux           the page is set up for a model that takes one
+    """
+
+    cfg: float = 7.0
+    loras: bool = True
+    checkpoint: str = ""
+    distilled_cfg: "float | None" = None
+    flux: bool = False
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings by name.
+
+    about         one sentence of what it is for
+    fields        the settings it fills; the others stay as they are
+    halves_steps  the page's steps too, and lambda with them
+    stays         settings that are the user's, whatever else the preset fills
+    needs         what the user still has to give: a setting, or "prompt" for something in the picture's own
+    ask           the words for that, while it is missing
+    """
+
+    name: str
+    about: str
+    fields: dict
+    halves_steps: bool = False
+    stays: "tuple[str, ...]" = ()
+    needs: str = ""
+    ask: str = ""
+
+
+class Host(Protocol):
+    """What a gap may ask of the WebUI, for one sampling pass."""
+
+    acts: bool  # whether this pass is any other than the plain one
+
+    def able(self, ability: str):
+        """The host's own part of the gap. Raises SettingError where this host has none."""
+
+    def own_prompts(self) -> "tuple[list, list]":
+        """The pass's prompts and negative prompts, one a picture, extra networks already taken out."""
+
+    def encode(self, texts: list, negative: bool):
+        """The host's cond object of texts, one a picture."""
+
+    def comment(self, text: str) -> None:
+        """Tell the user, below the gallery."""
+
+
+class Gap:
+    """One kind of difference. A subclass, in a file of its own, says everything about it but what a host has to do.
+
+    name      of its switch and section in the accordion's element ids
+    switch    the words of its switch: what the weak side has
+    settings  in the order shown
+    experts   names of those that are shown among the experts'
+    given     what its switch fills in when it is turned on; what it does not name, only the user can choose
+    off       its settings' values under which it is none
+    ability   the host's own part, see Host.able; "": every host can do it
+    """
+
+    name: str
+    switch: str
+    settings: "tuple[Setting, ...]" = ()
+    experts: "tuple[str, ...]" = ()
+    given: dict = {}
+    ability: str = ""
+
+    @property
+    def off(self) -> dict:
+        return {s.name: s.default for s in self.settings}
+
+    def presets(self) -> "tuple[Preset, ...]":
+        """The paper's settings for this gap."""
+        return ()
+
+    def differs(self, settings, picture: Picture) -> bool:
+        """Whether the two sides differ in this, and the difference counts."""
+        raise NotImplementedError
+
+    def other_rows(self, settings, picture: Picture) -> bool:
+        """Whether, asked at one place, the weak side needs other UNet rows than the strong side: what it costs."""
+        return self.differs(settings, picture)
+
+    def touched(self, settings, picture: Picture) -> bool:
+        """Whether its section of the accordion has anything to show."""
+        return any(getattr(settings, name) != value for name, value in self.off.items())
+
+    def offered(self, picture: Picture) -> bool:
+        """Whether a picture like this can have the gap, where the host can."""
+        return True
+
+    def without_effect(self, settings) -> list:
+        """What the user asked for that cannot count, in sentences."""
+        return []
+
+    def cautions(self, settings, picture: Picture) -> list:
+        """What is worth a warning before the click, in sentences."""
+        return []
+
+    def sides(self, settings, host: Host, strong: Side, weak: Side) -> "tuple[Side, Side]":
+        """The two sides with this gap between them. Before sampling, and raises W2SDError where it cannot be."""
+        raise NotImplementedError

@@ -1,0 +1,124 @@
+"""The prompt gap: another prompt on the weak side (paper, 4.2, Table 6)."""
+
+import re
+from contextlib import nullcontext
+from dataclasses import replace
+
+from ..setting import Setting
+from . import lora_scales
+from .gap import Gap, Preset
+
+PROMPT, NEGATIVE_PROMPT = "{prompt}", "{negative_prompt}"
+
+
+def fill_in(text: str, prompts: list, negative_prompts: list) -> list:
+    """`text` for each picture of a batch, with the placeholders replaced by the picture's own prompts."""
+    return [
+        # One pass each, so that a placeholder inside a picture's own prompt stays what it is.
+        negative.join(part.replace(PROMPT, prompt) for part in text.split(NEGATIVE_PROMPT))
+        for prompt, negative in zip(prompts, negative_prompts)
+    ]
+
+
+def has_prompt_gap(settings) -> "tuple[bool, bool]":
+    """Whether the weak side's prompt, and its negative prompt, are others than the picture's."""
+    return lora_scales.without_tags(settings.weak_prompt) != PROMPT, settings.weak_negative_prompt != NEGATIVE_PROMPT
+
+
+def check_tags(setting: Setting, text: str) -> None:
+    """Refuse a LoRA tag that the hosts cannot read."""
+    try:
+        lora_scales.tags(text)
+    except ValueError as error:
+        setting.refuse(text, f", in which {error} is no LoRA with its scale")
+
+
+def check_prompt(setting: Setting, text: str) -> str:
+    r"""Refuse a prompt whose ( ) or [ ] do not pair up (\( and the like are literal), or that names an extra network;
+    only the weak prompt may name LoRAs."""
+    pairs, stack = {")": "(", "]": "["}, []
+    rest = text
+    if setting.name == "weak_prompt":
+        check_tags(setting, text)
+        rest = lora_scales.without_tags(text)
+    for c in re.sub(r"\\.", "", rest, flags=re.DOTALL):
+        if c in pairs.values():
+            stack.append(c)
+        elif c in pairs and (not stack or stack.pop() != pairs[c]):
+            setting.refuse(text, f", in which a {c} closes nothing (write \\{c} for the character itself)")
+    if stack:
+        setting.refuse(text, f", in which a {stack[-1]} is never closed (write \\{stack[-1]} for the character itself)")
+    if re.search(r"<\w+:[^>]*>", rest):
+        setting.refuse(text, ", which names an extra network; the weak side always uses the picture's own")
+    return text
+
+
+_TEXT = {"allows": "a text with balanced brackets", "checked": check_prompt}
+
+
+class Prompt(Gap):
+    name = "prompt"
+    switch = "another prompt"
+    settings = (
+        Setting(
+            "weak_prompt",
+            PROMPT,
+            "Weak prompt",
+            "Prompt of the weak side; has no effect at weak CFG 0. {prompt} stands for the picture's own prompt, "
+            "{negative_prompt} for its negative. <lora:name:scale> sets the weak side's scale of that LoRA.",
+            "W2SD weak prompt",
+            **_TEXT,
+        ),
+        Setting(
+            "weak_negative_prompt",
+            NEGATIVE_PROMPT,
+            "Weak negative prompt",
+            "Negative prompt of the weak side; has no effect at weak CFG 1. The same placeholders.",
+            "W2SD weak negative prompt",
+            **_TEXT,
+        ),
+    )
+
+    def presets(self):
+        return (
+            Preset(
+                "Prompt gap",
+                "More of your prompt's detail: your rich prompt against the short, plain one that you write below.",
+                {},
+                stays=("weak_prompt", "weak_negative_prompt"),
+                needs="weak_prompt",
+                ask="Write a shorter, plainer version of your prompt as the weak prompt.",
+            ),
+        )
+
+    def differs(self, settings, picture):
+        """The negative prompt alone is asked at CFG 0, the prompt alone at CFG 1."""
+        prompt, negative = has_prompt_gap(settings)
+        return (prompt and settings.weak_cfg != 0) or (negative and settings.weak_cfg != 1)
+
+    def touched(self, settings, picture):
+        return any(has_prompt_gap(settings))
+
+    def without_effect(self, settings):
+        prompt, negative = has_prompt_gap(settings)
+        notes = []
+        if prompt and settings.weak_cfg == 0:
+            notes.append("The weak prompt has no effect at weak CFG 0, which asks for the negative prompt alone.")
+        if negative and settings.weak_cfg == 1:
+            notes.append("The weak negative prompt has no effect at weak CFG 1, which asks for the prompt alone.")
+        return notes
+
+    def sides(self, settings, host, strong, weak):
+        prompt, negative = has_prompt_gap(settings)
+        if not (prompt or negative or weak.encoding):
+            return strong, weak
+        own = host.own_prompts()
+        with weak.encoding or nullcontext():
+            cond, uncond = (
+                host.encode(fill_in(text, *own), is_negative) if other or weak.encoding else None
+                for text, is_negative, other in (
+                    (settings.weak_prompt, False, prompt),
+                    (settings.weak_negative_prompt, True, negative),
+                )
+            )
+        return strong, replace(weak, cond=cond, uncond=uncond)

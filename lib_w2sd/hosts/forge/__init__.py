@@ -1,0 +1,90 @@
+"""lllyasviel's Forge, seen with commit dfdcbab6 (June 2025)."""
+
+from contextlib import ExitStack
+
+from modules import prompt_parser, sd_samplers_common, shared
+
+from ..swapped import swapped
+from ..webui import WebUI, only_uncond
+from .distilled import with_inputs
+
+# What an extension puts into the UNet's options to guide in its own way.
+GUIDANCE = (
+    "sampler_pre_cfg_function",
+    "sampler_cfg_function",
+    "sampler_post_cfg_function",
+    "conditioning_modifiers",
+)
+
+
+class Forge(WebUI):
+    name = "forge"
+    ABILITIES = {
+        "lora": "forge.lora",
+        "checkpoint": "forge.checkpoint:ForgeCheckpoint",
+        "distilled": "forge.distilled:has_distilled_guidance",
+    }
+    skips_uncond = True
+    RELIES_ON = WebUI.RELIES_ON + (
+        "backend.sampling.sampling_function:sampling_function",
+        "backend.modules.k_model:KModel.apply_model",
+        "backend.modules.k_prediction:AbstractPrediction.__init__",
+    )
+
+    def unet(self):
+        return shared.sd_model.forge_objects.unet.model
+
+    def is_flow(self):
+        return self.unet().predictor.prediction_type == "const"
+
+    def request_scale(self, kwargs):
+        # The host's denoiser does not look at cond_scale in the hires pass.
+        return self.p.hr_cfg if self.hires_pass else kwargs["cond_scale"]
+
+    def apply_refiner(self, x, t):
+        sd_samplers_common.apply_refiner(self.denoiser, x)
+
+    def guidance_is_another_extensions(self):
+        options = shared.sd_model.forge_objects.unet.model_options
+        return any(options.get(name) for name in GUIDANCE)
+
+    def rows_are_told_apart(self):
+        unet = shared.sd_model.forge_objects.unet
+        patched = any(unet.model_options.get(name) for name in ("transformer_options", "model_function_wrapper"))
+        return patched or unet.controlnet_linked_list is not None or super().rows_are_told_apart()
+
+    def has_room(self, shape):
+        from backend import memory_management
+
+        unet = shared.sd_model.forge_objects.unet
+        return unet.memory_required(shape) < memory_management.get_free_memory(unet.load_device)
+
+    def conditioning(self, texts, negative):
+        p = self.p
+        if self.hires_pass:
+            width, height, distilled = p.hr_upscale_to_x, p.hr_upscale_to_y, p.hr_distilled_cfg
+        else:
+            width, height, distilled = p.width, p.height, p.distilled_cfg_scale
+        return prompt_parser.SdConditioning(
+            texts, is_negative_prompt=negative, width=width, height=height, distilled_cfg_scale=distilled
+        )
+
+    def asked(self, kwargs, side):
+        ask = super().asked(kwargs, side)
+        return with_inputs(ask, side.inputs) if side.inputs else ask
+
+    def call(self, x, t, ask):
+        """At CFG 1 the host leaves the uncond rows out by itself; at CFG 0 the uncond takes the cond's place."""
+        both_count = self.guidance_is_another_extensions()
+        own_scale = self.p.hr_cfg if self.hires_pass else self.p.cfg_scale
+        weighted = any(sum(part.weight for part in parts) != 1 for parts in ask["cond"].batch)
+        if ask["cond_scale"] == 0 and not self.rows_are_told_apart():
+            ask = {**ask, "cond": only_uncond(ask["uncond"]), "cond_scale": 1.0}
+        elif ask["cond_scale"] == 1 and (weighted or (both_count and own_scale != 1)):
+            # Weights of AND, or another extension's guidance: the uncond counts even at CFG 1, and the host would take
+            # it for zero.
+            ask = {**ask, "cond_scale": 1 + 1e-6, "uncond": self.uncond() if ask["uncond"] is None else ask["uncond"]}
+        with ExitStack() as stack:
+            if self.hires_pass:
+                stack.enter_context(swapped(self.p, "hr_cfg", ask["cond_scale"]))
+            return self.denoiser(x, t, **ask)

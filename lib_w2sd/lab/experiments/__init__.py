@@ -1,0 +1,1 @@
+"""The paper's experiments at our scale, one a file."""

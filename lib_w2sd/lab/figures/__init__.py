@@ -1,0 +1,1 @@
+"""How the report's figures look."""

@@ -1,0 +1,1 @@
+"""The lab's small models: data, networks, training, weights, samplers, scores."""

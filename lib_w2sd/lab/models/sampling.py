@@ -1,0 +1,164 @@
+"""Runs a strong and a weak model through k-diffusion's samplers, with the extension's own reflection.
+
+Here stands what the WebUI does elsewhere: a denoiser with classifier-free guidance, and the two sides of the gap.
+A network is any function network(x, sigma, cond) -> denoised, x [B, ...], sigma [B], cond [B, ...] or None.
+"""
+
+from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from k_diffusion import sampling as k_sampling
+
+from ...gaps import Side
+from ...method.denoiser import reflecting
+from ...method.reflection import Sigma
+from ...method.rows import RowMeter
+from ...method.trace import Pass
+from ...page.settings import Settings
+
+SAMPLERS = {
+    "Euler": "sample_euler",
+    "Euler a": "sample_euler_ancestral",
+    "Heun": "sample_heun",
+    "DPM++ 2M": "sample_dpmpp_2m",
+}
+
+
+class Guided:
+    """A network under classifier-free guidance: uncond + scale * (cond - uncond), only the rows that count."""
+
+    def __init__(self, network: Callable, meter: RowMeter):
+        self.network, self.meter = network, meter
+
+    def __call__(self, x, sigma, cond=None, uncond=None, cond_scale=1.0):
+        if cond_scale == 1:
+            return self._rows(x, sigma, cond)
+        if cond_scale == 0:
+            return self._rows(x, sigma, uncond)
+        both = self._rows(torch.cat([x, x]), torch.cat([sigma, sigma]), torch.cat([cond, uncond]))
+        with_cond, without = both.chunk(2)
+        return without + cond_scale * (with_cond - without)
+
+    def _rows(self, x, sigma, cond):
+        return self.meter.call(self.network, (x, sigma, cond), {})
+
+
+class Pair:
+    """denoiser.Sides for two networks, which may be one and the same."""
+
+    coordinates = Sigma()
+
+    def __init__(self, strong: Guided, weak: Guided, sides: "tuple[Side, Side]"):
+        self._strong, self._weak = strong, weak
+        self._sides = sides
+
+    def strong(self, x, t, kwargs):
+        return self._evaluate(self._strong, x, t, kwargs, self._sides[0])
+
+    def weak(self, x, t, kwargs):
+        return self._evaluate(self._weak, x, t, kwargs, self._sides[1])
+
+    def _evaluate(self, model: Guided, x, t, kwargs, side: Side):
+        return model(
+            x,
+            t,
+            cond=kwargs.get("cond") if side.cond is None else side.cond,
+            uncond=kwargs.get("uncond") if side.uncond is None else side.uncond,
+            cond_scale=self._scale(side, kwargs),
+        )
+
+    def _scale(self, side: Side, kwargs) -> float:
+        return kwargs.get("cond_scale", 1.0) if side.cfg_scale is None else side.cfg_scale
+
+    def rows(self) -> int:
+        return self._strong.meter.rows
+
+    def sharing(self, inversion: str):
+        one_network = self._strong.network is self._weak.network
+        return self._strong.meter.sharing() if one_network and inversion != "paper" else nullcontext()
+
+    def weak_first(self, kwargs) -> bool:
+        one_row, weak = (0.0, 1.0), self._sides[1]
+        only_guidance = weak == Side(weak.cfg_scale) and self._strong.network is self._weak.network
+        return (
+            only_guidance
+            and self._scale(self._sides[0], kwargs) in one_row
+            and self._scale(weak, kwargs) not in one_row
+        )
+
+
+@dataclass
+class Run:
+    """What a sampling run gave.
+
+    x           the samples [B, ...]
+    rows        network rows evaluated, for the whole batch
+    trace       trace.Pass, or None where nothing was reflected
+    trajectory  the latents at the start of each step, and the samples: [T + 1, B, ...]; only when asked for
+    """
+
+    x: torch.Tensor
+    rows: int
+    trace: "Pass | None" = None
+    trajectory: "torch.Tensor | None" = None
+    sigmas: "torch.Tensor | None" = field(default=None, repr=False)
+
+
+def karras(steps: int, sigma_min: float, sigma_max: float):
+    """Karras' schedule with the closing zero: [steps + 1]."""
+    return k_sampling.get_sigmas_karras(steps, sigma_min, sigma_max)
+
+
+@torch.inference_mode()
+def sample(
+    strong: Callable,
+    noise,
+    sigmas,
+    settings: "Settings | None" = None,
+    weak: "Callable | None" = None,
+    cond: Any = None,
+    uncond: Any = None,
+    cond_scale: float = 1.0,
+    weak_cond: Any = None,
+    weak_uncond: Any = None,
+    sampler: str = "Euler",
+    keep: bool = False,
+    step: "Callable | None" = None,
+) -> Run:
+    """Sample from unit `noise` with the strong network; with `settings`, reflected (Algorithm 1).
+
+    weak       the weak network; None: the strong one, then the gap is in the settings' CFG scales or in weak_cond
+    keep       keep the trajectory
+    step       called after every step
+    """
+    meter = RowMeter()
+    model = Guided(strong, meter)
+    asked = settings or Settings()
+    sides = Side(asked.strong_cfg), Side(asked.weak_cfg, weak_cond, weak_uncond)
+    pair = Pair(model, model if weak is None else Guided(weak, meter), sides)
+    latents, passes = [], []
+
+    @contextmanager
+    def open_sides(model, arguments):
+        yield pair
+
+    def new_pass(**kwargs):
+        passes.append(Pass(name="lab", **kwargs))
+        return passes[-1]
+
+    def callback(info):
+        if keep:
+            latents.append(info["x"].clone())
+        if step:
+            step()
+
+    func = getattr(k_sampling, SAMPLERS[sampler])
+    if settings is not None and settings.enabled:
+        func = reflecting(func, settings, open_sides, new_pass)
+    extra = {"cond": cond, "uncond": uncond, "cond_scale": cond_scale}
+    x = func(model, noise * sigmas[0], sigmas, extra_args=extra, callback=callback, disable=True)
+    trajectory = torch.stack([noise * sigmas[0], *latents[1:], x]) if keep else None
+    return Run(x, meter.rows, passes[0] if passes else None, trajectory, sigmas)

@@ -1,0 +1,211 @@
+"""The model object handed to the sampler: the host's denoiser, with a reflection before some of its calls.
+
+A sampler continues from the tensor that it passes to the model. Writing x~ into that tensor at the first call
+of a step is therefore all that Algorithm 1 asks: the sampler's own step then starts from the reflected latent.
+
+Two samplers want more. UniPC (arXiv 2302.04867) passes a prediction of its latent, takes the model's answer there for
+the answer at the latent, and hands the latent itself to its callback: prediction and latent take the same move. DPM
+adaptive takes steps back, and with them their reflections.
+"""
+
+import functools
+import inspect
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+import torch
+
+from ..errors import NoPictureError, OutOfMemory, is_out_of_memory
+from . import schedule
+from .reflection import reflect
+
+
+class Sides(Protocol):
+    """The strong and the weak side of one sampling run, as the host evaluates them."""
+
+    coordinates: object
+
+    def strong(self, x, t, kwargs: dict): ...
+
+    def weak(self, x, t, kwargs: dict): ...
+
+    def rows(self) -> int:
+        """UNet rows evaluated so far."""
+
+    def sharing(self, inversion: str) -> AbstractContextManager:
+        """Around one reflection: rows evaluated within need not be evaluated twice."""
+
+    def step_as_weak(self, x, t, kwargs: dict):
+        """The sampler's own call, made as the weak side would make it."""
+
+    def weak_first(self, kwargs: dict) -> bool:
+        """Whether, asked at one place, the weak side's rows serve the strong side rather than the other way round."""
+
+
+class ReflectingDenoiser:
+    """Calls `model`; at the first call of each step that `window` names it reflects the latent before.
+
+    Attributes are read from and written to `model`: samplers look for inner_model and leave flags there.
+    """
+
+    _OWN = ("_model", "_window", "_sides", "_settings", "_trace", "_before", "_move", "_unchecked")
+
+    def __init__(self, model, window: "schedule.Window | schedule.AdaptiveWindow", sides: Sides, settings, trace):
+        self._model, self._window, self._sides = model, window, sides
+        self._settings, self._trace = settings, trace
+        self._before = (-1, None)  # the latest step that was reflected, and its latent before
+        self._move = None  # what this call's reflection has added to its latent
+        self._unchecked = []  # (side, step, whether its output was finite): still on the device
+
+    def __call__(self, x, t, **kwargs):
+        self.check()
+        step, self._move = self._window.advance(t), None
+        if step is not None:
+            self._reflect(x, t, step, kwargs)
+        with self._evaluation("step", t):
+            return self._model(x, t, **kwargs)
+
+    def reported(self, info: dict):
+        """The sampler reports a step to its callback."""
+        self._window.confirm(info)
+        if self._window.ahead and self._move is not None:
+            # The model's answer, at the moved prediction, and the latent it is taken for belong together.
+            info["x"].add_(self._move)
+
+    def check(self):
+        """Raises NoPictureError if a side has given NaN or infinity since the last check.
+
+        A call late: by then the device has done that evaluation, so there is nothing to wait for.
+        """
+        unchecked, self._unchecked = self._unchecked, []
+        if unchecked and not torch.stack([finite for _, _, finite in unchecked]).all():
+            # Where both are none the strong one comes first: the weak one may have been asked at what it gave.
+            side, step, _ = min((entry for entry in unchecked if not entry[2]), key=lambda entry: entry[0])
+            raise NoPictureError(
+                f"W2SD: the {side} side gave NaN or infinity at step {step + 1}, with {_given(self._settings, side)}; "
+                "allowed is what gives numbers. Change that, or give the UNet more precision (--upcast-sampling, "
+                "--no-half)."
+            )
+
+    def _reflect(self, x, t, step: schedule.Step, kwargs: dict):
+        index, before = self._before
+        if index == self._window.index:
+            x.copy_(before)  # the sampler has taken the step back, its reflection with it
+        self._before = (self._window.index, x.clone())
+
+        def evaluated(kind, side):
+            def model(x, t):
+                with self._evaluation(kind, t), _naming_memory(kind):
+                    return self._noted(kind, side(x, t, kwargs))
+
+            return model
+
+        strong, weak = evaluated("strong", self._sides.strong), evaluated("weak", self._sides.weak)
+        inversion = self._settings.inversion
+        with self._sides.sharing(inversion):
+            if inversion != "paper" and self._sides.weak_first(kwargs):
+                weak(x, t)
+            where = self._sides.coordinates
+            reflected = reflect(x, t, step.end, strong, weak, where, inversion, self._settings.strength)
+        self._move = reflected.x - x
+        x.copy_(reflected.x)
+        self._trace.reflection(self._window.index, t, step.end, reflected.gap)
+
+    def _noted(self, kind, output):
+        self._unchecked.append((kind, self._window.index, torch.isfinite(output).all()))
+        return output
+
+    def _evaluation(self, kind, t):
+        return self._trace.evaluation(kind, self._window.index, t, self._sides.rows)
+
+    def __getattr__(self, name):
+        return getattr(object.__getattribute__(self, "_model"), name)
+
+    def __setattr__(self, name, value):
+        if name in self._OWN:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._model, name, value)
+
+
+class WeakDenoiser(ReflectingDenoiser):
+    """Makes every call of the sampler as the weak side would: what the strong side is set against, to look at."""
+
+    def __call__(self, x, t, **kwargs):
+        self.check()
+        self._window.advance(t)
+        with self._evaluation("weak", t):
+            return self._noted("weak", self._sides.step_as_weak(x, t, kwargs))
+
+
+def _given(settings, side: str) -> str:
+    """What makes the side another than the picture's own, for the user."""
+    default = vars(type(settings)())
+    told = [
+        f"{name} {value!r}"
+        for name, value in vars(settings).items()
+        if name.startswith(f"{side}_") and (name == "weak_cfg" or value != default[name])
+    ]
+    return ", ".join(told) or "the picture's own settings"
+
+
+@contextmanager
+def _naming_memory(side: str):
+    """Running out of memory within becomes an OutOfMemory error that says where."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"W2SD: there was not enough memory for the {side} side's evaluation: {error}. Free memory, make a smaller "
+            "picture or batch, choose inversion paper (which asks for one side at a time), or turn W2SD off."
+        ) from error
+
+
+def reflecting(func, settings, open_sides, new_pass, hires_pass: bool = False, two_calls: bool = False):
+    """The sampling function `func`, reflecting.
+
+    settings    what to do, see settings.Settings
+    open_sides  open_sides(model, arguments) -> context manager that yields Sides for one run
+    new_pass    new_pass(sampler=, steps=, reflected=, inversion=) -> trace.Pass
+    two_calls   the host marks the sampler as one of two model calls a step
+    """
+    signature = inspect.signature(func)
+
+    @functools.wraps(func)
+    def sample(model, x, *args, **kwargs):
+        arguments = signature.bind(model, x, *args, **kwargs).arguments
+        if not settings.acts_in(hires_pass):
+            return func(model, x, *args, **kwargs)
+        lambda_steps = 0 if settings.weak_alone else settings.lambda_of(hires_pass)
+        window = schedule.window_of(func, arguments, lambda_steps, two_calls)
+        kind = WeakDenoiser if settings.weak_alone else ReflectingDenoiser
+        trace = new_pass(
+            sampler=func.__name__, steps=window.total, reflected=window.reflected, inversion=settings.inversion
+        )
+        sides: AbstractContextManager[Sides] = open_sides(model, arguments)
+        try:
+            with sides as opened:
+                denoiser = kind(model, window, opened, settings, trace)
+                if "callback" in signature.parameters:
+                    kwargs["callback"] = _reporting(denoiser, kwargs.get("callback"))
+                # The first state may be the caller's own noise: it is not ours to write into.
+                result = func(denoiser, x.clone(), *args, **kwargs)
+                denoiser.check()
+                return result
+        finally:
+            # DPM adaptive knows only now.
+            trace.steps, trace.reflected = window.total, window.reflected
+            trace.close()
+
+    return sample
+
+
+def _reporting(denoiser: ReflectingDenoiser, callback):
+    def reporting(info):
+        denoiser.reported(info)
+        if callback:
+            callback(info)
+
+    return functools.wraps(callback)(reporting) if callback else reporting

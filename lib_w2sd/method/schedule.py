@@ -1,0 +1,261 @@
+"""Which model call is the first of which step, and which steps are reflected.
+
+A sampler is known here by its function's name and its arguments: k-diffusion's, and those that the WebUIs
+add. From them follows the whole plan of a run, before its first model call; only DPM adaptive plans as it goes.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import SamplerError
+
+# Two model calls a step; at the last step, to sigma 0, only one.
+TWO_CALLS = {
+    "sample_heun",
+    "sample_dpm_2",
+    "sample_dpm_2_ancestral",
+    "sample_dpmpp_2s_ancestral",
+    "sample_dpmpp_sde",
+    "restart_sampler",
+}
+
+# sigma_hat of k-diffusion's churn is at most sqrt(2) times the schedule's sigma.
+LARGEST_CHURN = 2**0.5
+
+
+@dataclass(frozen=True)
+class Step:
+    """One executed step: from `start` to `end` (sigma or timestep), `calls` model calls, the first at `start`."""
+
+    start: float
+    end: float
+    calls: int = 1
+
+
+def _pairs(values) -> list:
+    values = [float(v) for v in values]
+    return list(zip(values[:-1], values[1:]))
+
+
+def _two_calls(pairs) -> list[Step]:
+    return [Step(start, end, 1 if end == 0 else 2) for start, end in pairs]
+
+
+def _plms(pairs) -> list[Step]:
+    return [Step(start, end, 2 if i == 0 else 1) for i, (start, end) in enumerate(pairs)]
+
+
+def _heunpp2(pairs) -> list[Step]:
+    last = len(pairs) - 1
+    return [Step(start, end, min(3, last - i + 1)) for i, (start, end) in enumerate(pairs)]
+
+
+def _dpm_fast(n, sigma_min, sigma_max) -> list[Step]:
+    """DPM-Solver-fast: blocks of three calls, equal in log sigma; `n` counts model calls (arXiv 2206.00927, 3.4)."""
+    n, blocks = int(n), int(n) // 3 + 1
+    orders = [3] * (blocks - 2) + [2, 1] if n % 3 == 0 else [3] * (blocks - 1) + [n % 3]
+    log_sigmas = torch.linspace(math.log(float(sigma_max)), math.log(float(sigma_min)), blocks + 1, dtype=torch.float64)
+    return [Step(start, end, calls) for (start, end), calls in zip(_pairs(log_sigmas.exp()), orders)]
+
+
+def _karras(n, sigma_min, sigma_max, rho=7.0) -> list[float]:
+    """Karras et al. (2022), eq. (5), `n` values from sigma_max to sigma_min."""
+    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    return [(high + i / max(n - 1, 1) * (low - high)) ** rho for i in range(n)]
+
+
+def _restart(sigmas, restart_list=None) -> list[Step]:
+    """Restart sampling (arXiv 2306.14878) as the WebUIs run it: from 20 steps on, part of the steps go to
+    repeating the stretch between sigma 2 and 0.1."""
+    sigmas = [float(s) for s in sigmas]
+    steps = len(sigmas) - 1
+    if restart_list is None:
+        restart_list = {}
+        if steps >= 20:
+            repeated, times = (steps // 4, 2) if steps >= 36 else (9, 1)
+            sigmas = [*_karras(steps - repeated * times, sigmas[-2], sigmas[0]), 0.0]
+            restart_list = {0.1: [repeated + 1, times, 2]}
+    nearest = {min(range(len(sigmas)), key=lambda i: abs(sigmas[i] - low)): v for low, v in restart_list.items()}
+    pairs = []
+    for i, pair in enumerate(_pairs(sigmas)):
+        pairs.append(pair)
+        if i + 1 in nearest:
+            repeated, times, high = nearest[i + 1]
+            top = min(range(len(sigmas)), key=lambda j: abs(sigmas[j] - high))
+            if top < i + 1:
+                pairs += _pairs(_karras(repeated, sigmas[i + 1], sigmas[top])) * times
+    return _two_calls(pairs)
+
+
+class _Deaf:
+    """In the model's place at a rehearsal: answers nothing, and writes down when it was asked."""
+
+    def __init__(self, model):
+        self._model, self.asked_at = model, []
+
+    def __call__(self, x, t, **kwargs):
+        self.asked_at.append(_number(t))
+        return torch.zeros_like(x)
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+
+def _rehearsed(func, arguments) -> list[Step]:
+    """UniPC: its times follow from options of the host, and not from what the model answers. So it is run once over a
+    single pixel, without the model: it asks once a step, at the step's start; where the last one ends is not asked."""
+    model = _Deaf(arguments["model"])
+    pixel = torch.zeros_like(arguments["x"][:1, :, :1, :1])
+    func(**{**arguments, "model": model, "x": pixel, "extra_args": {}, "callback": lambda info: None})
+    return [Step(*pair) for pair in _pairs([*model.asked_at, 0.0])]
+
+
+def steps_of(func, arguments: dict, two_calls: bool = False) -> list[Step]:
+    """The executed steps of a sampling run.
+
+    func       the sampler's function
+    arguments  what it was called with: ``sigmas`` [T + 1] descending, or ``timesteps`` [T + 1] ascending,
+               or ``n``, ``sigma_min`` and ``sigma_max``
+    two_calls  the host marks this sampler as one of two calls a step
+    Raises SamplerError where there are no steps to reflect.
+    """
+    name = func.__name__
+    if name == "unipc":
+        return _rehearsed(func, arguments)
+    if "timesteps" in arguments:
+        pairs = _pairs(arguments["timesteps"].flip(0))
+        return _plms(pairs) if name == "plms" else [Step(*pair) for pair in pairs]
+    if name == "sample_dpm_fast":
+        return _dpm_fast(arguments["n"], arguments["sigma_min"], arguments["sigma_max"])
+    if "sigmas" not in arguments:
+        raise SamplerError(
+            f"W2SD cannot reflect the sampler {name}: it was given neither sigmas nor timesteps, so its steps are "
+            "not known. Choose another sampler, or turn W2SD off."
+        )
+    if name == "restart_sampler":
+        return _restart(arguments["sigmas"], arguments.get("restart_list"))
+    pairs = _pairs(arguments["sigmas"])
+    if name == "sample_heunpp2":
+        return _heunpp2(pairs)
+    return _two_calls(pairs) if two_calls or name in TWO_CALLS else [Step(*pair) for pair in pairs]
+
+
+def reflected_steps(lambda_steps: int, total: int) -> int:
+    """How many of `total` executed steps are reflected: lambda, at most T - 1; -1 stands for T - 1.
+
+    The last step is never reflected: it ends at sigma 0, where nothing is left to invert.
+    """
+    most = max(total - 1, 0)
+    return most if lambda_steps < 0 else min(lambda_steps, most)
+
+
+class Window:
+    """Follows a run call by call: the first `reflect` of `steps` are reflected, each at its first call.
+
+    ahead   1 for a sampler that evaluates the model where a step is predicted to end before it reports that step: at
+            its callback it is one call ahead, and what it hands there is the latent that it continues from
+    """
+
+    def __init__(self, name: str, steps: list[Step], reflect: int, ahead: int = 0):
+        self.name, self.steps, self.reflect, self.ahead = name, steps, reflect, ahead
+        self.index = -1  # of the step that the latest call belongs to
+        self._calls_left = 0
+
+    @property
+    def total(self) -> int:
+        """Steps of the run."""
+        return len(self.steps)
+
+    @property
+    def reflected(self) -> int:
+        """Those of them that are reflected."""
+        return self.reflect
+
+    def advance(self, t) -> "Step | None":
+        """Count one model call at `t` (sigma or timestep); the step, if it is now to be reflected, else None.
+
+        Raises SamplerError when the sampler is not where its schedule says.
+        """
+        if self._calls_left:
+            self._calls_left -= 1
+            return None
+        self.index += 1
+        if self.index >= self.reflect:
+            # Nothing left to decide; the count goes on for the trace, as far as the plan reaches.
+            self._calls_left = self.steps[self.index].calls - 1 if self.index < len(self.steps) else 0
+            return None
+        step = self.steps[self.index]
+        self._calls_left = step.calls - 1
+        at = _number(t)
+        if not step.start * (1 - 1e-3) <= at <= step.start * LARGEST_CHURN * (1 + 1e-3):
+            self._lost(f"step {self.index + 1} starts at {step.start:g} in its schedule, but it evaluates at {at:g}")
+        return step
+
+    def confirm(self, info: dict):
+        """The sampler's callback reports step `info["i"]` (from 0). Raises SamplerError where the count above is
+        another."""
+        i = info["i"] + self.ahead
+        if min(i, self.index) < self.reflect and i != self.index:
+            self._lost(f"it reports step {i + 1} where its schedule has step {self.index + 1}")
+
+    def _lost(self, how: str):
+        raise SamplerError(
+            f"W2SD cannot reflect the sampler {self.name}: {how}. Choose another sampler, or turn W2SD off."
+        )
+
+
+class AdaptiveWindow:
+    """DPM adaptive (arXiv 2206.00927, Appendix C): a step's length is known only when the step begins, from what the
+    sampler last told its callback; and a step whose error was too large is taken again from the same latent, shorter.
+
+    Lengths are in -log sigma. A step that is taken again keeps its `index`.
+    """
+
+    ahead = 0
+
+    def __init__(self, lambda_steps: int, sigma_min: float, order: int = 3, h_init: float = 0.05):
+        """order, h_init: the sampler's own arguments, model calls a step and the first step's length."""
+        self.reflect = math.inf if lambda_steps < 0 else lambda_steps
+        self.sigma_min, self.order = float(sigma_min), order
+        self._length = abs(h_init)
+        self._calls_left, self._accepted = 0, 0
+        self.index, self.reflected = -1, 0
+
+    @property
+    def total(self) -> int:
+        """Steps of the run so far."""
+        return self.index + 1
+
+    def advance(self, t) -> "Step | None":
+        """As Window.advance. The last step is never reflected here either, though it ends above sigma 0."""
+        if self._calls_left:
+            self._calls_left -= 1
+            return None
+        self._calls_left = self.order - 1
+        self.index = self._accepted
+        start = _number(t)
+        end = max(self.sigma_min, start * math.exp(-self._length))
+        if self.index >= self.reflect or end <= self.sigma_min * (1 + 1e-5):
+            return None
+        self.reflected = self.index + 1
+        return Step(start, end, self.order)
+
+    def confirm(self, info: dict):
+        """The sampler's callback: `h`, the next step's length, and `n_accept`, the steps not taken back."""
+        self._length, self._accepted = float(info["h"]), info["n_accept"]
+
+
+def window_of(func, arguments: dict, lambda_steps: int, two_calls: bool = False) -> "Window | AdaptiveWindow":
+    """The window of a run that reflects `lambda_steps`; see steps_of."""
+    name = func.__name__
+    if name == "sample_dpm_adaptive":
+        own = {key: arguments[key] for key in ("sigma_min", "order", "h_init") if key in arguments}
+        return AdaptiveWindow(lambda_steps, **own)
+    steps = steps_of(func, arguments, two_calls)
+    return Window(name, steps, reflected_steps(lambda_steps, len(steps)), ahead=int(name == "unipc"))
+
+
+def _number(t) -> float:
+    return float(torch.as_tensor(t).flatten()[0])

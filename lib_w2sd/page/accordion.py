@@ -1,0 +1,303 @@
+"""The accordion, built from the settings definition. Gradio 3.41 and 4.40; imports nothing of the host."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html import escape
+
+import gradio as gr
+
+from ..gaps import GAPS
+from ..setting import NONE
+from . import infotext, presets, xyz
+from .settings import BY_NAME, SETTINGS
+
+# Weak CFG scales of the ready grid: below what a picture's own usually is (paper, Figure 12).
+GRID_SCALES = (-2.0, 0.0, 1.0, 3.0)
+# Gradio 4 renamed the keyword of an event's JavaScript.
+_JS = "_js" if gr.__version__.startswith("3.") else "js"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The host's checkpoints. `names` lists them, `refresh` looks for files again, `free` drops the weak one kept."""
+
+    names: "Callable[[], list]" = list
+    refresh: Callable = lambda: None
+    free: Callable = lambda: None
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the accordion needs of a WebUI's page, where javascript/w2sd.js fills the panel and moves the switches.
+
+    presets        the user's own
+    last_run       last_run() -> HTML of what the last run did
+    kinds          cost.kind_of each sampler, by its name on the page
+    footnotes      what to know of a sampler before the click, by its name on the page
+    skips_uncond   see cost.estimate
+    """
+
+    presets: presets.Store
+    last_run: "Callable[[], str]" = str
+    kinds: dict = field(default_factory=dict)
+    footnotes: dict = field(default_factory=dict)
+    skips_uncond: bool = False
+
+    def panel(self) -> str:
+        facts = {
+            "controls": {f.name: _control_kind(f) for f in SETTINGS if f.name != "enabled"},
+            "kinds": self.kinds,
+            "footnotes": self.footnotes,
+            "skips_uncond": self.skips_uncond,
+            "gaps": [gap.name for gap in GAPS],
+        }
+        return (
+            f'<div class="w2sd-panel" data-facts="{escape(json.dumps(facts))}">'
+            '<p class="w2sd-cost" aria-live="polite"></p><ul class="w2sd-warnings" aria-live="polite"></ul></div>'
+        )
+
+    @staticmethod
+    def switches(tab: str) -> str:
+        boxes = "".join(
+            f'<label><input type="checkbox" id="w2sd_{tab}_gap_{gap.name}" data-gap="{gap.name}">'
+            f"<span>{gap.switch}</span></label>"
+            for gap in GAPS
+        )
+        return f'<fieldset class="w2sd-gaps"><legend>The weak side has</legend>{boxes}</fieldset>'
+
+
+def _control_kind(f) -> str:
+    """How the page reads a setting's control."""
+    if f.listed:
+        return "dropdown"
+    if f.kind == "boolean":
+        return "checkbox"
+    if f.choices:
+        return "radio"
+    return "text" if f.kind == "string" or f.optional else "number"
+
+
+def control(f, elem_id: str, names: "Callable[[], list]" = list):
+    """The Gradio control of a setting. `names`: what a setting that is a name on a list can be picked from."""
+    common = {"label": f.label, "info": f.help, "elem_id": elem_id}
+    if f.listed:
+        # A name that is not there (any more) has to reach our own check, which says so.
+        return gr.Dropdown([NONE, *names()], value=NONE, allow_custom_value=True, **common)
+    if f.kind == "boolean":
+        return gr.Checkbox(value=f.default, **common)
+    if f.choices:
+        return gr.Radio(list(f.choices), value=f.default, **common)
+    if f.optional:
+        # Text, because a number box cannot say "nothing" in the API's infotext, and a slider has no place for it.
+        return gr.Textbox(value="", placeholder="the picture's own", max_lines=1, **common)
+    if f.kind == "string":
+        return gr.Textbox(value=f.default, lines=2, **common)
+    return gr.Slider(f.minimum, f.maximum, step=f.step, value=f.default, **common)
+
+
+def shown(name: str, value):
+    """A setting's value as its control shows it."""
+    f = BY_NAME[name]
+    if f.listed:
+        return value or NONE
+    if f.optional:
+        return "" if value is None else infotext.number(value)
+    return value
+
+
+def build(accordion, tab: str, checkpoints: Checkpoints = Checkpoints(), page: "Page | None" = None) -> list:
+    """The script's controls, in the order of the settings.
+
+    accordion    the host's InputAccordion: a checkbox that is an accordion
+    tab          txt2img or img2img, for the element ids
+    page         None: without presets and without what javascript/w2sd.js fills
+    """
+    controls = {}
+
+    def make(*names):
+        for name in names:
+            controls[name] = control(BY_NAME[name], f"w2sd_{tab}_{name}", checkpoints.names)
+
+    def section(gap):
+        return gr.Column(elem_id=f"w2sd_{tab}_section_{gap}", elem_classes=["w2sd-section"])
+
+    with accordion(False, label="W2SD", elem_id=f"w2sd_{tab}") as controls["enabled"]:
+        if page:
+            chosen = preset_row(tab, page)
+            gr.HTML(page.panel(), elem_id=f"w2sd_{tab}_panel")
+        with gr.Row():
+            make("lambda_steps", "strength")
+        if page:
+            gr.HTML(page.switches(tab), elem_id=f"w2sd_{tab}_gaps")
+        with section("guidance"):
+            make("weak_cfg")
+        with section("prompt"):
+            make("weak_prompt", "weak_negative_prompt")
+        with section("loras"):
+            make("weak_lora_offset", "strong_lora_offset", "weak_loras", "weak_lora_text_encoder")
+        with section("checkpoint"):
+            with gr.Row(elem_classes=["w2sd-with-button"]):
+                make("weak_checkpoint")
+                refresh = gr.Button("\U0001f504", elem_id=f"w2sd_{tab}_refresh", elem_classes=["tool"])
+            make("weak_checkpoint_loras")
+            free = gr.Button("Free the weak checkpoint's memory", elem_id=f"w2sd_{tab}_free", size="sm")
+        with section("distilled"), gr.Row():
+            make("weak_distilled_cfg", "strong_distilled_cfg")
+        with gr.Accordion("For experts", open=page is None, elem_id=f"w2sd_{tab}_experts"):
+            make("inversion", "strong_cfg")
+            hires = {"visible": tab == "txt2img", "elem_id": f"w2sd_{tab}_hires_pass"}
+            with gr.Column(**hires):
+                make("hires", "hires_lambda_steps")
+            make("weak_alone")
+            # A setting that has found no place of its own is shown, too.
+            make(*(f.name for f in SETTINGS if f.name not in controls and f.name != "comparison"))
+        make("comparison")
+        if page:
+            unsaved(gr.Button("Grid of lambda and weak CFG", elem_id=f"w2sd_{tab}_grid", size="sm", visible=False))
+            run = gr.HTML("", elem_id=f"w2sd_{tab}_run")
+
+    def refreshed():
+        checkpoints.refresh()
+        return gr.update(choices=[NONE, *checkpoints.names()])
+
+    refresh.click(refreshed, inputs=[], outputs=[controls["weak_checkpoint"]])
+    free.click(checkpoints.free, inputs=[], outputs=[])
+    if page:
+        connect_presets(page, controls, chosen)
+        connect_page(tab, page, controls, run)
+    return [controls[f.name] for f in SETTINGS]
+
+
+def unsaved(component):
+    """The host keeps what components hold as defaults (ui-config.json); these hold nothing of that kind."""
+    component.do_not_save_to_config = True
+    return component
+
+
+@dataclass(frozen=True)
+class PresetRow:
+    name: object
+    save: object
+    delete: object
+    again: object
+    steps: object
+    about: object
+
+
+def preset_row(tab: str, page: Page) -> PresetRow:
+    with gr.Row(elem_classes=["w2sd-with-button"]):
+        name = gr.Dropdown(
+            page.presets.names(),
+            value=None,
+            label="Preset",
+            info="What to improve. Type a new name and save to keep the settings below as your own.",
+            elem_id=f"w2sd_{tab}_preset",
+            allow_custom_value=True,
+        )
+        save = gr.Button("\U0001f4be", elem_id=f"w2sd_{tab}_preset_save", elem_classes=["tool"])
+        delete = gr.Button("\U0001f5d1", elem_id=f"w2sd_{tab}_preset_delete", elem_classes=["tool"])
+    about = gr.HTML("", elem_id=f"w2sd_{tab}_preset_about")
+    again = gr.Button(elem_id=f"w2sd_{tab}_presets", elem_classes=["w2sd-hidden"])
+    steps = gr.Number(0, visible=False)
+    return PresetRow(*(unsaved(c) for c in (name, save, delete, again, steps, about)))
+
+
+def said(text: str) -> str:
+    return f'<p class="w2sd-about">{escape(text)}</p>'
+
+
+def connect_presets(page: Page, controls: dict, row: PresetRow):
+    store, kept = page.presets, [controls[name] for name in presets.KEPT]
+
+    def fill(name, steps):
+        nothing = [gr.update() for _ in presets.KEPT]
+        try:
+            preset = store.find(name or "")
+        except presets.PresetError as error:
+            return [said(str(error)), *nothing]
+        if preset is None:
+            return [said("Save to keep the settings below under this name." if name else ""), *nothing]
+        fields = dict(preset.fields)
+        if preset.halves_steps and steps:
+            fields["lambda_steps"] = presets.lambda_for_same_time(steps)
+        updates = [gr.update(value=shown(n, fields[n])) if n in fields else gr.update() for n in presets.KEPT]
+        return [said(preset.about), *updates]
+
+    def save(name, *values):
+        try:
+            name = store.save(name, dict(zip(presets.KEPT, values)))
+        except presets.PresetError as error:
+            return gr.update(), said(str(error))
+        return gr.update(choices=store.names(), value=name), said(f"Saved as {name!r}.")
+
+    def delete(name):
+        try:
+            store.delete(name or "")
+        except presets.PresetError as error:
+            return gr.update(), said(str(error))
+        return gr.update(choices=store.names(), value=None), said(f"Deleted {name!r}.")
+
+    # The page's own steps come with the question, halved there where the preset halves them.
+    halving = {_JS: "(name, steps) => [name, w2sdPage.stepsFor(name)]"}
+    row.name.input(fill, [row.name, row.steps], [row.about, *kept], show_progress=False, **halving)
+    row.save.click(save, [row.name, *kept], [row.name, row.about], show_progress=False)
+    row.delete.click(delete, [row.name], [row.name, row.about], show_progress=False)
+    row.again.click(lambda: gr.update(choices=store.names()), [], [row.name], show_progress=False)
+
+
+def connect_page(tab: str, page: Page, controls: dict, run):
+    """Hidden buttons that javascript/w2sd.js presses: a gap's switch, and the plot after a run."""
+    asked = unsaved(gr.Textbox("", visible=False))
+    switch = unsaved(gr.Button(elem_id=f"w2sd_{tab}_switch", elem_classes=["w2sd-hidden"]))
+    plot = unsaved(gr.Button(elem_id=f"w2sd_{tab}_plot", elem_classes=["w2sd-hidden"]))
+    gaps = {gap.name: gap for gap in GAPS}
+    names = [s.name for gap in GAPS for s in gap.settings]
+
+    def switched(words):
+        gap, _, state = (words or "").partition(" ")
+        gap = gaps.get(gap)
+        values = {**gap.off, **(gap.given if state == "on" else {})} if gap else {}
+        return [gr.update(value=shown(name, values[name])) if name in values else gr.update() for name in names]
+
+    outputs = [controls[name] for name in names]
+    switch.click(switched, [asked], outputs, show_progress=False, **{_JS: "() => [w2sdPage.asked]"})
+    plot.click(page.last_run, [], [run], show_progress=False)
+
+
+def grid_parts(tab: str) -> tuple:
+    """Element ids of our button and of the host's controls that it fills."""
+    axes = (f"script_{tab}_xyz_plot_{axis}_{part}" for axis in "xy" for part in ("type", "values"))
+    return (f"w2sd_{tab}_grid", "script_list", *axes)
+
+
+def grid_lambdas(steps: int) -> list:
+    """Of the ready grid: none, and a quarter, half and three quarters of the steps."""
+    return [max(steps, 4) * part // 4 for part in range(4)]
+
+
+def connect_grid(button, *filled) -> None:
+    """The button fills the host's X/Y/Z plot. `filled`: the controls of grid_parts, in their order."""
+
+    def fill(steps):
+        lambdas = ", ".join(map(str, grid_lambdas(int(steps or 0))))
+        scales = ", ".join(f"{scale:g}" for scale in GRID_SCALES)
+        x, y = (xyz.label(BY_NAME[name]) for name in ("lambda_steps", "weak_cfg"))
+        return [gr.update(value=value) for value in (xyz.SCRIPT, x, lambdas, y, scales)]
+
+    button.visible = True
+    steps = unsaved(gr.Number(0, visible=False))
+    button.click(fill, [steps], list(filled), show_progress=False, **{_JS: "() => [w2sdPage.steps()]"})
+
+
+def paste_fields(controls: list) -> list:
+    """(control, function of the parsed infotext) for each setting."""
+
+    def reader(name):
+        if name == "enabled":
+            return infotext.is_on
+        if BY_NAME[name].listed:
+            return lambda params: NONE if infotext.read(name, params) == "" else infotext.read(name, params)
+        return lambda params: infotext.read(name, params)
+
+    return [(control, reader(f.name)) for control, f in zip(controls, SETTINGS)]

@@ -1,0 +1,133 @@
+"""What a request costs, before it is made: rows that go through the UNet (one picture once is one row).
+
+The accordion shows it while the user types; javascript/w2sd_cost.js is the same function, and tests/cost_cases.json is
+the table that both are tested with. Not counted: the parts of an AND, which take a row each, and the inpainting and
+InstructPix2Pix checkpoints of A1111, which take every row at any CFG scale.
+"""
+
+import math
+
+from ..gaps import GAPS
+from ..gaps.gap import Picture
+from ..gaps.guidance import scales
+from ..method.reflection import FIXED_POINT_ROUNDS
+from ..method.schedule import TWO_CALLS, reflected_steps
+from .settings import Settings, parse
+
+ONE, TWO, THREE, FAST, TIMESTEPS, PLMS = "one", "two", "three", "fast", "timesteps", "plms"
+_KINDS = {
+    "sample_heunpp2": THREE,
+    "sample_dpm_fast": FAST,
+    "ddim": TIMESTEPS,
+    "ddim_cfgpp": TIMESTEPS,
+    "plms": PLMS,
+    **dict.fromkeys(TWO_CALLS, TWO),
+}
+_FOOTNOTES = {
+    "sample_dpm_fast": "its steps are blocks of three model calls, and lambda counts blocks",
+    "ddim": "the WebUI makes one step less than the slider says, and lambda counts those made",
+    "sample_dpm_adaptive": "it makes as many steps of three model calls as it needs, whatever the slider says, and "
+    "lambda counts those it keeps; the estimate cannot know them",
+    "restart_sampler": "from 20 steps on it repeats a stretch of low noise, and lambda counts the repeated steps too",
+}
+_FOOTNOTES |= dict.fromkeys(("ddim_cfgpp", "plms"), _FOOTNOTES["ddim"])
+
+
+def footnote_of(sampler: str) -> "str | None":
+    """What to know of a sampler before the click. `sampler`: its function's name."""
+    return _FOOTNOTES.get(sampler)
+
+
+def kind_of(sampler: str, two_calls: bool = False) -> str:
+    """How a sampler spends its model calls. `sampler`: its function's name; `two_calls`: the host marks it so."""
+    return TWO if two_calls else _KINDS.get(sampler, ONE)
+
+
+def steps_made(kind: str, steps: int, denoising: "float | None" = None, exactly: bool = False) -> int:
+    """The steps that a sampler makes where the slider says `steps`.
+
+    denoising  img2img's denoising strength; None: txt2img
+    exactly    img2img makes as many as the slider says (always in the hires pass; elsewhere an option of the host)
+    """
+    steps = max(steps, 1)
+    made = steps if denoising is None or exactly else int(min(denoising, 0.999) * steps) + 1
+    if kind in (TIMESTEPS, PLMS):
+        # The host's schedule is every (1000 // steps)th timestep, and its timestep samplers do not make the first one;
+        # img2img drops one more.
+        return max((math.ceil(1000 / (1000 // min(steps, 1000))) if denoising is None else made - 1) - 1, 0)
+    return made // 3 + 1 if kind == FAST else made
+
+
+def calls_made(kind: str, steps: int, denoising: "float | None" = None, exactly: bool = False) -> int:
+    """The model calls of these steps; the last one, to sigma 0, is always one call."""
+    made = steps_made(kind, steps, denoising, exactly)
+    if kind == FAST:  # counts calls, and makes a step of three
+        return steps_made(ONE, steps, denoising, exactly)
+    if kind == PLMS:
+        return made + min(made, 1)
+    return {TWO: 2 * made - 1, THREE: max(3 * made - 3, 1)}.get(kind, made)
+
+
+def evaluation_rows(scale: float) -> int:
+    """Rows of an evaluation of ours: CFG 0 asks for the uncond alone, CFG 1 for the cond alone."""
+    return 1 if scale in (0, 1) else 2
+
+
+def reflection_rows(settings: Settings, picture: Picture) -> int:
+    """Rows that one reflected step takes more."""
+    strong, weak = map(evaluation_rows, scales(settings, picture.cfg))
+    if settings.inversion == "paper":
+        return strong + weak
+    # Asked at one place, rows of the one side serve the other where they are the same.
+    shared = 0 if any(gap.other_rows(settings, picture) for gap in GAPS) else min(strong, weak)
+    # Where both sides are the same, x stays where it is, and all rounds are the first.
+    moves = any(gap.differs(settings, picture) for gap in GAPS)
+    rounds = FIXED_POINT_ROUNDS if settings.inversion == "fixed-point" and moves else 1
+    return strong + weak * rounds - shared
+
+
+def estimate(request: dict) -> dict:
+    """What a request costs, plain and with W2SD.
+
+    request
+        settings            the accordion's, by name, as parse() takes them
+        kind, steps, cfg    of the sampler, the steps' slider, the CFG scale
+        pictures            batch count times batch size
+        denoising, exactly  see steps_made
+        hires               None, or kind, steps (0: as the first pass), cfg, area (upscaled to first)
+        loras               whether the prompt names LoRAs
+        skips_uncond        the host leaves the uncond out at CFG 1 by itself (Forge)
+    returns
+        steps, reflected    lists, one entry a pass
+        plain, rows         UNet rows of all passes and pictures, without W2SD and with it
+        ratio               of the time, taking a row's time to go with the picture's area
+    """
+    settings = parse([request["settings"]])
+    hires, exactly = request.get("hires"), bool(request.get("exactly"))
+    passes = [(request["kind"], request["steps"], request["cfg"], 1.0, request.get("denoising"), exactly, False)]
+    if hires:
+        # Its steps are never fewer than asked for: the strength given here is only not None.
+        passes.append((hires["kind"], hires["steps"] or request["steps"], hires["cfg"], hires["area"], 1.0, True, True))
+    made, reflected, plain, rows, plain_time, time = [], [], 0, 0, 0.0, 0.0
+    for kind, steps, scale, area, denoising, as_many, is_hires in passes:
+        made.append(steps_made(kind, steps, denoising, as_many))
+        calls = calls_made(kind, steps, denoising, as_many)
+        own = calls * (1 if scale == 1 and request.get("skips_uncond") else 2)
+        acts = settings.enabled and settings.acts_in(is_hires)
+        reflected.append(
+            reflected_steps(settings.lambda_of(is_hires), made[-1]) if acts and not settings.weak_alone else 0
+        )
+        if acts and settings.weak_alone:
+            total = calls * (evaluation_rows(settings.weak_cfg) if request.get("skips_uncond") else 2)
+        else:
+            total = own + reflected[-1] * reflection_rows(settings, Picture(scale, request.get("loras", False)))
+        plain, rows = plain + own, rows + total
+        plain_time, time = plain_time + own * area, time + total * area
+    pictures = request.get("pictures", 1)
+    return {
+        "steps": made,
+        "reflected": reflected,
+        "plain": plain * pictures,
+        "rows": rows * pictures,
+        "ratio": time / plain_time if plain_time else 1.0,
+    }

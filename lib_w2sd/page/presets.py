@@ -1,0 +1,137 @@
+"""Settings by name: the paper's (appendices C.1 and E.6, section 5), and the user's own, kept in one JSON file."""
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import SettingError
+from ..gaps import GAPS
+from ..gaps.gap import Preset
+from .settings import BY_NAME, SETTINGS, check
+
+KEPT = tuple(s.name for s in SETTINGS if s.kept)
+
+# Names are the keys of one file, never a path; what can be typed into a list and read there is enough.
+NAME = re.compile(r"[^\W_][\w .,()+-]{0,59}")
+
+
+# Both sides the same in every gap.
+SAME = {
+    "strength": 1.0,
+    "inversion": BY_NAME["inversion"].default,  # the paper's own is another: docs/paper says why not
+    "weak_alone": False,
+    **{name: value for gap in GAPS for name, value in gap.off.items()},
+}
+SAME_TIME = "Same time as before"
+
+
+def _whole(preset: Preset) -> Preset:
+    """A gap's preset with everything else as it is where there is no gap. C.1: lambda = T - 1."""
+    filled = {"lambda_steps": -1, **SAME, **preset.fields}
+    return replace(preset, fields={name: value for name, value in filled.items() if name not in preset.stays})
+
+
+def _built_in():
+    for gap in GAPS:
+        for preset in gap.presets():
+            yield _whole(preset)
+    yield _whole(
+        Preset(
+            "Cumulative",
+            "Two gaps at once: your CFG scale against none, the loaded checkpoint against the one you choose below.",
+            {"strong_cfg": None, "weak_cfg": 0.0},
+            stays=("weak_checkpoint",),
+            needs="weak_checkpoint",
+            ask="Choose a plainer checkpoint of the same architecture as the weak one.",
+        )
+    )
+    yield Preset(
+        SAME_TIME,
+        "As long as without W2SD: half of your steps, half of those reflected. The gap stays as it is.",
+        {"inversion": SAME["inversion"]},
+        halves_steps=True,
+    )
+
+
+BUILT_IN = {preset.name: preset for preset in _built_in()}
+
+
+def lambda_for_same_time(steps: int) -> int:
+    """Section 5, Time Efficiency: T_w2s = T_std / 2 and lambda = T_w2s / 2. `steps`: T_w2s."""
+    return max(int(steps) // 2, 1)
+
+
+class PresetError(ValueError):
+    """What cannot be saved, deleted or read, in words for the user."""
+
+
+class Store:
+    """The user's own presets: {name: {setting: value}} in a JSON file."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def read(self) -> dict:
+        """Raises PresetError where the file is there and not such a table."""
+        try:
+            given = json.loads(self.path.read_text(encoding="utf8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise PresetError(f"The presets' file {self.path.name} cannot be read: {error}") from error
+        if not isinstance(given, dict) or not all(isinstance(fields, dict) for fields in given.values()):
+            raise PresetError(f"The presets' file {self.path.name} is not a table of presets.")
+        return given
+
+    def names(self) -> list:
+        """The built-in ones, then the user's own."""
+        try:
+            own = self.read()
+        except PresetError:
+            own = {}
+        return [*BUILT_IN, *sorted((name for name in own if name not in BUILT_IN), key=str.casefold)]
+
+    def find(self, name: str) -> "Preset | None":
+        """Raises PresetError for a preset of the file that is none (any more)."""
+        if name in BUILT_IN:
+            return BUILT_IN[name]
+        own = self.read()
+        if name not in own:
+            return None
+        try:
+            fields = {key: check(key, value) for key, value in own[name].items() if key in KEPT}
+        except SettingError as error:
+            raise PresetError(f"The preset {name!r} cannot be used. {error}") from error
+        return Preset(name, "Your own.", fields)
+
+    def save(self, name: str, values: dict) -> str:
+        """Keep `values` (settings by name; those of KEPT count) and return the name as kept. Raises PresetError."""
+        name = (name or "").strip()
+        if not NAME.fullmatch(name):
+            raise PresetError("A preset's name is 1 to 60 letters, digits, spaces and . , ( ) + - and starts with one.")
+        if name in BUILT_IN:
+            raise PresetError(f"{name!r} is a built-in preset: choose another name.")
+        try:
+            fields = {key: check(key, values[key]) for key in KEPT if key in values}
+        except SettingError as error:
+            raise PresetError(str(error)) from error
+        self._write({**self.read(), name: fields})
+        return name
+
+    def delete(self, name: str) -> None:
+        """Raises PresetError for one that is not the user's own."""
+        own = self.read()
+        if name not in own:
+            raise PresetError(
+                f"{name!r} is built-in and stays." if name in BUILT_IN else f"There is no preset {name!r}."
+            )
+        del own[name]
+        self._write(own)
+
+    def _write(self, own: dict) -> None:
+        # In one move, so that a full disk or a crash leaves the old file.
+        draft = self.path.with_name(self.path.name + ".new")
+        draft.write_text(json.dumps(own, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
+        os.replace(draft, self.path)

@@ -1,0 +1,161 @@
+"""Everything a user can choose: the method's own settings and each gap's, put together."""
+
+from dataclasses import asdict, field, make_dataclass
+
+from ..errors import SettingError
+from ..gaps import GAPS
+from ..method.reflection import INVERSIONS
+from ..setting import Setting
+
+HIRES = ("same", "off", "own")
+
+# Of the method: how many steps, how far, by which inversion, in which pass.
+METHOD = (
+    Setting("enabled", False, "W2SD", "Weak-to-Strong Diffusion with Reflection.", "W2SD", kept=False),
+    Setting(
+        "lambda_steps",
+        10,
+        "Reflected steps (lambda)",
+        "How many of the first steps are reflected. -1: all but the last. More costs more time.",
+        "W2SD lambda",
+        minimum=-1,
+        maximum=150,
+        step=1,
+        always=True,
+    ),
+    Setting(
+        "strength",
+        1.0,
+        "Strength",
+        "How far each reflection moves the latent: 1 is the paper's, 0 the plain picture.",
+        "W2SD strength",
+        minimum=0.0,
+        maximum=2.0,
+        step=0.05,
+        always=True,
+    ),
+    Setting(
+        "inversion",
+        # The verdict of docs/paper: at 8 to 50 steps the paper's own form pays for its gain with distribution.
+        "matched",
+        "Inversion",
+        "Where the weak model is asked. matched: at the latent itself, cheapest, and without the paper's inversion "
+        "error. paper: after the strong step; pushes harder. fixed-point: solved in three rounds, dearest.",
+        "W2SD inversion",
+        choices=INVERSIONS,
+        always=True,
+    ),
+    Setting(
+        "hires",
+        "same",
+        "Hires pass",
+        "same: reflected with the same lambda. off: not reflected. own: with the lambda below.",
+        "W2SD hires",
+        choices=HIRES,
+    ),
+    Setting(
+        "hires_lambda_steps",
+        5,
+        "Reflected steps in the hires pass",
+        "Used when the hires pass has its own lambda. -1: all but the last.",
+        "W2SD hires lambda",
+        minimum=-1,
+        maximum=150,
+        step=1,
+    ),
+    Setting(
+        "weak_alone",
+        False,
+        "Draw with the weak side alone",
+        "No reflection: the picture that the weak side draws by itself, to see what the strong one is set against.",
+        "W2SD weak alone",
+    ),
+    Setting(
+        "comparison",
+        False,
+        "Comparison picture",
+        "Beside each picture, in the gallery and among the saved grids: the plain one of the same seed, and where they "
+        "differ. Takes the time of a plain picture more.",
+        "W2SD comparison",
+        kept=False,
+    ),
+)
+# The API's positional arguments, as they have always been. Whatever is not among them comes after, in order.
+POSITIONS = (
+    "enabled lambda_steps strength inversion weak_cfg strong_cfg weak_prompt weak_negative_prompt hires "
+    "hires_lambda_steps weak_lora_offset strong_lora_offset weak_loras weak_lora_text_encoder weak_checkpoint "
+    "weak_checkpoint_loras weak_alone strong_distilled_cfg weak_distilled_cfg comparison"
+).split()
+
+
+def _put_together() -> tuple:
+    by_name = {s.name: s for s in (*METHOD, *(s for gap in GAPS for s in gap.settings))}
+    return tuple(by_name[name] for name in dict.fromkeys((*POSITIONS, *by_name)))
+
+
+SETTINGS = _put_together()
+NAMES = tuple(s.name for s in SETTINGS)
+BY_NAME = {s.name: s for s in SETTINGS}
+
+
+class Passes:
+    """Which sampling passes of a request are reflected."""
+
+    def lambda_of(self, hires_pass: bool) -> int:
+        """The lambda of this sampling pass."""
+        if not hires_pass or self.hires == "same":
+            return self.lambda_steps
+        return self.hires_lambda_steps if self.hires == "own" else 0
+
+    def acts_in(self, hires_pass: bool) -> bool:
+        """Whether this sampling pass is any other than the plain one."""
+        return self.lambda_of(hires_pass) != 0 and (self.strength != 0 or self.weak_alone)
+
+
+Settings = make_dataclass(
+    "Settings", [(s.name, object, field(default=s.default)) for s in SETTINGS], bases=(Passes,), frozen=True
+)
+Settings.__doc__ = "One request's settings: an attribute each of SETTINGS, in its type."
+
+
+def check(name: str, value):
+    """`value` in the setting's own type, or SettingError."""
+    return BY_NAME[name].check(value)
+
+
+def parse(args) -> Settings:
+    """The settings of a request.
+
+    args  what the host hands the script: one value a setting in the order of SETTINGS (missing ones take
+          defaults), or a JSON object in first place, whose keys are their names (the rest is then the host's padding)
+    Raises SettingError. Whatever a switched-off W2SD was given, as long as its keys are known, is not looked at.
+    """
+    if args and isinstance(args[0], dict):
+        given = args[0]
+        for key in given:
+            if key not in BY_NAME:
+                raise SettingError(f"W2SD: unknown setting {str(key)[:200]!r}; allowed are {', '.join(NAMES)}.")
+    else:
+        if len(args) > len(SETTINGS):
+            raise SettingError(
+                f"W2SD was given {len(args)} arguments; allowed are at most {len(SETTINGS)}: {', '.join(NAMES)}."
+            )
+        given = dict(zip(NAMES, args))
+    if not check("enabled", given.get("enabled", False)):
+        return Settings()
+    return Settings(**{name: check(name, value) for name, value in given.items()})
+
+
+def schema() -> dict:
+    """JSON schema (draft 2020-12) of the object that the API takes."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "W2SD",
+        "type": "object",
+        "properties": {s.name: s.schema() for s in SETTINGS},
+        "additionalProperties": False,
+    }
+
+
+def as_dict(settings: Settings) -> dict:
+    return asdict(settings)

@@ -1,0 +1,1 @@
+"""A UNet's weights: files opened, two sets exchanged, single layers changed. No host."""
