@@ -1,21 +1,15 @@
-// The accordion's live half: cost and warnings while the user types, the gaps' switches, the plot after a run. It reads
-// the page's own fields and asks the server for nothing until a switch is moved, a run ends or the accordion is opened.
+// The accordion's live half. It reads the page's own fields, asks the extension what to say of them while the user types,
+// moves the gaps' switches, and asks for the plot after a run. What there is to read and to show, the panel's facts say
+// (lib_w2sd/page/accordion.py): no gap and no setting is named here.
 
 const w2sdPage = (() => {
     const TABS = ["txt2img", "img2img"];
-    const SAME_TIME = "Same time as before";
-    const state = Object.fromEntries(TABS.map((tab) => [tab, {opened: new Set(), closing: {}, listed: false, log: ""}]));
+    const ESTIMATE = "./w2sd/v1/estimate";
+    const newState = () => ({opened: new Set(), closing: {}, listed: false, log: "", asked: "", answer: null, had: null, turn: 0});
+    const state = Object.fromEntries(TABS.map((tab) => [tab, newState()]));
 
     const find = (selector) => gradioApp().querySelector(selector);
     const element = (tab, name) => find(`#w2sd_${tab}_${name}`);
-    const number = (selector) => {
-        const box = find(`${selector} input[type=number]`);
-        return box && box.value !== "" ? Number(box.value) : null;
-    };
-    const text = (selector) => {
-        const box = find(`${selector} textarea, ${selector} input`);
-        return box ? box.value : "";
-    };
     const write = (node, html) => {
         if (node && node.innerHTML !== html) node.innerHTML = html;
     };
@@ -25,14 +19,22 @@ const w2sdPage = (() => {
         return node.innerHTML;
     };
 
-    const isOn = (tab) => {
-        const box = find(`#w2sd_${tab}-visible-checkbox`);
-        return Boolean(box && box.checked);
+    // A field's value by its kind; null where this page has no such field.
+    const readers = {
+        number: (node) => {
+            const box = node?.querySelector("input[type=number]");
+            return box && box.value !== "" ? Number(box.value) : null;
+        },
+        text: (node) => node?.querySelector("textarea, input")?.value ?? null,
+        choice: (node) => node?.querySelector("input:checked")?.value ?? node?.querySelector("input")?.value ?? null,
+        checkbox: (node) => node?.querySelector("input[type=checkbox]")?.checked ?? null,
+        checked: (node) => node?.checked ?? null,
     };
-    const isOpen = (tab) => {
-        const label = find(`#w2sd_${tab} > .label-wrap`);
-        return Boolean(label && label.classList.contains("open"));
-    };
+    const read = ([kind, where]) => kind === "option" ?
+        (typeof opts === "undefined" ? null : opts[where] ?? null) : readers[kind](find(where));
+
+    const isOn = (tab) => Boolean(find(`#w2sd_${tab}-visible-checkbox`)?.checked);
+    const isOpen = (tab) => Boolean(find(`#w2sd_${tab} > .label-wrap`)?.classList.contains("open"));
 
     function factsOf(tab) {
         const own = state[tab];
@@ -43,131 +45,114 @@ const w2sdPage = (() => {
         return own.facts;
     }
 
-    const readers = {
-        number: (where) => number(where) ?? 0,
-        text,
-        dropdown: text,
-        checkbox: (where) => Boolean(find(`${where} input[type=checkbox]`)?.checked),
-        radio: (where) => find(`${where} input:checked`)?.value ?? "",
-    };
+    const valuesOf = (fields) => Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, read(field)]));
+    const presetOf = (tab) => readers.text(element(tab, "preset")) ?? "";
 
-    function settingsOf(tab) {
-        const settings = {enabled: isOn(tab)};
-        for (const [name, kind] of Object.entries(factsOf(tab).controls)) {
-            settings[name] = readers[kind](`#w2sd_${tab}_${name}`);
+    function requestOf(tab) {
+        const facts = factsOf(tab);
+        return {
+            settings: valuesOf(facts.controls),
+            page: valuesOf(facts.page),
+            preset: presetOf(tab),
+            had_steps: state[tab].had,
+        };
+    }
+
+    // ------------------------------------------------------------------ what is shown
+
+    function show(tab) {
+        const own = state[tab], answer = own.answer, facts = factsOf(tab), now = Date.now();
+        if (!answer || !facts) return;
+        for (const gap of facts.gaps) {
+            const {active, offered} = answer.gaps[gap.name];
+            const section = element(tab, `section_${gap.name}`), box = element(tab, `gap_${gap.name}`);
+            // What the server is about to put back is already off.
+            const closing = own.closing[gap.name] > now && active;
+            if (!closing) delete own.closing[gap.name];
+            const shown = own.opened.has(gap.name) || (active && !closing);
+            if (box.checked !== shown) box.checked = shown;
+            section.classList.toggle("w2sd-hidden", !shown);
+            box.parentNode.classList.toggle("w2sd-hidden", !shown && !offered);
         }
-        return settings;
+        for (const name of Object.keys(facts.controls)) {
+            element(tab, name)?.classList.toggle("w2sd-hidden", answer.hidden.includes(name));
+        }
+        const panel = find(`#w2sd_${tab}_panel`);
+        write(panel.querySelector(".w2sd-cost"), escaped(answer.cost));
+        write(panel.querySelector(".w2sd-warnings"), answer.warnings.map((words) => `<li>${escaped(words)}</li>`).join(""));
     }
 
-    const stepsOf = (tab) => number(`#${tab}_steps`) ?? 20;
-    const samplerOf = (tab) => find(`#${tab}_sampling input:checked`)?.value ?? text(`#${tab}_sampling`);
-
-    function hiresOf(tab, facts, sampler) {
-        if (tab !== "txt2img" || !find("#txt2img_hr-visible-checkbox")?.checked) return null;
-        const width = number("#txt2img_width") || 512, height = number("#txt2img_height") || 512;
-        const x = number("#txt2img_hr_resize_x") || 0, y = number("#txt2img_hr_resize_y") || 0;
-        const scale = number("#txt2img_hr_scale") || 2;
-        const area = x && y ? (x * y) / (width * height) : x ? (x / width) ** 2 : y ? (y / height) ** 2 : scale ** 2;
-        const own = text("#hr_sampler");
-        const kind = facts.kinds[own] ? own : sampler;
-        // A1111 has no such field: there the hires pass has the picture's own scale.
-        const cfg = number("#txt2img_hr_cfg") ?? number("#txt2img_cfg_scale") ?? 7;
-        return {kind: facts.kinds[kind] || "one", steps: number("#txt2img_hires_steps") || 0, cfg, area};
-    }
-
-    function requestOf(tab, settings) {
-        const facts = factsOf(tab), sampler = samplerOf(tab);
-        return {
-            settings,
-            kind: facts.kinds[sampler] || "one",
-            steps: stepsOf(tab),
-            cfg: number(`#${tab}_cfg_scale`) ?? 7,
-            pictures: (number(`#${tab}_batch_count`) || 1) * (number(`#${tab}_batch_size`) || 1),
-            denoising: tab === "img2img" ? number("#img2img_denoising_strength") ?? 0.75 : null,
-            exactly: typeof opts !== "undefined" && Boolean(opts.img2img_fix_steps),
-            hires: hiresOf(tab, facts, sampler),
-            loras: w2sdCost.tagsOf(text(`#${tab}_prompt`)).length > 0,
-            skips_uncond: facts.skips_uncond,
-        };
-    }
-
-    // Forge's choice of what its page is for.
-    const isFlux = () => ["flux", "all"].includes(find("#forge_ui_preset input:checked")?.value);
-
-    function pageOf(tab, request) {
-        const distilled = find(`#${tab}_distilled_cfg_scale`);
-        return {
-            cfg: request.cfg,
-            steps: request.steps,
-            loras: request.loras,
-            sampler: samplerOf(tab),
-            footnotes: factsOf(tab).footnotes,
-            // The checkpoint's list of A1111, then of Forge.
-            checkpoint: find("#setting_sd_model_checkpoint input, .model_selection input")?.value ?? "",
-            distilled_cfg: distilled ? number(`#${tab}_distilled_cfg_scale`) : null,
-            flux: isFlux(),
-        };
+    async function refresh(tab) {
+        if (!isOpen(tab) || !factsOf(tab)) return;
+        const own = state[tab];
+        if (!own.listed) {
+            // Presets saved since the WebUI was started: its page is made once.
+            own.listed = true;
+            element(tab, "presets").click();
+        }
+        const body = JSON.stringify(requestOf(tab));
+        if (body !== own.asked) {
+            own.asked = body;
+            const turn = ++own.turn;
+            try {
+                const answer = await fetch(ESTIMATE, {method: "POST", headers: {"Content-Type": "application/json"}, body});
+                if (!answer.ok) throw new Error(answer.status);
+                const told = await answer.json();
+                // One that a later question has overtaken says nothing any more.
+                if (turn === own.turn) own.answer = told;
+            } catch (error) {
+                if (turn === own.turn) own.asked = "";  // asked again at the next change
+                return;
+            }
+        }
+        show(tab);
     }
 
     // ------------------------------------------------------------------ the gaps' switches
 
-    function gapsShown(tab, settings, request) {
-        const gaps = w2sdCost.gapsOf(settings, true);
-        return {
-            guidance: w2sdCost.strongCfg(settings, request.cfg) !== settings.weak_cfg,
-            prompt: gaps.prompt || gaps.negative,
-            loras: gaps.loras || settings.weak_lora_text_encoder,
-            checkpoint: gaps.checkpoint || settings.weak_checkpoint_loras,
-            distilled: w2sdCost.orNull(settings.weak_distilled_cfg) !== null ||
-                w2sdCost.orNull(settings.strong_distilled_cfg) !== null,
-        };
-    }
-
-    function showGaps(tab, settings, request) {
-        const own = state[tab], active = gapsShown(tab, settings, request), now = Date.now();
-        for (const gap of factsOf(tab).gaps) {
-            const section = element(tab, `section_${gap}`), box = element(tab, `gap_${gap}`);
-            // What the server is about to put back is already off.
-            const closing = own.closing[gap] > now && active[gap];
-            if (!closing) delete own.closing[gap];
-            const shown = own.opened.has(gap) || (active[gap] && !closing);
-            if (box.checked !== shown) box.checked = shown;
-            section.classList.toggle("w2sd-hidden", !shown);
-            if (gap === "distilled") box.parentNode.classList.toggle("w2sd-hidden", !shown && !isFlux());
-        }
-        element(tab, "hires_lambda_steps")?.classList.toggle("w2sd-hidden", settings.hires !== "own");
-    }
-
-    function switchGap(tab, gap, on) {
-        const own = state[tab];
-        const asks = !on || ["guidance", "loras", "distilled"].includes(gap);
+    function switchGap(tab, name, on) {
+        const own = state[tab], gap = factsOf(tab).gaps.find((one) => one.name === name);
         if (on) {
-            own.opened.add(gap);
-            delete own.closing[gap];
+            own.opened.add(name);
+            delete own.closing[name];
         } else {
-            own.opened.delete(gap);
-            own.closing[gap] = Date.now() + 5000;
+            own.opened.delete(name);
+            own.closing[name] = Date.now() + 5000;
         }
-        refresh(tab);
-        if (asks) {
-            api.asked = `${gap} ${on ? "on" : "off"}`;
+        show(tab);
+        if (!on || gap.gives) {
+            api.asked = `${name} ${on ? "on" : "off"}`;
             element(tab, "switch").click();
         }
     }
 
     // ------------------------------------------------------------------ presets
 
-    // The steps that go to the server with a preset's name; the preset that halves them halves the page's own first.
+    // The steps that go to the server with a preset's name; a preset that halves them halves the page's own first.
     function stepsFor(name) {
-        const tab = currentTab(), steps = stepsOf(tab);
-        state[tab].opened.clear();
-        if (name === "Prompt gap") state[tab].opened.add("prompt");
-        if (name === "Checkpoint gap" || name === "Cumulative") state[tab].opened.add("checkpoint");
-        if (name !== SAME_TIME) return steps;
-        const box = find(`#${tab}_steps input[type=number]`), half = Math.max(Math.floor(steps / 2), 1);
-        box.value = String(half);
+        const tab = currentTab(), own = state[tab], facts = factsOf(tab);
+        const preset = facts.presets[name], steps = read(facts.page.steps) ?? 20;
+        own.opened.clear();
+        own.had = null;
+        if (!preset) return steps;
+        if (preset.opens) own.opened.add(preset.opens);
+        if (preset.needs) {
+            setTimeout(() => find(preset.needs)?.querySelector("textarea, input")?.focus(), 500);
+        }
+        if (!preset.halves_steps) return steps;
+        own.had = steps;
+        const box = find(facts.page.steps[1]).querySelector("input[type=number]");
+        box.value = String(Math.max(Math.floor(steps / 2), 1));
         updateInput(box);
-        return half;
+        return Number(box.value);
+    }
+
+    // Steps set by hand are what the user wants now: nothing is remembered of those before.
+    function forgetSteps(event) {
+        for (const tab of TABS) {
+            const where = factsOf(tab)?.page.steps[1];
+            if (event.isTrusted && where && event.target.closest(where)) state[tab].had = null;
+        }
     }
 
     function currentTab() {
@@ -175,24 +160,25 @@ const w2sdPage = (() => {
         return img2img && img2img.style.display !== "none" && img2img.offsetParent !== null ? "img2img" : "txt2img";
     }
 
-    // ------------------------------------------------------------------ what is shown
+    // ------------------------------------------------------------------ the ready grid
 
-    function refresh(tab) {
-        if (!isOpen(tab) || !factsOf(tab)) return;
-        const own = state[tab], settings = settingsOf(tab), request = requestOf(tab, settings);
-        if (!own.listed) {
-            // Presets saved since the WebUI was started: its page is made once.
-            own.listed = true;
-            element(tab, "presets").click();
-        }
-        showGaps(tab, settings, request);
-        // Opened is not yet on; what it would cost is what the user wants to know.
-        const cost = w2sdCost.estimate({...request, settings: {...settings, enabled: true}});
-        const panel = find(`#w2sd_${tab}_panel`);
-        write(panel.querySelector(".w2sd-cost"), escaped(w2sdCost.words(cost)));
-        const said = w2sdWarnings.warnings(settings, pageOf(tab, request), cost.steps[0], cost.reflected[0]);
-        write(panel.querySelector(".w2sd-warnings"), said.map((words) => `<li>${escaped(words)}</li>`).join(""));
+    // The host's script is far below: go there once it is filled, and say what is left to do.
+    function grid() {
+        const tab = currentTab();
+        setTimeout(() => {
+            const script = find(`#${tab}_script_container`);
+            if (!script) return;
+            if (!script.querySelector(".w2sd-filled")) {
+                script.insertAdjacentHTML("afterbegin", '<p class="w2sd-filled" role="status"></p>');
+            }
+            script.querySelector(".w2sd-filled").textContent =
+                "The grid is filled in below. Press Generate to draw it; choose None under Script to be rid of it.";
+            script.scrollIntoView({behavior: "smooth", block: "center"});
+        }, 600);
+        return read(factsOf(tab).page.steps) ?? 20;
     }
+
+    // ------------------------------------------------------------------ events
 
     // The host writes the time taken below the gallery: that is when a run has ended.
     function afterRun(tab) {
@@ -204,7 +190,7 @@ const w2sdPage = (() => {
     let waiting = null;
     function refreshSoon() {
         clearTimeout(waiting);
-        waiting = setTimeout(() => TABS.forEach(refresh), 60);
+        waiting = setTimeout(() => TABS.forEach(refresh), 30);
     }
 
     function start() {
@@ -219,6 +205,7 @@ const w2sdPage = (() => {
                     const [, tab, of] = section.id.match(/^w2sd_([a-z0-9]+)_section_(.+)$/);
                     state[tab].opened.add(of);
                 }
+                if (name === "input") forgetSteps(event);
                 if (gap) switchGap(TABS.find((tab) => event.target.id.startsWith(`w2sd_${tab}_`)), gap, event.target.checked);
                 refreshSoon();
             }, true);
@@ -229,7 +216,7 @@ const w2sdPage = (() => {
         }));
     }
 
-    const api = {asked: "", steps: () => stepsOf(currentTab()), stepsFor, refreshSoon, start};
+    const api = {asked: "", grid, stepsFor, refreshSoon, start};
     return api;
 })();
 

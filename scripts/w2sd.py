@@ -59,7 +59,7 @@ class W2SDScript(scripts.Script):
 def add_routes(_, app):
     accounts = getattr(shared.cmd_opts, "api_auth", None)
     credentials = dict(account.split(":") for account in accounts.split(",")) if accounts else None
-    api.add_routes(app, lambda: hooks.describe(HOST), credentials, checkpoints.CACHE.free)
+    api.add_routes(app, lambda: hooks.describe(HOST), PAGE.facts, credentials, checkpoints.CACHE.free)
 
 
 script_callbacks.on_before_ui(hooks.add_xyz_axes)

@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 import lib_w2sd
 from lib_w2sd.method.trace import Trace
 from lib_w2sd.page import api
+from lib_w2sd.page.forecast import Facts
 from lib_w2sd.page.settings import schema
 
 PATHS = ("/w2sd/v1/schema", "/w2sd/v1/trace", "/w2sd/v1/host")
@@ -15,7 +16,7 @@ PATHS = ("/w2sd/v1/schema", "/w2sd/v1/trace", "/w2sd/v1/host")
 
 def client(credentials=None):
     app = FastAPI()
-    api.add_routes(app, lambda: {"host": "test", "relies_on": {}}, credentials)
+    api.add_routes(app, lambda: {"host": "test", "relies_on": {}}, Facts(), credentials)
     return TestClient(app)
 
 
@@ -53,3 +54,13 @@ def test_routes_are_as_closed_as_the_hosts_own_api(path):
 @pytest.mark.parametrize("path", PATHS)
 def test_routes_only_read(path):
     assert client().post(path).status_code == 405
+
+
+def test_estimate_is_the_pages():
+    """Open, as the host's own progress is: a page has no credentials of the API's."""
+    asked = {"settings": {"lambda_steps": 5}, "page": {"steps": 10, "cfg": 7}}
+    for app in (client(), client({"ada": "secret"})):
+        answer = app.post("/w2sd/v1/estimate", json=asked)
+        assert answer.status_code == 200 and "5 of 10 steps" in answer.json()["cost"]
+    for nonsense in ([], "x", {"page": [1]}, {"page": {"steps": "many"}}, {"settings": 3}):
+        assert client().post("/w2sd/v1/estimate", json=nonsense).status_code == 422

@@ -27,7 +27,7 @@ def test_every_reflected_step_is_a_point(host):
     assert sorted(heights) == [heights[i] for i in sorted(range(4), key=lambda i: -norms[i])]
     assert min(heights) == gap_plot.TOP
     rows = trace["passes"][0]["rows"]
-    assert f"4 of 6 steps reflected, {rows} UNet rows" in text
+    assert f"4 of 6 steps improved, {rows} UNet rows" in text
 
 
 def test_a_hires_pass_is_a_line_of_its_own(host):
@@ -46,7 +46,7 @@ def test_time_is_set_against_the_steps_alone():
     ]
     run = {"reflected": 1, "steps": 2, "rows": 8, "seconds": 0.35, "evaluations": evaluations}
     assert gap_plot.words([run]) == (
-        "Last run: 1 of 2 steps reflected, 8 UNet rows, 1.75 × the time of its steps alone."
+        "Last run: 1 of 2 steps improved, 8 UNet rows, 1.75 × the time of its steps alone."
     )
 
 
@@ -62,4 +62,4 @@ def test_no_run_no_plot(host):
     assert gap_plot.html({"passes": []}) == ""
     host.txt2img({"weak_alone": True}, steps=6)
     _, root, text = drawn(host)
-    assert root.findall(".//svg") == [] and "0 of 6 steps reflected" in text
+    assert root.findall(".//svg") == [] and "0 of 6 steps improved" in text

@@ -24,18 +24,18 @@ def settings_of(name, **already):
 
 def test_numbers_of_the_paper():
     """Appendices C.1 and E.6; section 4.4."""
-    guidance = settings_of("Guidance gap (Z-Sampling)", strong_cfg=1.0, weak_prompt="a dog")
+    guidance = settings_of("Follow the prompt more (Z-Sampling)", strong_cfg=1.0, weak_prompt="a dog")
     assert guidance == Settings(enabled=True, lambda_steps=-1, strong_cfg=None, weak_cfg=0.0)
-    lora = settings_of("LoRA gap")
+    lora = settings_of("More of my LoRA")
     assert (lora.strong_cfg, lora.weak_cfg) == (1.0, 1.0)
     assert 0.8 + lora.weak_lora_offset == pytest.approx(-1.5)
-    assert settings_of("Checkpoint gap", weak_checkpoint="sd15").weak_checkpoint == "sd15"
-    assert settings_of("Prompt gap", weak_prompt="a dog").weak_prompt == "a dog"
-    both = settings_of("Cumulative", weak_checkpoint="sdxl")
+    assert settings_of("More of my checkpoint", weak_checkpoint="sd15").weak_checkpoint == "sd15"
+    assert settings_of("More of my prompt's detail", weak_prompt="a dog").weak_prompt == "a dog"
+    both = settings_of("Follow the prompt more, and more of my checkpoint", weak_checkpoint="sdxl")
     assert (both.weak_checkpoint, both.strong_cfg, both.weak_cfg) == ("sdxl", None, 0.0)
-    flux = settings_of("Flux guidance")
+    flux = settings_of("Flux: follow the prompt more")
     assert (flux.strong_distilled_cfg, flux.weak_distilled_cfg, flux.lambda_steps) == (2.0, 1.0, 10)
-    others = set(BUILT_IN) - {"Flux guidance", "Same time as before"}
+    others = set(BUILT_IN) - {"Flux: follow the prompt more", "Same time as before"}
     assert {settings_of(name).lambda_steps for name in others} == {-1}, "T - 1"
 
 
@@ -77,9 +77,9 @@ def test_names_that_are_none(store, name):
 
 def test_built_in_ones_are_neither_overwritten_nor_deleted(store):
     with pytest.raises(PresetError, match="built-in"):
-        store.save("LoRA gap", as_dict(Settings()))
+        store.save("More of my LoRA", as_dict(Settings()))
     with pytest.raises(PresetError, match="built-in"):
-        store.delete("LoRA gap")
+        store.delete("More of my LoRA")
     with pytest.raises(PresetError, match="no preset"):
         store.delete("nowhere")
 
@@ -108,7 +108,7 @@ def test_a_file_of_another_version(store):
     assert store.find("newer").fields == {"lambda_steps": 4}
     with pytest.raises(PresetError, match="'odd'.*strength"):
         store.find("odd")
-    assert store.find("LoRA gap") is BUILT_IN["LoRA gap"]
+    assert store.find("More of my LoRA") is BUILT_IN["More of my LoRA"]
 
 
 def test_what_is_kept():

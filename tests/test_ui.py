@@ -104,18 +104,28 @@ def test_page_is_told_of_the_hosts_samplers(txt2img):
     panel = by_id(page, "w2sd_txt2img_panel").value
     facts = json.loads(html.unescape(re.search('data-facts="([^"]*)"', panel)[1]))
     assert list(facts["controls"]) == list(NAMES[1:])
-    assert facts["kinds"]["Euler"] == "one" and facts["kinds"]["Heun"] == "two" and facts["kinds"]["PLMS"] == "plms"
-    assert set(facts["kinds"]) == {data.name for data in host.modules["sd_samplers"].all_samplers}
-    assert "lambda counts blocks" in facts["footnotes"]["DPM fast"] and "Euler" not in facts["footnotes"]
-    assert facts["skips_uncond"] is host.forge
+    assert facts["page"]["steps"] == ["number", "#txt2img_steps"]
+    offered = [gap["name"] for gap in facts["gaps"]]
+    assert offered == [gap.name for gap in GAPS if host.forge or gap.name != "distilled"]
+    assert ("Flux: follow the prompt more" in facts["presets"]) is host.forge
+    opens = {name: (preset["opens"], preset["needs"]) for name, preset in facts["presets"].items()}
+    assert opens["More of my checkpoint"] == ("checkpoint", "#w2sd_txt2img_weak_checkpoint")
+    assert opens["More of my LoRA"] == ("", "#txt2img_prompt")
+    told = host.extension.PAGE.facts
+    assert told.kinds["Euler"] == "one" and told.kinds["Heun"] == "two" and told.kinds["PLMS"] == "plms"
+    assert set(told.kinds) == {data.name for data in host.modules["sd_samplers"].all_samplers}
+    assert "lambda counts blocks" in told.footnotes["DPM fast"] and "Euler" not in told.footnotes
+    assert told.skips_uncond is host.forge
 
 
 def test_every_gap_has_a_switch_and_a_section(txt2img):
-    _, page = txt2img
+    host, page = txt2img
     switches = by_id(page, "w2sd_txt2img_gaps").value
     for gap in GAPS:
-        assert f'data-gap="{gap.name}"' in switches and gap.switch in switches
-        assert by_id(page, f"w2sd_txt2img_section_{gap.name}") and {s.name for s in gap.settings} <= set(NAMES)
+        able = gap in host.extension.PAGE.facts.gaps
+        assert (f'data-gap="{gap.name}"' in switches) is (gap.switch in switches) is able
+        assert by_id(page, f"w2sd_txt2img_section_{gap.name}").visible is able
+        assert {s.name for s in gap.settings} <= set(NAMES)
 
 
 def test_host_keeps_no_defaults_of_what_is_no_setting(txt2img):
@@ -156,7 +166,7 @@ def test_presets_on_the_page(txt2img):
         about, *updates = fill(name, steps)
         return about, {key: u["value"] for key, u in zip(presets.KEPT, updates) if "value" in u}
 
-    about, fields = filled("LoRA gap")
+    about, fields = filled("More of my LoRA")
     assert "LoRA" in about and fields["weak_lora_offset"] == -2.3 and fields["strong_cfg"] == "1"
     assert filled("Same time as before", 12)[1]["lambda_steps"] == 6
     values = [ui.shown(key, as_dict(Settings(lambda_steps=3, strong_cfg=2.5))[key]) for key in presets.KEPT]

@@ -21,9 +21,9 @@ class Checkpoint(Gap):
             "weak_checkpoint",
             "",
             "Weak checkpoint",
-            "Another checkpoint whose UNet is the weak side's, of the same architecture as the loaded one; text "
-            "encoder and VAE stay the loaded one's. Takes the memory of a second UNet. Set both CFG scales to 1 for "
-            "the paper's checkpoint gap.",
+            "A plainer checkpoint of the same architecture, from which the picture is pushed away, as SD1.5 for a "
+            "model fine-tuned from it. Only its UNet is used; it takes the memory of a second one. The paper has both "
+            "CFG scales at 1.",
             "W2SD weak checkpoint",
             listed=True,
             allows="a name or hash that the WebUI knows, or nothing",
@@ -32,8 +32,8 @@ class Checkpoint(Gap):
             "weak_checkpoint_loras",
             False,
             "LoRAs on the weak checkpoint too",
-            "Off: the weak checkpoint is as its file is, but for the weak LoRAs named above. On: the picture's LoRAs "
-            "are on it as well, at their scale plus the weak LoRA offset.",
+            "Off: the weak checkpoint is as its file is, but for weak LoRAs named above. On: your LoRAs are on it as "
+            "well, at their scale plus the weak LoRA offset.",
             "W2SD weak checkpoint LoRAs",
         ),
     )
@@ -41,9 +41,9 @@ class Checkpoint(Gap):
     def presets(self):
         return (
             Preset(
-                "Checkpoint gap",
-                "More of what a fine-tuned checkpoint does: the loaded one against the plainer one that you choose "
-                "below.",
+                "More of my checkpoint",
+                "Pushes towards what the loaded checkpoint does better than a plainer one, which you choose below; the "
+                "paper's checkpoint gap.",
                 {},
                 stays=("weak_checkpoint",),
                 needs="weak_checkpoint",

@@ -18,17 +18,17 @@ class Distilled(Gap):
         Setting(
             "weak_distilled_cfg",
             None,
-            "Weak distilled CFG",
-            "Distilled CFG scale of the weak side; empty: the picture's own.",
+            "Distilled CFG of the weak version",
+            "Flux' own guidance in the weak version; empty: your Distilled CFG Scale.",
             "W2SD weak distilled CFG",
             **_SCALE,
         ),
         Setting(
             "strong_distilled_cfg",
             None,
-            "Strong distilled CFG in reflection",
-            "Distilled CFG scale of the strong side in reflection, where the checkpoint has one (Flux on Forge); "
-            "empty: the picture's own. The paper's Flux gap is 2 against 1, with both CFG scales 1 in reflection.",
+            "Distilled CFG of the good version",
+            "The same in the good version, while a step is improved; empty: your own. The paper has 2 against 1, both "
+            "CFG scales at 1. Only for checkpoints that have it (Flux on Forge).",
             "W2SD strong distilled CFG",
             **_SCALE,
         ),
@@ -38,8 +38,9 @@ class Distilled(Gap):
     def presets(self):
         return (
             Preset(
-                "Flux guidance",
-                "For Flux on Forge: distilled CFG 2 against 1 in the first 10 of about 28 steps.",
+                "Flux: follow the prompt more",
+                "Flux' own guidance at 2 against 1 in the first 10 of about 28 steps; the paper's distilled guidance "
+                "gap.",
                 {"lambda_steps": 10, **self.given},
             ),
         )

@@ -18,8 +18,9 @@ class Guidance(Gap):
         Setting(
             "weak_cfg",
             0.0,
-            "Weak CFG scale",
-            "CFG scale of the weak side. The gap to the strong one is what improves the picture; may be negative.",
+            "Guidance of the weak version (weak CFG)",
+            "How closely the weak version follows your prompt. The further below your CFG scale, the more the picture "
+            "is pushed to follow it. 0: not at all. May be negative.",
             "W2SD weak CFG",
             minimum=-30.0,
             maximum=30.0,
@@ -29,9 +30,9 @@ class Guidance(Gap):
         Setting(
             "strong_cfg",
             None,
-            "Strong CFG scale in reflection",
-            "CFG scale of the strong side in reflection; empty: the picture's own. "
-            "Set both sides to 1 to let only the prompts differ.",
+            "Guidance of the good version (strong CFG)",
+            "CFG scale of the good version while a step is improved; empty: your own. With 1 here and 1 above, "
+            "guidance plays no part and only what else differs counts.",
             "W2SD strong CFG",
             minimum=-30.0,
             maximum=30.0,
@@ -47,8 +48,9 @@ class Guidance(Gap):
     def presets(self):
         return (
             Preset(
-                "Guidance gap (Z-Sampling)",
-                "The prompt is followed better: your CFG scale (the paper's is 5.5) against none.",
+                "Follow the prompt more (Z-Sampling)",
+                "Pushes away from what the model draws without guidance. For CFG scales of 5 to 7; the paper's "
+                "guidance gap.",
                 self.given,
             ),
         )
@@ -73,7 +75,7 @@ class Guidance(Gap):
         if picture.flux and picture.cfg == strong == 1 and weak != 1:
             said.append(
                 "Flux at CFG 1 has no CFG guidance to take away, weak CFG only asks for the negative prompt: "
-                'the preset "Flux guidance" is for it.'
+                'the preset "Flux: follow the prompt more" is for it.'
             )
         return said
 

@@ -39,8 +39,8 @@ class Lora(Gap):
             "weak_lora_offset",
             0.0,
             "Weak LoRA offset",
-            "Added to the scale of each LoRA of the picture on the weak side. The paper's LoRA gap is 0.8 against -1.5 "
-            "(an offset of -2.3), with both CFG scales 1 in reflection.",
+            "How much less of your LoRAs the weak version has: added to the scale of each. The more below 0, the more "
+            "the picture is pushed towards what they do. The paper's is -2.3 (0.8 against -1.5), both CFG scales at 1.",
             "W2SD weak LoRA offset",
             **_OFFSET,
         ),
@@ -48,8 +48,7 @@ class Lora(Gap):
             "strong_lora_offset",
             0.0,
             "Strong LoRA offset in reflection",
-            "Added to the scale of each LoRA of the picture on the strong side. The step itself keeps the picture's "
-            "own.",
+            "The same for the good version, while a step is improved. The step itself keeps your scales.",
             "W2SD strong LoRA offset",
             **_OFFSET,
         ),
@@ -57,8 +56,8 @@ class Lora(Gap):
             "weak_loras",
             "",
             "Weak LoRAs",
-            "Scales of single LoRAs on the weak side, as in a prompt: <lora:name:-1.5>; the offset does not count for "
-            "them. One that the picture does not use acts on the weak side only.",
+            "Scales of single LoRAs in the weak version, as in a prompt: <lora:name:-1.5>; the offset does not count "
+            "for them. One that your prompt does not use acts in the weak version only.",
             "W2SD weak LoRAs",
             pattern=r"^(\s|,|<lora:[^<>]*>)*$",
             allows="nothing but <lora:name:scale>, also <lora:name:te=0:unet=-1.5>, one after the other",
@@ -68,8 +67,8 @@ class Lora(Gap):
             "weak_lora_text_encoder",
             False,
             "Weak LoRA scales in the text encoder",
-            "Encode the weak side's prompts at the weak scales too. Otherwise both sides' prompts are encoded at the "
-            "picture's own, and the gap is the UNet's alone.",
+            "The weak version reads its prompt with the weak scales too. Otherwise both versions read with your own, "
+            "and only the drawing differs.",
             "W2SD weak LoRA text encoder",
         ),
     )
@@ -78,8 +77,9 @@ class Lora(Gap):
     def presets(self):
         return (
             Preset(
-                "LoRA gap",
-                "More of what a LoRA does: your prompt's <lora:name:0.8> against the same LoRA at -1.5.",
+                "More of my LoRA",
+                "Pushes towards what a LoRA in your prompt does: <lora:name:0.8> against the same at -1.5; the paper's "
+                "LoRA gap.",
                 self.given,
                 needs="prompt",
                 ask="Put a LoRA into your prompt, as <lora:name:0.8>.",

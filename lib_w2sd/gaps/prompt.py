@@ -64,8 +64,9 @@ class Prompt(Gap):
             "weak_prompt",
             PROMPT,
             "Weak prompt",
-            "Prompt of the weak side; has no effect at weak CFG 0. {prompt} stands for the picture's own prompt, "
-            "{negative_prompt} for its negative. <lora:name:scale> sets the weak side's scale of that LoRA.",
+            "What the picture is pushed away from: a shorter, plainer version of your prompt. {prompt} stands for your "
+            "own, {negative_prompt} for your negative; <lora:name:scale> sets that LoRA's scale here. No effect at "
+            "weak CFG 0.",
             "W2SD weak prompt",
             **_TEXT,
         ),
@@ -73,7 +74,7 @@ class Prompt(Gap):
             "weak_negative_prompt",
             NEGATIVE_PROMPT,
             "Weak negative prompt",
-            "Negative prompt of the weak side; has no effect at weak CFG 1. The same placeholders.",
+            "The negative prompt of the weak version, with the same placeholders. No effect at weak CFG 1.",
             "W2SD weak negative prompt",
             **_TEXT,
         ),
@@ -82,8 +83,9 @@ class Prompt(Gap):
     def presets(self):
         return (
             Preset(
-                "Prompt gap",
-                "More of your prompt's detail: your rich prompt against the short, plain one that you write below.",
+                "More of my prompt's detail",
+                "Pushes from the short, plain prompt that you write below towards your rich one; the paper's prompt "
+                "gap.",
                 {},
                 stays=("weak_prompt", "weak_negative_prompt"),
                 needs="weak_prompt",

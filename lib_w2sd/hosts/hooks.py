@@ -52,7 +52,9 @@ def before_process(p, args) -> None:
         settings = settings_of(p, args)
     except W2SDError:
         return  # before_sampling ends the job with it
-    checkpoints.write_infotext(settings, p.extra_generation_params)
+    # A grid's cells are not compared.
+    written = replace(settings, comparison=False) if settings.comparison and in_grid(p) else settings
+    checkpoints.write_infotext(written, p.extra_generation_params)
     setattr(p, TRACE, Trace() if settings.enabled else None)
     if settings.enabled:
         for note in without_effect(settings):

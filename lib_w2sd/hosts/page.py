@@ -5,10 +5,10 @@ from pathlib import Path
 from modules import sd_samplers_kdiffusion, sd_samplers_timesteps
 from modules.paths_internal import data_path
 
+from ..gaps import GAPS
 from ..method.trace import Trace
-from ..page import accordion as ui
-from ..page import cost, presets
-from ..page import plot as gap_plot
+from ..page import accordion, cost, plot, presets
+from ..page.forecast import Facts
 
 PRESETS = "w2sd_presets.json"  # beside the host's own styles.csv
 
@@ -24,13 +24,51 @@ def samplers() -> dict:
     return known
 
 
-def page(host: type) -> ui.Page:
+def fields(tab: str) -> dict:
+    """What javascript/w2sd.js reads of the page for forecast.forecast: (kind of field, CSS selector)."""
+    found = {
+        "steps": ("number", f"#{tab}_steps"),
+        "sampler": ("choice", f"#{tab}_sampling"),
+        "cfg": ("number", f"#{tab}_cfg_scale"),
+        "distilled_cfg": ("number", f"#{tab}_distilled_cfg_scale"),
+        "batch_count": ("number", f"#{tab}_batch_count"),
+        "batch_size": ("number", f"#{tab}_batch_size"),
+        "width": ("number", f"#{tab}_width"),
+        "height": ("number", f"#{tab}_height"),
+        "prompt": ("text", f"#{tab}_prompt"),
+        # The list of checkpoints of A1111, then of Forge; Forge's choice of what its page is for.
+        "checkpoint": ("text", "#setting_sd_model_checkpoint, .model_selection"),
+        "preset": ("choice", "#forge_ui_preset"),
+    }
+    if tab == "img2img":
+        denoising = ("number", "#img2img_denoising_strength")
+        return {**found, "denoising": denoising, "exactly": ("option", "img2img_fix_steps")}
+    return {
+        **found,
+        "hires": ("checked", "#txt2img_hr-visible-checkbox"),
+        "hires_sampler": ("text", "#hr_sampler"),
+        "hires_steps": ("number", "#txt2img_hires_steps"),
+        "hires_cfg": ("number", "#txt2img_hr_cfg"),
+        "hires_scale": ("number", "#txt2img_hr_scale"),
+        "hires_width": ("number", "#txt2img_hr_resize_x"),
+        "hires_height": ("number", "#txt2img_hr_resize_y"),
+    }
+
+
+def page(host: type) -> accordion.Page:
     known = samplers()
     footnotes = {label: cost.footnote_of(function) for label, (function, _) in known.items()}
-    return ui.Page(
-        presets=presets.Store(Path(data_path) / PRESETS),
-        last_run=lambda: gap_plot.html(Trace.last.as_dict()) if Trace.last else "",
-        kinds={label: cost.kind_of(*function) for label, function in known.items()},
-        footnotes={label: note for label, note in footnotes.items() if note},
-        skips_uncond=host.skips_uncond,
+    gaps = tuple(gap for gap in GAPS if not gap.ability or host.has(gap.ability))
+    built_in = presets.built_in(gaps)
+    return accordion.Page(
+        presets=presets.Store(Path(data_path) / PRESETS, built_in),
+        facts=Facts(
+            kinds={label: cost.kind_of(*function) for label, function in known.items()},
+            footnotes={label: note for label, note in footnotes.items() if note},
+            skips_uncond=host.skips_uncond,
+            gaps=gaps,
+            presets=built_in,
+        ),
+        fields=fields,
+        last_run=lambda: plot.html(Trace.last.as_dict()) if Trace.last else "",
     )

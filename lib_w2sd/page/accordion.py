@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 
 import gradio as gr
@@ -10,6 +10,7 @@ import gradio as gr
 from ..gaps import GAPS
 from ..setting import NONE
 from . import infotext, presets, xyz
+from .forecast import Facts
 from .settings import BY_NAME, SETTINGS
 
 # Weak CFG scales of the ready grid: below what a picture's own usually is (paper, Figure 12).
@@ -31,40 +32,53 @@ class Checkpoints:
 class Page:
     """What the accordion needs of a WebUI's page, where javascript/w2sd.js fills the panel and moves the switches.
 
-    presets        the user's own
-    last_run       last_run() -> HTML of what the last run did
-    kinds          cost.kind_of each sampler, by its name on the page
-    footnotes      what to know of a sampler before the click, by its name on the page
-    skips_uncond   see cost.estimate
+    presets   the built-in ones, and the user's own
+    facts     what the WebUI is like
+    fields    fields(tab) -> the page's own fields that forecast reads: {name: (kind, CSS selector)}; the kinds are the
+              script's readers
+    last_run  last_run() -> HTML of what the last run did
     """
 
     presets: presets.Store
+    facts: Facts = Facts()
+    fields: "Callable[[str], dict]" = lambda tab: {}
     last_run: "Callable[[], str]" = str
-    kinds: dict = field(default_factory=dict)
-    footnotes: dict = field(default_factory=dict)
-    skips_uncond: bool = False
 
-    def panel(self) -> str:
+    def panel(self, tab: str) -> str:
         facts = {
-            "controls": {f.name: _control_kind(f) for f in SETTINGS if f.name != "enabled"},
-            "kinds": self.kinds,
-            "footnotes": self.footnotes,
-            "skips_uncond": self.skips_uncond,
-            "gaps": [gap.name for gap in GAPS],
+            "controls": {s.name: (_control_kind(s), f"#w2sd_{tab}_{s.name}") for s in SETTINGS if s.name != "enabled"},
+            "page": self.fields(tab),
+            "gaps": [{"name": gap.name, "gives": bool(gap.given)} for gap in self.facts.gaps],
+            "presets": {name: self.on_the_page(tab, preset) for name, preset in self.facts.presets.items()},
         }
         return (
             f'<div class="w2sd-panel" data-facts="{escape(json.dumps(facts))}">'
             '<p class="w2sd-cost" aria-live="polite"></p><ul class="w2sd-warnings" aria-live="polite"></ul></div>'
         )
 
-    @staticmethod
-    def switches(tab: str) -> str:
+    def on_the_page(self, tab: str, preset) -> dict:
+        """What the script has to do when a preset is chosen: the gap that it opens, and where the cursor goes."""
+        opens = [gap.name for gap in self.facts.gaps if preset.needs in gap.off]
+        where = f"#{tab}_prompt" if preset.needs == "prompt" else f"#w2sd_{tab}_{preset.needs}"
+        return {
+            "opens": opens[0] if opens else "",
+            "needs": where if preset.needs else "",
+            "halves_steps": preset.halves_steps,
+        }
+
+    def switches(self, tab: str) -> str:
         boxes = "".join(
             f'<label><input type="checkbox" id="w2sd_{tab}_gap_{gap.name}" data-gap="{gap.name}">'
             f"<span>{gap.switch}</span></label>"
-            for gap in GAPS
+            for gap in self.facts.gaps
         )
-        return f'<fieldset class="w2sd-gaps"><legend>The weak side has</legend>{boxes}</fieldset>'
+        return f'<fieldset class="w2sd-gaps"><legend>The weak version has</legend>{boxes}</fieldset>'
+
+
+ABOUT = (
+    "Improves the first steps of a picture: each is taken by your model as it is and by a version made worse on "
+    "purpose, and pushed towards what the good one does better. Takes longer. Choose a preset, then Generate."
+)
 
 
 def _control_kind(f) -> str:
@@ -119,54 +133,58 @@ def build(accordion, tab: str, checkpoints: Checkpoints = Checkpoints(), page: "
         for name in names:
             controls[name] = control(BY_NAME[name], f"w2sd_{tab}_{name}", checkpoints.names)
 
-    def section(gap):
-        return gr.Column(elem_id=f"w2sd_{tab}_section_{gap}", elem_classes=["w2sd-section"])
-
-    with accordion(False, label="W2SD", elem_id=f"w2sd_{tab}") as controls["enabled"]:
-        if page:
-            chosen = preset_row(tab, page)
-            gr.HTML(page.panel(), elem_id=f"w2sd_{tab}_panel")
-        with gr.Row():
-            make("lambda_steps", "strength")
-        if page:
-            gr.HTML(page.switches(tab), elem_id=f"w2sd_{tab}_gaps")
-        with section("guidance"):
-            make("weak_cfg")
-        with section("prompt"):
-            make("weak_prompt", "weak_negative_prompt")
-        with section("loras"):
-            make("weak_lora_offset", "strong_lora_offset", "weak_loras", "weak_lora_text_encoder")
-        with section("checkpoint"):
+    def make_gap(gap):
+        for s in gap.settings:
+            if s.name in gap.experts:
+                continue
+            if not s.listed:
+                make(s.name)
+                continue
             with gr.Row(elem_classes=["w2sd-with-button"]):
-                make("weak_checkpoint")
+                make(s.name)
                 refresh = gr.Button("\U0001f504", elem_id=f"w2sd_{tab}_refresh", elem_classes=["tool"])
-            make("weak_checkpoint_loras")
+            refresh.click(refreshed, inputs=[], outputs=[controls[s.name]])
+        if any(s.listed for s in gap.settings):
             free = gr.Button("Free the weak checkpoint's memory", elem_id=f"w2sd_{tab}_free", size="sm")
-        with section("distilled"), gr.Row():
-            make("weak_distilled_cfg", "strong_distilled_cfg")
-        with gr.Accordion("For experts", open=page is None, elem_id=f"w2sd_{tab}_experts"):
-            make("inversion", "strong_cfg")
-            hires = {"visible": tab == "txt2img", "elem_id": f"w2sd_{tab}_hires_pass"}
-            with gr.Column(**hires):
-                make("hires", "hires_lambda_steps")
-            make("weak_alone")
-            # A setting that has found no place of its own is shown, too.
-            make(*(f.name for f in SETTINGS if f.name not in controls and f.name != "comparison"))
-        make("comparison")
-        if page:
-            unsaved(gr.Button("Grid of lambda and weak CFG", elem_id=f"w2sd_{tab}_grid", size="sm", visible=False))
-            run = gr.HTML("", elem_id=f"w2sd_{tab}_run")
+            free.click(checkpoints.free, inputs=[], outputs=[])
 
     def refreshed():
         checkpoints.refresh()
         return gr.update(choices=[NONE, *checkpoints.names()])
 
-    refresh.click(refreshed, inputs=[], outputs=[controls["weak_checkpoint"]])
-    free.click(checkpoints.free, inputs=[], outputs=[])
+    with accordion(False, label="W2SD", elem_id=f"w2sd_{tab}") as controls["enabled"]:
+        if page:
+            gr.HTML(said(ABOUT), elem_id=f"w2sd_{tab}_about")
+            chosen = preset_row(tab, page)
+            gr.HTML(page.panel(tab), elem_id=f"w2sd_{tab}_panel")
+        with gr.Row():
+            make("lambda_steps", "strength")
+        if page:
+            gr.HTML(page.switches(tab), elem_id=f"w2sd_{tab}_gaps")
+        for gap in GAPS:
+            # A control is an argument of the API, on a host that cannot do the gap, too.
+            shown_here = page is None or gap in page.facts.gaps
+            section = {"elem_id": f"w2sd_{tab}_section_{gap.name}", "elem_classes": ["w2sd-section"]}
+            with gr.Column(visible=shown_here, **section):
+                make_gap(gap)
+        with gr.Accordion("For experts", open=page is None, elem_id=f"w2sd_{tab}_experts"):
+            make("inversion", *(name for gap in GAPS for name in gap.experts))
+            hires = {"visible": tab == "txt2img", "elem_id": f"w2sd_{tab}_hires_pass"}
+            with gr.Column(**hires):
+                make("hires", "hires_lambda_steps")
+            make("weak_alone")
+            # A setting that has found no place of its own is shown, too.
+            make(*(s.name for s in SETTINGS if s.name not in controls and s.name != "comparison"))
+        make("comparison")
+        if page:
+            grid = gr.Button("Grid of lambda and weak CFG", elem_id=f"w2sd_{tab}_grid", size="sm", visible=False)
+            unsaved(grid)
+            run = gr.HTML("", elem_id=f"w2sd_{tab}_run")
+
     if page:
         connect_presets(page, controls, chosen)
         connect_page(tab, page, controls, run)
-    return [controls[f.name] for f in SETTINGS]
+    return [controls[s.name] for s in SETTINGS]
 
 
 def unsaved(component):
@@ -191,7 +209,7 @@ def preset_row(tab: str, page: Page) -> PresetRow:
             page.presets.names(),
             value=None,
             label="Preset",
-            info="What to improve. Type a new name and save to keep the settings below as your own.",
+            info="What you want more of. Type a new name and save to keep the settings below as your own.",
             elem_id=f"w2sd_{tab}_preset",
             allow_custom_value=True,
         )
@@ -287,7 +305,7 @@ def connect_grid(button, *filled) -> None:
 
     button.visible = True
     steps = unsaved(gr.Number(0, visible=False))
-    button.click(fill, [steps], list(filled), show_progress=False, **{_JS: "() => [w2sdPage.steps()]"})
+    button.click(fill, [steps], list(filled), show_progress=False, **{_JS: "() => [w2sdPage.grid()]"})
 
 
 def paste_fields(controls: list) -> list:

@@ -4,16 +4,20 @@ from secrets import compare_digest
 
 from .. import __version__
 from ..method.trace import Trace
+from .forecast import forecast
 from .settings import schema
 
 # The host's own way to free memory: what we hold goes with it.
 UNLOAD = "/sdapi/v1/unload-checkpoint"
 
 
-def add_routes(app, describe_host, credentials: "dict | None" = None, free_memory=lambda: None) -> None:
-    """Add GET /w2sd/v1/schema, /w2sd/v1/trace and /w2sd/v1/host, and POST /w2sd/v1/free, to the host's application.
+def add_routes(app, describe_host, facts, credentials: "dict | None" = None, free_memory=lambda: None) -> None:
+    """Add GET /w2sd/v1/schema, /w2sd/v1/trace and /w2sd/v1/host, and POST /w2sd/v1/free and /w2sd/v1/estimate, to the
+    host's application. The last is the page's, and open as the host's own progress is: it tells nothing but what a
+    request would cost.
 
     describe_host  describe_host() -> dict: which host this is, and the parts of it that W2SD relies on
+    facts          forecast.Facts of this host
     free_memory    drops the weak checkpoint kept in memory; also called when the host is asked to unload its own
     credentials    user -> password where the host's API asks for them (--api-auth); then these routes do too
     """
@@ -42,6 +46,14 @@ def add_routes(app, describe_host, credentials: "dict | None" = None, free_memor
     for path, endpoint in (("schema", schema), ("trace", trace), ("host", host)):
         app.add_api_route(f"/w2sd/v1/{path}", endpoint, methods=["GET"], tags=["W2SD"], **guard)
     app.add_api_route("/w2sd/v1/free", free, methods=["POST"], tags=["W2SD"], **guard)
+
+    async def estimate(request: dict):
+        try:
+            return forecast(facts, request)
+        except (AttributeError, TypeError, ValueError) as error:  # not the page's, but somebody's own
+            raise HTTPException(422, f"W2SD: this is no request to be estimated: {error}") from error
+
+    app.add_api_route("/w2sd/v1/estimate", estimate, methods=["POST"], tags=["W2SD"])
     for route in app.routes:
         if getattr(route, "path", None) == UNLOAD:
             route.app = followed_by(free_memory, route.app)

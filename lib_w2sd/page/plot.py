@@ -20,8 +20,8 @@ def html(trace: dict) -> str:
     if reflected:
         steps = max(p["steps"] for p in reflected)
         sizes, cosines = ([_line(p, name) for p in reflected] for name in ("gap_norm", "cosine"))
-        plots = _plot("size of the gap, strong against weak", sizes, steps, 0.0, None)
-        plots += _plot("direction: cosine to the step before", cosines, steps, -1.0, 1.0)
+        plots = _plot("how far each step was pushed (size of the gap)", sizes, steps, 0.0, None)
+        plots += _plot("does it keep its direction? (cosine to the step before)", cosines, steps, -1.0, 1.0)
     names = [p["pass"] for p in reflected]
     legend = " · ".join(f'<span class="w2sd-line-{i % 4}">{escape(name)}</span>' for i, name in enumerate(names))
     key = f'<div class="w2sd-legend">{legend}</div>' if len(names) > 1 else ""
@@ -39,7 +39,7 @@ def words(passes: list) -> str:
     rows, seconds = sum(p["rows"] for p in passes), sum(p["seconds"] for p in passes)
     reflected = " + ".join(str(p["reflected"]) for p in passes)
     steps = " + ".join(str(p["steps"]) for p in passes)
-    text = f"Last run: {reflected} of {steps} steps reflected, {rows} UNet rows"
+    text = f"Last run: {reflected} of {steps} steps improved, {rows} UNet rows"
     plain = sum(e["ms"] for p in passes for e in p["evaluations"] if e["kind"] == "step") / 1e3
     return text + (f", {seconds / plain:.2f} × the time of its steps alone." if plain else ".")
 

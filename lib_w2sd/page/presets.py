@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,6 @@ SAME = {
     "weak_alone": False,
     **{name: value for gap in GAPS for name, value in gap.off.items()},
 }
-SAME_TIME = "Same time as before"
 
 
 def _whole(preset: Preset) -> Preset:
@@ -33,29 +33,36 @@ def _whole(preset: Preset) -> Preset:
     return replace(preset, fields={name: value for name, value in filled.items() if name not in preset.stays})
 
 
-def _built_in():
-    for gap in GAPS:
-        for preset in gap.presets():
-            yield _whole(preset)
-    yield _whole(
-        Preset(
-            "Cumulative",
-            "Two gaps at once: your CFG scale against none, the loaded checkpoint against the one you choose below.",
-            {"strong_cfg": None, "weak_cfg": 0.0},
-            stays=("weak_checkpoint",),
-            needs="weak_checkpoint",
-            ask="Choose a plainer checkpoint of the same architecture as the weak one.",
-        )
+CUMULATIVE = _whole(
+    Preset(
+        "Follow the prompt more, and more of my checkpoint",
+        "Both at once (the paper's Table 7): your CFG scale against none, the loaded checkpoint against the plainer "
+        "one that you choose below.",
+        {"strong_cfg": None, "weak_cfg": 0.0},
+        stays=("weak_checkpoint",),
+        needs="weak_checkpoint",
+        ask="Choose a plainer checkpoint of the same architecture as the weak one.",
     )
-    yield Preset(
-        SAME_TIME,
-        "As long as without W2SD: half of your steps, half of those reflected. The gap stays as it is.",
-        {"inversion": SAME["inversion"]},
-        halves_steps=True,
-    )
+)
+SAME_TIME = Preset(
+    "Same time as before",
+    "About as long as your picture took without W2SD: half of your steps, half of those improved. What differs stays "
+    "as it is.",
+    {"inversion": SAME["inversion"]},
+    halves_steps=True,
+)
 
 
-BUILT_IN = {preset.name: preset for preset in _built_in()}
+def built_in(gaps=GAPS) -> "dict[str, Preset]":
+    """The paper's settings for `gaps`, by name, and what goes with any of them."""
+    own = {gap.name: gap.presets() for gap in gaps}
+    found = [_whole(preset) for presets in own.values() for preset in presets]
+    if {"guidance", "checkpoint"} <= set(own):
+        found.append(CUMULATIVE)
+    return {preset.name: preset for preset in (*found, SAME_TIME)}
+
+
+BUILT_IN = built_in()
 
 
 def lambda_for_same_time(steps: int) -> int:
@@ -68,10 +75,11 @@ class PresetError(ValueError):
 
 
 class Store:
-    """The user's own presets: {name: {setting: value}} in a JSON file."""
+    """The built-in presets, and the user's own: {name: {setting: value}} in a JSON file."""
 
-    def __init__(self, path):
+    def __init__(self, path, built_in: "dict[str, Preset] | None" = None):
         self.path = Path(path)
+        self.built_in = BUILT_IN if built_in is None else built_in
 
     def read(self) -> dict:
         """Raises PresetError where the file is there and not such a table."""
@@ -91,12 +99,12 @@ class Store:
             own = self.read()
         except PresetError:
             own = {}
-        return [*BUILT_IN, *sorted((name for name in own if name not in BUILT_IN), key=str.casefold)]
+        return [*self.built_in, *sorted((name for name in own if name not in self.built_in), key=str.casefold)]
 
     def find(self, name: str) -> "Preset | None":
         """Raises PresetError for a preset of the file that is none (any more)."""
-        if name in BUILT_IN:
-            return BUILT_IN[name]
+        if name in self.built_in:
+            return self.built_in[name]
         own = self.read()
         if name not in own:
             return None
@@ -133,5 +141,13 @@ class Store:
     def _write(self, own: dict) -> None:
         # In one move, so that a full disk or a crash leaves the old file.
         draft = self.path.with_name(self.path.name + ".new")
-        draft.write_text(json.dumps(own, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
-        os.replace(draft, self.path)
+        try:
+            draft.write_text(json.dumps(own, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
+            os.replace(draft, self.path)
+        except OSError as error:  # read-only, full, away
+            with suppress(OSError):
+                draft.unlink()
+            why = error.strerror or type(error).__name__
+            raise PresetError(
+                f"The presets' file {self.path} cannot be written: {why}. Nothing was changed."
+            ) from error

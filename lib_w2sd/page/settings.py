@@ -11,12 +11,20 @@ HIRES = ("same", "off", "own")
 
 # Of the method: how many steps, how far, by which inversion, in which pass.
 METHOD = (
-    Setting("enabled", False, "W2SD", "Weak-to-Strong Diffusion with Reflection.", "W2SD", kept=False),
+    Setting(
+        "enabled",
+        False,
+        "W2SD",
+        "Pushes the first steps from a weak version of your model towards the good one (Weak-to-Strong Diffusion).",
+        "W2SD",
+        kept=False,
+    ),
     Setting(
         "lambda_steps",
         10,
-        "Reflected steps (lambda)",
-        "How many of the first steps are reflected. -1: all but the last. More costs more time.",
+        "Steps to improve (lambda)",
+        "How many of the first steps are improved; they decide what is where. More: a stronger effect, and more time. "
+        "-1: all but the last.",
         "W2SD lambda",
         minimum=-1,
         maximum=150,
@@ -27,7 +35,7 @@ METHOD = (
         "strength",
         1.0,
         "Strength",
-        "How far each reflection moves the latent: 1 is the paper's, 0 the plain picture.",
+        "How far each of them is pushed: 0 is the plain picture, 1 the paper's. Too much: lower this first.",
         "W2SD strength",
         minimum=0.0,
         maximum=2.0,
@@ -38,9 +46,9 @@ METHOD = (
         "inversion",
         # The verdict of docs/paper: at 8 to 50 steps the paper's own form pays for its gain with distribution.
         "matched",
-        "Inversion",
-        "Where the weak model is asked. matched: at the latent itself, cheapest, and without the paper's inversion "
-        "error. paper: after the strong step; pushes harder. fixed-point: solved in three rounds, dearest.",
+        "Way back (inversion)",
+        "How the weak version takes a step back. matched: the cheapest, and the fewest side effects. paper: pushes "
+        "harder, smooths, costs more. fixed-point: exact, the slowest.",
         "W2SD inversion",
         choices=INVERSIONS,
         always=True,
@@ -48,16 +56,16 @@ METHOD = (
     Setting(
         "hires",
         "same",
-        "Hires pass",
-        "same: reflected with the same lambda. off: not reflected. own: with the lambda below.",
+        "In the hires pass",
+        "same: improved as the first pass. off: left as it is. own: as many steps as chosen below.",
         "W2SD hires",
         choices=HIRES,
     ),
     Setting(
         "hires_lambda_steps",
         5,
-        "Reflected steps in the hires pass",
-        "Used when the hires pass has its own lambda. -1: all but the last.",
+        "Steps to improve in the hires pass",
+        "Used when the hires pass has its own. -1: all but the last.",
         "W2SD hires lambda",
         minimum=-1,
         maximum=150,
@@ -66,16 +74,16 @@ METHOD = (
     Setting(
         "weak_alone",
         False,
-        "Draw with the weak side alone",
-        "No reflection: the picture that the weak side draws by itself, to see what the strong one is set against.",
+        "Draw with the weak version alone",
+        "To see what the picture is pushed away from: nothing is improved.",
         "W2SD weak alone",
     ),
     Setting(
         "comparison",
         False,
         "Comparison picture",
-        "Beside each picture, in the gallery and among the saved grids: the plain one of the same seed, and where they "
-        "differ. Takes the time of a plain picture more.",
+        "Beside each picture: the plain one of the same seed, and where they differ; in the gallery and among the "
+        "saved grids. Takes the time of a plain picture more.",
         "W2SD comparison",
         kept=False,
     ),

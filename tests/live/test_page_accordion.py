@@ -6,8 +6,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from lib_w2sd.gaps import GAPS
 from lib_w2sd.page import presets
-from lib_w2sd.page.accordion import GAPS
 
 from .conftest import PLAIN
 from .pages import ACCORDION, TIMEOUT, browser, page, paste  # noqa: F401  (fixtures)
@@ -17,8 +17,10 @@ OWN = "made by a test"
 
 def gaps(page):
     """The gaps that are switched on; their sections, and no others, are shown."""
-    on = [gap for gap in GAPS if page.page.locator(f"{ACCORDION}_gap_{gap}").is_checked()]
-    assert on == [gap for gap in GAPS if page.page.locator(f"{ACCORDION}_section_{gap}").is_visible()]
+    offered = page.page.locator(f"{ACCORDION}_gaps input").evaluate_all("boxes => boxes.map(box => box.dataset.gap)")
+    on = [gap for gap in offered if page.page.locator(f"{ACCORDION}_gap_{gap}").is_checked()]
+    shown = [g.name for g in GAPS if page.page.locator(f"{ACCORDION}_section_{g.name}").is_visible()]
+    assert on == shown
     return on
 
 
@@ -35,16 +37,23 @@ def settings(page):
 @pytest.mark.parametrize(
     ("name", "filled", "shown"),
     [
-        ("Guidance gap (Z-Sampling)", {"weak_cfg": "0"}, ["guidance"]),
-        ("LoRA gap", {"weak_lora_offset": "-2.3", "weak_cfg": "1"}, ["loras"]),
-        ("Checkpoint gap", {"weak_cfg": "1"}, ["checkpoint"]),
-        ("Prompt gap", {"weak_cfg": "1"}, ["prompt"]),
-        ("Cumulative", {"weak_cfg": "0"}, ["guidance", "checkpoint"]),
-        ("Flux guidance", {"weak_distilled_cfg": "1", "weak_cfg": "1", "lambda_steps": "10"}, ["distilled"]),
+        ("Follow the prompt more (Z-Sampling)", {"weak_cfg": "0"}, ["guidance"]),
+        ("More of my LoRA", {"weak_lora_offset": "-2.3", "weak_cfg": "1"}, ["loras"]),
+        ("More of my checkpoint", {"weak_cfg": "1"}, ["checkpoint"]),
+        ("More of my prompt's detail", {"weak_cfg": "1"}, ["prompt"]),
+        ("Follow the prompt more, and more of my checkpoint", {"weak_cfg": "0"}, ["guidance", "checkpoint"]),
+        (
+            "Flux: follow the prompt more",
+            {"weak_distilled_cfg": "1", "weak_cfg": "1", "lambda_steps": "10"},
+            ["distilled"],
+        ),
     ],
 )
 def test_preset_fills_the_fields_and_shows_what_applies(page, name, filled, shown):
     page.fill(steps=20).open()
+    if "distilled" in shown and page.webui.name == "a1111":
+        assert page.page.locator(f"{ACCORDION}_gap_distilled").count() == 0
+        return  # neither the switch nor the preset is offered where it could only be refused
     page.preset(name)
     expected = {"lambda_steps": "-1", "weak_lora_offset": "0", "weak_distilled_cfg": "", **filled}
     assert settings(page) == expected
@@ -58,6 +67,13 @@ def test_same_time_as_before_halves_the_pages_steps(page):
     expect(page.page.locator("#txt2img_steps input[type=number]")).to_have_value("12")
     assert settings(page)["lambda_steps"] == "6"
     assert gaps(page) == ["guidance"]
+    # What the picture took before, not at the steps that the preset has just halved.
+    expect(page.setting("panel")).to_contain_text(
+        "of your 25 steps: 6 of 12 steps improved, 36 UNet rows instead of 50."
+    )
+    page.number("#txt2img_steps", 20)
+    expect(page.setting("panel")).not_to_contain_text("of your")
+    page.number("#txt2img_steps", 12)
     infotext, _ = page.generate()
     assert "Steps: 12," in infotext and "W2SD lambda: 6," in infotext
 
@@ -142,25 +158,29 @@ def test_paste_shows_what_was_used(page, webui):
     page.page.wait_for_timeout(1000)
     assert gaps(page) == ["guidance", "prompt"]
     rows = 8 * 2 + 4 * 4
-    assert f"8 steps, lambda 4: {rows} instead of 16 UNet rows, about 2 × the time" in page.said()
+    assert f"About 2 × the time: 4 of 8 steps improved, {rows} UNet rows instead of 16." in page.said()
 
 
 def test_cost_follows_the_page_and_is_what_the_run_takes(page, webui):
     page.fill(steps=20).open()
     page.number(f"{ACCORDION}_lambda_steps", 10)
     expect(page.setting("panel")).to_contain_text(
-        "20 steps, lambda 10: 60 instead of 40 UNet rows, about 1.5 × the time"
+        "About 1.5 × the time: 10 of 20 steps improved, 60 UNet rows instead of 40."
     )
     page.number("#txt2img_steps", 8)
     page.number("#txt2img_batch_size", 2)
     page.number(f"{ACCORDION}_lambda_steps", 3)
     expect(page.setting("panel")).to_contain_text(
-        "8 steps, lambda 3: 44 instead of 32 UNet rows, about 1.38 × the time"
+        "About 1.38 × the time: 3 of 8 steps improved, 44 UNet rows instead of 32."
     )
     page.choose("#txt2img_sampling", "Heun")
-    expect(page.setting("panel")).to_contain_text("8 steps, lambda 3: 72 instead of 60 UNet rows, about 1.2 × the time")
+    expect(page.setting("panel")).to_contain_text(
+        "About 1.2 × the time: 3 of 8 steps improved, 72 UNet rows instead of 60."
+    )
     page.experts().setting("inversion").locator("input[value=paper]").check()
-    expect(page.setting("panel")).to_contain_text("8 steps, lambda 3: 78 instead of 60 UNet rows, about 1.3 × the time")
+    expect(page.setting("panel")).to_contain_text(
+        "About 1.3 × the time: 3 of 8 steps improved, 78 UNet rows instead of 60."
+    )
     page.generate()
     assert sum(p["rows"] for p in webui.trace()) == 78
     page.number("#txt2img_batch_size", 1)
@@ -175,8 +195,8 @@ def test_cost_of_the_hires_pass(page, webui):
     if webui.name == "forge":
         page.number("#txt2img_hr_cfg", 6.5)
     # 2 rows a step and 2 more a reflection; the second pass has 4 times the area.
-    expect(page.setting("panel")).to_contain_text("4 + 3 steps, lambda 2 + 2: 22 instead of 14 UNet rows")
-    expect(page.setting("panel")).to_contain_text("about 1.63 × the time")
+    expect(page.setting("panel")).to_contain_text("2 + 2 of 4 + 3 steps improved, 22 UNet rows instead of 14.")
+    expect(page.setting("panel")).to_contain_text("About 1.63 × the time")
     page.generate()
     assert [p["rows"] for p in webui.trace()] == [12, 10]
     page.page.locator("#txt2img_hr-visible-checkbox").uncheck()
@@ -188,7 +208,7 @@ def test_cost_in_img2img(page):
     page.number("#img2img_steps", 20)
     page.number("#img2img_denoising_strength", 0.5)
     panel = page.page.locator("#w2sd_img2img_panel").first
-    expect(panel).to_contain_text("11 steps, lambda 10: 42 instead of 22 UNet rows")
+    expect(panel).to_contain_text("10 of 11 steps improved, 42 UNet rows instead of 22.")
 
 
 def test_warnings_before_the_click(page, webui):
@@ -200,7 +220,7 @@ def test_warnings_before_the_click(page, webui):
     page.number(f"{ACCORDION}_weak_cfg", 9)
     expect(panel).to_contain_text("Weak CFG 9 is above the strong side's 6.5")
     page.number(f"{ACCORDION}_weak_cfg", 6.5)
-    expect(panel).to_contain_text("Both sides are the same")
+    expect(panel).to_contain_text("Nothing differs")
     page.number(f"{ACCORDION}_weak_cfg", 0)
     expect(panel.locator("li")).to_have_count(0)
     page.gap("loras", True)
@@ -227,7 +247,7 @@ def test_plot_after_a_run(page, webui):
     page.generate()
     expect(page.page.locator(f"{ACCORDION}_run svg").first).to_be_visible(timeout=TIMEOUT)
     (run,) = webui.trace()
-    assert f"4 of 8 steps reflected, {run['rows']} UNet rows" in page.said("run")
+    assert f"4 of 8 steps improved, {run['rows']} UNet rows" in page.said("run")
     finite = [r for r in run["reflections"] if r["gap_norm"] is not None]
     size = page.page.locator(f"{ACCORDION}_run svg").first
     assert size.locator("circle").count() == len(finite)
@@ -249,11 +269,36 @@ def test_comparison_picture(page, webui):
     page.shot("comparison", "#txt2img_results")
 
 
+@pytest.mark.parametrize(
+    ("name", "where", "given"),
+    [
+        ("More of my checkpoint", f"{ACCORDION}_weak_checkpoint", None),
+        ("More of my prompt's detail", f"{ACCORDION}_weak_prompt", "a dog"),
+        ("More of my LoRA", "#txt2img_prompt", "a cat <lora:any:0.8>"),
+    ],
+)
+def test_a_preset_asks_for_what_it_needs_and_puts_the_cursor_there(page, name, where, given):
+    page.fill().open()
+    page.preset(name)
+    ask = presets.BUILT_IN[name].ask
+    panel = page.setting("panel")
+    expect(panel).to_contain_text(ask)
+    expect(panel).not_to_contain_text("Nothing differs")
+    expect(page.page.locator(where).locator("textarea, input").first).to_be_focused()
+    if given:
+        page.page.fill(f"{where} textarea", given)
+        expect(panel).not_to_contain_text(ask)
+
+
 def test_ready_grid(page, webui):
     page.fill(steps=4)
     page.open()
+    page.setting("comparison").locator("input").check()
     page.page.click(f"{ACCORDION}_grid")
     page.page.wait_for_timeout(3000)
+    told = page.page.locator(".w2sd-filled")
+    expect(told).to_contain_text("Press Generate")
+    expect(told).to_be_in_viewport()
     expect(page.page.locator("#script_list input").first).to_have_value("X/Y/Z plot")
     boxes = {
         "x_type": "[W2SD] Lambda",
@@ -265,7 +310,8 @@ def test_ready_grid(page, webui):
         box = page.page.locator(f"#script_txt2img_xyz_plot_{part}").locator("textarea, input").first
         expect(box).to_have_value(value)
     page.number("#txt2img_steps", 2)
-    page.generate(timeout=4 * TIMEOUT)
+    infotext, _ = page.generate(timeout=4 * TIMEOUT)
+    assert "W2SD comparison" not in infotext, "a grid's cells are not compared"
     page.shot("grid")
     width = page.page.locator("#txt2img_gallery img").first.evaluate("image => image.naturalWidth")
     assert width >= 4 * PLAIN["width"]

@@ -1,0 +1,187 @@
+"""What the accordion says before the click: what the picture costs, and what is worth knowing about its settings.
+
+The page sends its own fields whenever one changes (POST /w2sd/v1/estimate) and shows what comes back; it knows no gap
+and no setting by name.
+"""
+
+from dataclasses import dataclass, field
+
+from ..errors import SettingError
+from ..gaps import GAPS
+from ..gaps.gap import Gap, Picture, Preset
+from ..gaps.lora import weak_lora_tags
+from ..gaps.lora_scales import TAG
+from . import cost
+from .settings import SETTINGS, Settings, as_dict
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the WebUI is like.
+
+    kinds         cost.kind_of each sampler, by its name on the page
+    footnotes     what to know of a sampler before the click, by its name on the page
+    skips_uncond  see cost.estimate
+    gaps          those that it can do
+    presets       the built-in ones that need no other gap, by name
+    """
+
+    kinds: dict = field(default_factory=dict)
+    footnotes: dict = field(default_factory=dict)
+    skips_uncond: bool = False
+    gaps: "tuple[Gap, ...]" = tuple(GAPS)
+    presets: "dict[str, Preset]" = field(default_factory=dict)
+
+
+def forecast(facts: Facts, request: dict) -> dict:
+    """What to show for a request.
+
+    request
+        settings   the accordion's controls by name, as they stand, right or wrong
+        page       the page's own fields, None for what a tab or a WebUI has not (see picture_of, estimate_of)
+        preset     the chosen preset's name
+        had_steps  the steps before a preset halved them, or None
+    returns
+        cost       one line; empty where nothing can be said
+        warnings   sentences
+        gaps       {name: {"active", "offered"}}: whether the settings have the gap, and the page can
+        hidden     names of settings that have nothing to say now
+    """
+    settings, refusals = read(request.get("settings") or {})
+    page = request.get("page") or {}
+    picture = picture_of(page)
+    result = estimate_of(facts, settings, page)
+    return {
+        "cost": words(result, plain_of(facts, settings, page, request.get("had_steps"))),
+        "warnings": refusals + warnings(facts, settings, page, result, request.get("preset") or ""),
+        "gaps": {
+            gap.name: {"active": gap.touched(settings, picture), "offered": gap.offered(picture)} for gap in facts.gaps
+        },
+        "hidden": [] if settings.hires == "own" else ["hires_lambda_steps"],
+    }
+
+
+def read(values: dict) -> "tuple[Settings, list]":
+    """The settings in the controls, switched on, and why some cannot be used: those are taken as their defaults."""
+    taken, refusals = {}, []
+    for s in SETTINGS:
+        try:
+            taken[s.name] = s.check(values.get(s.name, s.default))
+        except SettingError as error:
+            refusals.append(str(error).removeprefix("W2SD: "))
+    # Opened is not yet on; what it would cost is what the user wants to know.
+    return Settings(**{**taken, "enabled": True}), refusals
+
+
+def picture_of(page: dict) -> Picture:
+    """`page`: cfg, prompt, checkpoint, distilled_cfg, preset (Forge's choice of what its page is for)."""
+    return Picture(
+        cfg=_or(page, "cfg", 7.0),
+        loras=bool(TAG.search(page.get("prompt") or "")),
+        checkpoint=page.get("checkpoint") or "",
+        distilled_cfg=page.get("distilled_cfg"),
+        flux=page.get("preset") in ("flux", "all"),
+    )
+
+
+def _or(page: dict, name: str, default):
+    value = page.get(name)
+    return default if value is None or value == "" else value
+
+
+def estimate_of(facts: Facts, settings: Settings, page: dict, steps: "int | None" = None) -> dict:
+    """cost.estimate of the page as it stands; with other `steps` where given.
+
+    page  steps, sampler, cfg, batch_count, batch_size, width, height, denoising (img2img), exactly (the option "do
+          exactly the amount of steps"), prompt; and of the hires pass: hires, hires_sampler, hires_steps, hires_cfg,
+          hires_scale, hires_width, hires_height
+    """
+    kind = facts.kinds.get(page.get("sampler"), cost.ONE)
+    hires = None
+    if page.get("hires"):
+        width, height = _or(page, "width", 512), _or(page, "height", 512)
+        to_width, to_height = page.get("hires_width") or 0, page.get("hires_height") or 0
+        by_width, by_height = to_width / width, to_height / height
+        area = (by_width or by_height) * (by_height or by_width) or _or(page, "hires_scale", 2.0) ** 2
+        # A1111 has no such CFG field: there the hires pass has the picture's own scale.
+        hires = {
+            "kind": facts.kinds.get(page.get("hires_sampler"), kind),
+            "steps": int(page.get("hires_steps") or 0),
+            "cfg": _or(page, "hires_cfg", _or(page, "cfg", 7.0)),
+            "area": area,
+        }
+    return cost.estimate(
+        {
+            "settings": as_dict(settings),
+            "kind": kind,
+            "steps": int(steps or _or(page, "steps", 20)),
+            "cfg": _or(page, "cfg", 7.0),
+            "pictures": int(_or(page, "batch_count", 1)) * int(_or(page, "batch_size", 1)),
+            "denoising": page.get("denoising"),
+            "exactly": bool(page.get("exactly")),
+            "hires": hires,
+            "loras": picture_of(page).loras,
+            "skips_uncond": facts.skips_uncond,
+        }
+    )
+
+
+def plain_of(facts: Facts, settings: Settings, page: dict, had_steps) -> "dict | None":
+    """What the picture took before a preset halved its steps."""
+    if not had_steps or int(had_steps) == int(_or(page, "steps", 20)):
+        return None
+    return {**estimate_of(facts, settings, page, int(had_steps)), "had": int(had_steps)}
+
+
+def words(result: dict, had: "dict | None" = None) -> str:
+    """One line for the accordion, against the plain picture, or what was `had` before."""
+    ratio, plain, of = result["ratio"], result["plain"], ""
+    if had:
+        # The same sampler at the same size: time goes by the rows.
+        ratio = ratio * plain / had["plain"] if had["plain"] else ratio
+        plain, of = had["plain"], f" of your {had['had']} steps"
+    times = f"{ratio:.2f}".rstrip("0").rstrip(".")
+    reflected, steps = (" + ".join(map(str, result[name])) for name in ("reflected", "steps"))
+    return (
+        f"About {times} × the time{of}: {reflected} of {steps} steps improved, {result['rows']} UNet rows instead of "
+        f"{plain}."
+    )
+
+
+def warnings(facts: Facts, settings: Settings, page: dict, result: dict, preset: str = "") -> list:
+    """What a user should know before the click, in sentences."""
+    picture, said = picture_of(page), []
+    made, sampler = result["steps"][0], page.get("sampler")
+    if sampler in facts.footnotes:
+        said.append(f"{sampler}: {facts.footnotes[sampler]}.")
+    if settings.lambda_steps > made - 1 and made > 1:
+        said.append(
+            f"Lambda is {settings.lambda_steps}, but {made} steps allow {made - 1}: the last is never improved."
+        )
+    if settings.lambda_steps == 0 or settings.strength == 0:
+        zero = "Lambda" if settings.lambda_steps == 0 else "Strength"
+        said.append(f"{zero} is 0: this is the plain picture.")
+    for gap in facts.gaps:
+        said += gap.without_effect(settings) + gap.cautions(settings, picture)
+    ask = missing(facts.presets.get(preset), settings, picture)
+    if ask:
+        said.append(ask)
+    elif not any(gap.differs(settings, picture) for gap in facts.gaps):
+        choose = "" if any(gap.touched(settings, picture) for gap in facts.gaps) else " Choose one below, or a preset."
+        said.append(f"Nothing differs between the good and the weak version: only the time will.{choose}")
+    if settings.weak_alone:
+        said.append("The weak version draws alone: nothing is improved.")
+    return said
+
+
+def missing(preset: "Preset | None", settings: Settings, picture: Picture) -> str:
+    """What the chosen preset still needs from the user; nothing once it is there, or other settings were chosen."""
+    if preset is None or not preset.needs:
+        return ""
+    of_gaps = {s.name for gap in GAPS for s in gap.settings} & set(preset.fields)
+    if any(getattr(settings, name) != preset.fields[name] for name in of_gaps):
+        return ""
+    if preset.needs == "prompt":
+        return "" if picture.loras or weak_lora_tags(settings) else preset.ask
+    default = next(s.default for s in SETTINGS if s.name == preset.needs)
+    return preset.ask if getattr(settings, preset.needs) == default else ""

@@ -1,0 +1,210 @@
+"""What the accordion says before the click, and that the WebUI, asked for the same picture, agrees."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib_w2sd.page import presets
+from lib_w2sd.page.forecast import Facts, forecast, read
+from lib_w2sd.page.settings import NAMES, Settings, as_dict
+
+from .settings_strategies import INVALID, VALID
+from .webui.host import same_pictures
+
+FACTS = Facts(
+    kinds={"Euler": "one", "Heun": "two"},
+    footnotes={"DPM fast": "counts blocks"},
+    skips_uncond=True,
+    presets=presets.BUILT_IN,
+)
+PAGE = {
+    "cfg": 7,
+    "steps": 20,
+    "sampler": "Euler",
+    "prompt": "a cat",
+    "checkpoint": "strong.safetensors [0123456789]",
+    "distilled_cfg": None,
+    "preset": None,
+}
+LORA = {"prompt": "a cat <lora:x:0.8>"}
+FLUX = {"preset": "flux", "distilled_cfg": 3.5}
+
+
+def said(settings=(), page=(), **request) -> dict:
+    return forecast(FACTS, {"settings": dict(settings), "page": {**PAGE, **dict(page)}, **request})
+
+
+CASES = [
+    # what differs from the defaults, from the page; a part of each sentence that is said
+    ({}, {}, []),
+    ({"lambda_steps": -1}, {}, []),
+    ({"lambda_steps": 19}, {}, []),
+    ({"lambda_steps": 20}, {}, ["Lambda is 20, but 20 steps allow 19"]),
+    ({"lambda_steps": 0}, {}, ["Lambda is 0"]),
+    ({"strength": 0}, {}, ["Strength is 0"]),
+    (
+        {"weak_cfg": 9},
+        {},
+        ["Weak CFG 9 is above the strong side's 7: the paper's gains then turn negative (Figure 12)"],
+    ),
+    ({"weak_cfg": 3, "strong_cfg": "2.5"}, {}, ["Weak CFG 3 is above the strong side's 2.5"]),
+    ({"weak_cfg": 7}, {}, ["Nothing differs"]),
+    ({"weak_cfg": 1, "strong_cfg": "1"}, {}, ["Nothing differs"]),
+    ({"weak_cfg": 1, "strong_cfg": "1", "weak_prompt": "a dog"}, {}, []),
+    ({"weak_prompt": "a dog"}, {}, ["The weak prompt has no effect at weak CFG 0"]),
+    ({"weak_negative_prompt": "a dog"}, {}, []),
+    ({"weak_negative_prompt": "a dog", "weak_cfg": 1}, {}, ["The weak negative prompt has no effect at weak CFG 1"]),
+    ({"weak_lora_offset": -2.3}, {}, ["A LoRA offset has no effect"]),
+    ({"weak_lora_offset": -2.3}, LORA, []),
+    ({"weak_lora_offset": 0.5}, LORA, ["The weak side's LoRA offset 0.5 is above the strong side's 0"]),
+    ({"weak_loras": "<lora:x:-1>"}, {}, []),
+    ({"weak_checkpoint": "None"}, {}, []),
+    ({"weak_checkpoint": "weak.safetensors"}, {}, []),
+    ({"weak_checkpoint": "folder/strong.safetensors"}, {}, ["The weak checkpoint is the loaded one"]),
+    ({"weak_checkpoint": "weak.safetensors", "weak_lora_offset": -1}, LORA, []),
+    ({"weak_checkpoint_loras": True}, {}, ["LoRAs on the weak checkpoint have no effect"]),
+    ({}, {"sampler": "DPM fast"}, ["DPM fast: counts blocks."]),
+    ({"weak_distilled_cfg": "1"}, {}, ["Distilled CFG will be refused"]),
+    ({"weak_distilled_cfg": "1"}, FLUX, []),
+    ({"weak_distilled_cfg": "4"}, FLUX, ["The weak side's distilled CFG is above the strong side's"]),
+    ({}, {**FLUX, "cfg": 1}, ["Flux at CFG 1 has no CFG guidance to take away"]),
+    ({"weak_alone": True}, {}, ["draws alone"]),
+    ({"weak_prompt": "a (dog"}, {}, ["weak_prompt (Weak prompt) was given 'a (dog', in which a ( is never closed"]),
+    ({"lambda_steps": None}, {}, ["lambda_steps"]),
+]
+
+
+@pytest.mark.parametrize(("settings", "page", "expected"), CASES)
+def test_warnings(settings, page, expected):
+    warnings = said(settings, page)["warnings"]
+    assert len(warnings) == len(expected), warnings
+    assert all(part in sentence for part, sentence in zip(expected, warnings)), warnings
+
+
+@pytest.mark.parametrize(
+    ("name", "given_then"),
+    [
+        ("More of my LoRA", ({}, LORA)),
+        ("More of my checkpoint", ({"weak_checkpoint": "weak"}, {})),
+        ("Follow the prompt more, and more of my checkpoint", ({"weak_checkpoint": "weak"}, {})),
+        ("More of my prompt's detail", ({"weak_prompt": "a dog"}, {})),
+    ],
+)
+def test_a_preset_names_what_it_still_needs_until_it_is_there(name, given_then):
+    preset = presets.BUILT_IN[name]
+    settings, page = given_then
+    warnings = said(preset.fields, preset=name)["warnings"]
+    assert preset.ask in warnings and not any("Nothing differs" in w for w in warnings)
+    assert said({**preset.fields, **settings}, page, preset=name)["warnings"] == []
+    # Other settings, though the preset's name still stands in its box.
+    assert preset.ask not in said({**preset.fields, "weak_cfg": -2.0}, preset=name)["warnings"]
+
+
+def test_cost_is_one_line():
+    assert said()["cost"] == "About 1.5 × the time: 10 of 20 steps improved, 60 UNet rows instead of 40."
+    hires = {"hires": True, "hires_scale": 2.0, "hires_steps": 0, "hires_cfg": 7}
+    assert "10 + 10 of 20 + 20 steps" in said(page=hires)["cost"]
+    assert "About 1 ×" in said({"lambda_steps": 0})["cost"]
+
+
+def test_half_the_steps_are_set_against_what_the_user_had():
+    """10 steps, 5 of them improved, two rows more each: 30 rows against the 40 of 20 steps."""
+    cost = said({"lambda_steps": 5}, {"steps": 10}, had_steps=20)["cost"]
+    assert cost == "About 0.75 × the time of your 20 steps: 5 of 10 steps improved, 30 UNet rows instead of 40."
+    assert "of your" not in said({"lambda_steps": 5}, {"steps": 10}, had_steps=10)["cost"]
+
+
+@pytest.mark.parametrize(
+    ("size", "area"),
+    [
+        ({"hires_scale": 2}, 4),
+        ({"hires_width": 1024, "hires_height": 512}, 2),
+        ({"hires_width": 1024}, 4),
+        ({"hires_height": 768}, 2.25),
+    ],
+)
+def test_the_hires_passes_area(size, area):
+    """Plain, of the same steps, it takes `area` times the first pass; at lambda 0 nothing but the ratio can tell."""
+    page = {"hires": True, "width": 512, "height": 512, **size}
+    settings = {"hires": "own", "hires_lambda_steps": 0}
+    ratio = (60 + 40 * area) / (40 + 40 * area)
+    assert f"About {ratio:.2f}".rstrip("0") in said(settings, page)["cost"]
+
+
+def test_gaps_are_told_apart():
+    gaps = said({"weak_prompt": "a dog"})["gaps"]
+    assert {name for name, gap in gaps.items() if gap["active"]} == {"guidance", "prompt"}
+    assert not gaps["distilled"]["offered"] and said(page=FLUX)["gaps"]["distilled"]["offered"]
+    assert said()["hidden"] == ["hires_lambda_steps"] and said({"hires": "own"})["hidden"] == []
+
+
+@given(st.fixed_dictionaries({}, optional={n: VALID[n] | INVALID[n] for n in NAMES if n != "enabled"}))
+def test_controls_are_taken_one_by_one(values):
+    """What is half typed makes a sentence, and leaves the other settings as they are."""
+    settings, refusals = read(values)
+    for name in values:
+        alone, refusal = read({name: values[name]})
+        assert getattr(settings, name) == getattr(alone, name)
+        assert all(sentence in refusals for sentence in refusal)
+    assert len(refusals) == sum(bool(read({name: value})[1]) for name, value in values.items())
+
+
+@pytest.mark.parametrize("page", [{}, dict.fromkeys(PAGE), {"steps": "", "batch_count": ""}])
+def test_a_page_without_the_fields(page):
+    assert "of 20 steps" in forecast(FACTS, {"settings": {}, "page": page})["cost"]
+    assert forecast(FACTS, {})["warnings"] == []
+
+
+# ---------------------------------------------------------------------- the WebUI agrees
+
+PICTURE = {"steps": 6, "cfg_scale": 7.0, "prompt": "a cat", "sampler_name": "Euler"}
+
+
+def picture_of(host, settings):
+    return host.txt2img({"lambda_steps": 3, **settings} if settings is not None else None, **PICTURE)
+
+
+SAME_PICTURE = [
+    # settings whose warning says that they change nothing, and those that the picture is then the same as
+    ({"lambda_steps": 0}, None),
+    ({"strength": 0}, None),
+    ({"weak_cfg": 7}, None),
+    ({"weak_cfg": 1, "strong_cfg": 1}, None),
+    ({"weak_prompt": "a dog"}, {}),
+    ({"weak_negative_prompt": "a dog", "weak_cfg": 1}, {"weak_cfg": 1}),
+    ({"lambda_steps": 6}, {"lambda_steps": 5}),
+]
+
+
+@pytest.mark.parametrize(("settings", "as_if"), SAME_PICTURE)
+def test_what_is_said_to_change_nothing_changes_nothing(host, settings, as_if):
+    warnings = said({"lambda_steps": 3, **settings}, {"steps": 6})["warnings"]
+    assert any(word in w for w in warnings for word in ("no effect", "plain picture", "Nothing differs", "allow 5"))
+    assert same_pictures(picture_of(host, settings), picture_of(host, as_if))
+
+
+@pytest.mark.parametrize("settings", [{"weak_lora_offset": -2.3}, {"weak_checkpoint_loras": True}])
+def test_loras_that_are_not_there_change_nothing(a1111, settings):
+    assert any("no effect" in warning for warning in said(settings)["warnings"])
+    assert same_pictures(picture_of(a1111, settings), picture_of(a1111, {}))
+
+
+def test_what_is_said_to_be_refused_is_refused(host):
+    for settings in ({"weak_distilled_cfg": 1}, {"weak_prompt": "a (dog"}, {"lambda_steps": 151}):
+        (warning,) = said(settings)["warnings"]
+        with pytest.raises(host.hooks.JobRefused) as refusal:
+            picture_of(host, settings)
+        assert "will be refused" in warning or warning in str(refusal.value)
+
+
+def test_what_is_not_warned_of_is_drawn_and_is_another_picture(host):
+    plain = picture_of(host, None)
+    for settings in ({}, {"weak_negative_prompt": "a dog"}, {"weak_cfg": 1, "strong_cfg": 1, "weak_prompt": "a dog"}):
+        assert said(settings)["warnings"] == []
+        assert not same_pictures(picture_of(host, settings), plain)
+
+
+def test_every_setting_is_estimated_as_the_page_sends_it():
+    """Dropdowns say None, empty numbers are empty text."""
+    shown = {**as_dict(Settings()), "weak_checkpoint": "None", "strong_cfg": "", "weak_distilled_cfg": ""}
+    assert read(shown) == (Settings(enabled=True), [])
