@@ -47,7 +47,7 @@ class Lora(Gap):
         Setting(
             "strong_lora_offset",
             0.0,
-            "Strong LoRA offset in reflection",
+            "LoRA offset of the good version",
             "The same for the good version, while a step is improved. The step itself keeps your scales.",
             "W2SD strong LoRA offset",
             **_OFFSET,

@@ -82,13 +82,11 @@ ABOUT = (
 
 
 def _control_kind(f) -> str:
-    """How the page reads a setting's control."""
-    if f.listed:
-        return "dropdown"
+    """Which of the script's readers reads a setting's control."""
     if f.kind == "boolean":
         return "checkbox"
     if f.choices:
-        return "radio"
+        return "choice"
     return "text" if f.kind == "string" or f.optional else "number"
 
 
@@ -99,7 +97,7 @@ def control(f, elem_id: str, names: "Callable[[], list]" = list):
         # A name that is not there (any more) has to reach our own check, which says so.
         return gr.Dropdown([NONE, *names()], value=NONE, allow_custom_value=True, **common)
     if f.kind == "boolean":
-        return gr.Checkbox(value=f.default, **common)
+        return gr.Checkbox(value=f.default, elem_classes=["w2sd-check"], **common)
     if f.choices:
         return gr.Radio(list(f.choices), value=f.default, **common)
     if f.optional:
