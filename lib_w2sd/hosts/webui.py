@@ -42,6 +42,27 @@ def only_uncond(uncond):
     return multicond([[(schedules, 1.0)] for schedules in uncond])
 
 
+def of_one_length(uncond):
+    """The uncond with the prompts of all pictures as long as the longest: the host stacks those of a batch. Its prompts
+    it fills up with their last vector (prompt_parser.stack_conds), and so are these: a negative prompt is the same rows
+    as the same text in the prompt's place. Its negative prompts it expects to be of one length."""
+    longest = max(len(_tokens(s.cond)) for schedules in uncond for s in schedules)
+    return [[s._replace(cond=_filled_up(s.cond, longest)) for s in schedules] for schedules in uncond]
+
+
+def _tokens(cond):
+    """[tokens, width]; some models have more than these in a cond."""
+    return cond["crossattn"] if isinstance(cond, dict) else cond
+
+
+def _filled_up(cond, length: int):
+    tokens = _tokens(cond)
+    if len(tokens) == length:
+        return cond
+    longer = torch.cat([tokens, tokens[-1:].expand(length - len(tokens), *tokens.shape[1:])])
+    return {**cond, "crossattn": longer} if isinstance(cond, dict) else longer
+
+
 def listened_to(*callbacks: str) -> bool:
     """Whether an extension listens to the host's denoiser."""
     return any(script_callbacks.callback_map[name] for name in callbacks)
@@ -162,9 +183,10 @@ class WebUI:
     def encode(self, texts: list, negative: bool):
         build = prompt_parser.get_learned_conditioning if negative else prompt_parser.get_multicond_learned_conditioning
         texts, _ = extra_networks.parse_prompts(texts)
-        return build(
+        conds = build(
             shared.sd_model, self.conditioning(texts, negative), *self.cond_steps(), shared.opts.use_old_scheduling
         )
+        return of_one_length(conds) if negative else conds
 
     def build_sides(self):
         """The strong and the weak side. Before sampling: encoding a prompt may push the UNet off the GPU."""
