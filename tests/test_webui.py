@@ -161,7 +161,11 @@ def test_batches_one_after_the_other_are_the_pictures_of_their_seeds(host):
     assert [run["pass"] for run in host.trace()] == ["txt2img"] * 3
 
 
-LENGTHS = ["a cat", "one two three four five six seven eight nine ten", "a [red:very very very very very very long:3] bird"]
+LENGTHS = [
+    "a cat",
+    "one two three four five six seven eight nine ten",
+    "a [red:very very very very very very long:3] bird",
+]
 
 
 @pytest.mark.parametrize("model", ["base", "flow"])

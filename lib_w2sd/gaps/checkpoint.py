@@ -26,7 +26,7 @@ class Checkpoint(Gap):
             "the paper's checkpoint gap.",
             "W2SD weak checkpoint",
             listed=True,
-            allows="a name or hash that the WebUI knows, or nothing",
+            allows="a whole name, title or hash of one of the WebUI's checkpoints, or nothing",
         ),
         Setting(
             "weak_checkpoint_loras",
