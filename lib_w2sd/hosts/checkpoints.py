@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from modules import sd_models
+from modules import sd_models, shared
 
 from ..errors import CheckpointError
 from ..page import infotext
@@ -111,6 +111,12 @@ class WeakCheckpoint:
         return {**slots, **{name: checkpoint.slot_named(unet, name) for name in weights.tensors if name not in slots}}
 
     # ------------------------------------------------------------------ one pass
+
+    def is_the_loaded_one(self) -> bool:
+        """Whether the weak checkpoint's file is the loaded checkpoint's, or known to hold the same."""
+        loaded, weak = shared.sd_model.sd_checkpoint_info, find(self.settings.weak_checkpoint)
+        same_hash = weak.sha256 is not None and weak.sha256 == loaded.sha256
+        return same_hash or Path(weak.filename).resolve() == Path(loaded.filename).resolve()
 
     def opened(self) -> CheckpointOverlay:
         """The overlay, its weights loaded. Raises CheckpointError; the loaded checkpoint is not touched."""

@@ -16,7 +16,7 @@ from modules import extra_networks, prompt_parser, script_callbacks, sd_samplers
 from modules.processing import StableDiffusionProcessingImg2Img
 
 from ..errors import SettingError, UnfitCheckpoint
-from ..gaps import Side, sides_of
+from ..gaps import Picture, Side, asked_for, sides_of
 from ..method import denoiser
 from ..method.reflection import Flow, Sigma, VariancePreserving
 from ..method.rows import RowMeter
@@ -106,6 +106,7 @@ class WebUI:
         self.sampler = p.sampler
         self.hires_pass = bool(getattr(p, "is_hr_pass", False))
         self.meter = RowMeter(self.may_join)
+        self.begun = self.hires_pass and settings.acts_in(False)
         self.build_sides()
 
     # ------------------------------------------------------------------ what differs from host to host
@@ -311,6 +312,7 @@ class WebUI:
             return
         extra_args = self.sampler.sampler_extra_args
         kwargs["cond"], kwargs["uncond"] = extra_args["cond"], extra_args["uncond"]
+        self.begun = True
         try:
             self.build_sides()
         except UnfitCheckpoint:
@@ -356,9 +358,24 @@ class WebUI:
             self.overlaid_unet, self.metered_unet, self.installed = None, None, ()
             self.follow_unet()
             yield self
+            self.tell_of_no_gap()
             self.trace().overlays = [overlay.as_dict() for overlay in self.installed]
         if getattr(shared.cmd_opts, "w2sd_verbose", False):
             print(self.trace().summary())
+
+    def tell_of_no_gap(self):
+        """At the end of a run: a gap that was none at any step is not to be sold as one."""
+        run = self.trace()
+        asked = asked_for(self.settings, Picture(self.picture_cfg(), flux=self.is_flow()))
+        if asked and run.reflections and not run.gap_norms().any():
+            where = " in the hires pass" if self.hires_pass else ""
+            told = f"W2SD: strong and weak side were the same at every reflected step{where}, so W2SD changed nothing"
+            self.comment(f"{told}; asked for was: the weak side has {', '.join(asked)}.")
+            print(told)  # the API's answer has no comments
+
+    def picture_cfg(self) -> float:
+        """The CFG scale of the pass."""
+        return self.p.cfg_scale
 
     def trace(self) -> Pass:
         return getattr(self.p, TRACE).passes[-1]

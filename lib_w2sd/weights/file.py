@@ -93,6 +93,17 @@ class PickleFile(WeightsFile):
         return self._held[full]
 
 
+def _what_it_is(path) -> "str | None":
+    """Of a file that is no weights at all, in words: downloads that went wrong leave some kinds again and again."""
+    with open(path, "rb") as file:
+        start = file.read(512).lstrip().lower()
+    if not start:
+        return "it is empty"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b'{"')):
+        return "it is a web page's text; download the file itself"
+    return "it is a Git LFS pointer; download the file itself" if start.startswith(b"version https://git-lfs") else None
+
+
 OPENERS = {".safetensors": SafetensorsFile, ".ckpt": PickleFile, ".pt": PickleFile, ".pth": PickleFile}
 
 
@@ -118,7 +129,7 @@ def open_weights(given: str, path, openers: "dict | None" = None) -> WeightsFile
                 "a pickle file that holds more than tensors and could run any program; it is not loaded. "
                 "Convert it to .safetensors.",
             ) from error
-        raise broken(given, error) from error
+        raise broken(given, _what_it_is(path) or error) from error
     if not file.shapes:
         raise CheckpointError(given, "a file without a UNet.")
     return file
