@@ -223,8 +223,8 @@ PLAIN_WORDS = "strong and weak side were the same at every reflected step"
 )
 @pytest.mark.parametrize("sampler", ["Euler", "UniPC"])
 def test_the_job_says_that_the_gap_was_none(host, settings, told, sampler):
-    """Asked for is a gap to a prompt that is the picture's own. Equal CFG scales ask for none: the plain picture is then
-    what was asked for."""
+    """Asked for is a gap to a prompt that is the picture's own. Equal CFG scales ask for none, and the plain picture is
+    then what was asked for."""
     asked = {"weak_cfg": 6.0, "lambda_steps": 3, "inversion": "matched", **settings}
     p = host.request("Txt2Img", asked, sampler_name=sampler)
     made = host.process(p)

@@ -117,6 +117,9 @@ def open_weights(given: str, path, openers: "dict | None" = None) -> WeightsFile
     if suffix not in kinds:
         raise CheckpointError(given, f"a {suffix} file; allowed are {', '.join(sorted(kinds))}.")
     try:
+        what = _what_it_is(path)
+        if what:
+            raise broken(given, what)
         file = kinds[suffix](given, path)
     except FileNotFoundError as error:
         raise CheckpointError(given, f"but the file {Path(path).name} is not there any more.") from error
@@ -129,7 +132,7 @@ def open_weights(given: str, path, openers: "dict | None" = None) -> WeightsFile
                 "a pickle file that holds more than tensors and could run any program; it is not loaded. "
                 "Convert it to .safetensors.",
             ) from error
-        raise broken(given, _what_it_is(path) or error) from error
+        raise broken(given, error) from error
     if not file.shapes:
         raise CheckpointError(given, "a file without a UNet.")
     return file
