@@ -38,6 +38,7 @@ class CheckpointError(W2SDError):
 
     def __init__(self, given: str, why: str):
         super().__init__(f"W2SD: weak_checkpoint (Weak checkpoint) was given {given!r}, {why}")
+        self.why = why
 
 
 class UnfitCheckpoint(CheckpointError):

@@ -19,6 +19,8 @@ class W2SDScript(scripts.Script):
         return arguments.TITLE
 
     def show(self, is_img2img):
+        # Every host asks this before it makes any script's controls; with --nowebui that is before on_before_ui.
+        hooks.add_xyz_axes()
         return scripts.AlwaysVisible
 
     def ui(self, is_img2img):

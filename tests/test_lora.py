@@ -3,12 +3,14 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 
 from lib_w2sd.errors import SettingError
 from lib_w2sd.gaps import lora_scales as lora
 from lib_w2sd.gaps.lora import weak_lora_tags
 from lib_w2sd.gaps.prompt import has_prompt_gap
+from lib_w2sd.hosts import lora_files
 from lib_w2sd.page.settings import NAMES, Settings, check, parse
 from lib_w2sd.weights import layers
 
@@ -79,18 +81,39 @@ def test_the_offset_counts_for_every_lora_of_the_request():
 
 
 def test_an_override_is_the_scale_itself():
-    a, b = lora.scaled((A, B), -2.0, {"b.st": lora.Tag("b", 0.1, 0.2, None)})
+    a, b = lora.scaled((A, B), -2.0, {"b.st": (lora.Tag("b", 0.1, 0.2, None),)})
     assert (a.unet, b.te, b.unet, b.dyn, b.handle) == (pytest.approx(-1.2), 0.1, 0.2, 4, "B")
 
 
 def test_an_override_of_an_unused_lora_adds_it():
-    assert lora.scaled((A,), 0.0, {"c.st": lora.Tag("c", 0.1, 0.2, 3)}) == (A, lora.Use("c.st", 0.1, 0.2, 3))
+    assert lora.scaled((A,), 0.0, {"c.st": (lora.Tag("c", 0.1, 0.2, 3),)}) == (A, lora.Use("c.st", 0.1, 0.2, 3))
 
 
 def test_same_unet_looks_at_what_counts():
     silent = lora.Use("c.st", 1.0, 0.0)
     assert lora.same_unet((A, silent), (A,)) and not lora.same_text_encoder((A, silent), (A,))
     assert lora.same_unet(lora.scaled((A,), 0.0), (A,)) and not lora.same_unet((A, B), (B, A))
+
+
+# ---------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".ckpt"])
+def test_a_file_that_is_none_is_told_and_left_as_it_is(tmp_path, suffix):
+    good = tmp_path / f"good{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)({"foo.lora_A.weight": torch.zeros(4, 8)}, good)
+    assert lora_files.unreadable(str(good)) is None
+    bad = {
+        "it is empty": b"",
+        "truncated or corrupt": good.read_bytes()[:-40],
+        "a web page's text": b"<!DOCTYPE html><html>not found</html>",
+        "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+    }
+    for words, data in bad.items():
+        file = tmp_path / f"bad{suffix}"
+        file.write_bytes(data)
+        assert words in lora_files.unreadable(str(file))
+        assert file.read_bytes() == data and len(list(tmp_path.iterdir())) == 2
 
 
 # ---------------------------------------------------------------------- layers

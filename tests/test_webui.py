@@ -161,6 +161,33 @@ def test_batches_one_after_the_other_are_the_pictures_of_their_seeds(host):
     assert [run["pass"] for run in host.trace()] == ["txt2img"] * 3
 
 
+LENGTHS = [
+    "a cat",
+    "one two three four five six seven eight nine ten",
+    "a [red:very very very very very very long:3] bird",
+]
+
+
+@pytest.mark.parametrize("model", ["base", "flow"])
+def test_weak_negative_prompts_of_a_batch_may_differ_in_length(host, model):
+    """The host stacks the negative prompts of a batch, and expects them to be of one length. They are filled up as its
+    prompts are: the same text in either place is the same picture."""
+    if model == "flow" and not host.forge:
+        pytest.skip("Forge's")
+    host.sd_models.load(model)
+    common = {"prompt": LENGTHS, "batch_size": 3, "steps": 6}
+    for scale in (0, 3, -1):
+        # Both texts the same: what is added scale times is nothing, so it is the picture at CFG 1.
+        negative = {"weak_negative_prompt": "{prompt}", "weak_cfg": scale}
+        made = host.txt2img({"lambda_steps": 3, **negative}, **common)
+        same = host.txt2img({"lambda_steps": 3, "weak_cfg": 1}, **common)
+        for one, other in zip(made.pictures, same.pictures):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+        alone = host.txt2img({"weak_alone": True, **negative}, **common)
+        for one, other in zip(alone.pictures, host.txt2img(**{**common, "cfg_scale": 1.0}).pictures):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
 EDITED = "a [cat:dog:3] on a [table:.5], [red::2]"
 
 

@@ -277,6 +277,20 @@ def test_axes_are_added_once_and_make_cells(host):
     assert same_pictures(pictures[3], host.txt2img({"lambda_steps": 2, "weak_cfg": 3}))
 
 
+def test_axes_are_there_before_the_grid_makes_its_list(host):
+    """With --nowebui A1111 makes the scripts' controls, the grid's list of axes among them, and calls on_before_ui
+    after that. What it does before, always, is to ask each script whether it is shown."""
+    grid = host.modules["xyz_grid"]
+    script = SimpleNamespace(script_class=SimpleNamespace(__module__="xyz_grid.py"), module=grid)
+    host.modules["scripts"].scripts_data.append(script)
+    for tab in (False, True):
+        assert host.script.show(tab) is host.modules["scripts"].AlwaysVisible
+    labels = [option.label for option in grid.axis_options]
+    assert len(labels) == len(set(labels)) == len(SETTINGS)
+    host.modules["script_callbacks"].before_ui_callback()
+    assert [option.label for option in grid.axis_options] == labels
+
+
 def test_axis_of_the_weak_prompt_starts_from_the_requests_settings(host):
     axes, _ = with_xyz_grid(host)
     axis = axes["[W2SD] Weak prompt S/R"]

@@ -5,7 +5,7 @@ To add one: its file, its class in GAPS, and in the folder of each host that can
 
 from .checkpoint import Checkpoint
 from .distilled import Distilled
-from .gap import Gap, Side
+from .gap import Gap, Picture, Side
 from .guidance import Guidance
 from .lora import Lora
 from .prompt import Prompt
@@ -21,6 +21,11 @@ def sides_of(settings, host) -> "tuple[Side, Side]":
     for gap in GAPS:
         strong, weak = gap.sides(settings, host, strong, weak)
     return strong, weak
+
+
+def asked_for(settings, picture: Picture) -> list:
+    """The gaps that the settings ask for, in words."""
+    return [gap.switch for gap in GAPS if gap.differs(settings, picture)]
 
 
 def without_effect(settings) -> list:

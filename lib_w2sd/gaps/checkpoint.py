@@ -3,7 +3,9 @@
 import re
 from dataclasses import replace
 
+from ..errors import CheckpointError
 from ..setting import Setting
+from . import lora_scales
 from .gap import Gap, Preset
 
 
@@ -26,7 +28,7 @@ class Checkpoint(Gap):
             "CFG scales at 1.",
             "W2SD weak checkpoint",
             listed=True,
-            allows="a name or hash that the WebUI knows, or nothing",
+            allows="a whole name, title or hash of one of the WebUI's checkpoints, or nothing",
         ),
         Setting(
             "weak_checkpoint_loras",
@@ -69,8 +71,19 @@ class Checkpoint(Gap):
         return []
 
     def sides(self, settings, host, strong, weak):
-        """Raises CheckpointError where it does not fit."""
+        """Raises CheckpointError where it does not fit, or is none."""
         if not (settings.weak_checkpoint and host.acts):
             return strong, weak
-        overlay = host.able(self.ability)(host.p, settings, weak.loras).opened()
-        return strong, replace(weak, overlays=(*weak.overlays, overlay))
+        weak_checkpoint = host.able(self.ability)(host.p, settings, weak.loras)
+        # The same file with other LoRAs is a gap: with those of the picture against without, say.
+        if weak_checkpoint.is_the_loaded_one() and lora_scales.same_unet(strong.loras, weak.loras):
+            if host.begun:
+                host.comment("W2SD: the weak checkpoint is the one loaded there: from there on it makes no gap.")
+                return strong, replace(weak, overlays=strong.overlays)
+            if not settings.weak_alone:
+                raise CheckpointError(
+                    settings.weak_checkpoint,
+                    "which is the loaded checkpoint itself: between strong and weak side it would be no gap. Choose "
+                    "another, or nothing.",
+                )
+        return strong, replace(weak, overlays=(*weak.overlays, weak_checkpoint.opened()))

@@ -32,7 +32,7 @@ class Side:
     overlays       changes of the UNet, switched on around this side's evaluations
     inputs         scales that the network takes as an input, by the name that conds have for them (paper, E.6)
     encoding       context manager in which this side's prompts are to be encoded
-    loras          lora_scales.Uses that another checkpoint is to have merged into it
+    loras          lora_scales.Uses of the side, where the gap is to another checkpoint: what that has merged into it
     """
 
     cfg_scale: "float | None" = None
@@ -87,6 +87,7 @@ class Host(Protocol):
     """What a gap may ask of the WebUI, for one sampling pass."""
 
     acts: bool  # whether this pass is any other than the plain one
+    begun: bool  # whether some of the request is made already: too late to refuse what only makes no gap
 
     def able(self, ability: str):
         """The host's own part of the gap. Raises SettingError where this host has none."""

@@ -1,12 +1,14 @@
 """The LoRA gap: the same LoRAs at other scales, or others (paper, 4.1, Tables 3 and 10)."""
 
+import difflib
 from dataclasses import replace
+from pathlib import Path
 
-from ..errors import SettingError
+from ..errors import SettingError, W2SDError, is_out_of_memory
 from ..setting import Setting
 from . import lora_scales
 from .gap import NEGATIVE_GAIN, Gap, Preset
-from .prompt import check_tags
+from .prompt import Prompt, check_tags
 
 
 def weak_lora_tags(settings) -> list:
@@ -102,41 +104,113 @@ class Lora(Gap):
         return said
 
     def sides(self, settings, host, strong, weak):
-        """Raises SettingError for a LoRA that is not there."""
+        """Raises SettingError for a LoRA that is not there, cannot be read, or makes no gap."""
         if not (has_lora_gap(settings) or settings.weak_checkpoint_loras):
-            return strong, weak
+            # Another checkpoint has none of the picture's.
+            return (replace(strong, loras=host.able(self.ability).used()) if settings.weak_checkpoint else strong), weak
         loras = host.able(self.ability)
         used = loras.used()
-        overrides = _weak_scales(settings, loras)
+        named = _named(settings, loras)
+        overrides = {file: tuple(loras.summed(tags)) for file, (_, tags) in named.items()}
         for_strong = lora_scales.scaled(used, settings.strong_lora_offset)
         # A weak checkpoint is as its file is, but for the LoRAs that are asked for.
         on_weak = () if settings.weak_checkpoint and not settings.weak_checkpoint_loras else used
         for_weak = lora_scales.scaled(on_weak, settings.weak_lora_offset, overrides)
+        for_weak = tuple(_opened(use, named, loras) for use in for_weak)
         for name, offset, side in (
             ("strong_lora_offset", settings.strong_lora_offset, used),
             ("weak_lora_offset", settings.weak_lora_offset, on_weak),
         ):
             if offset and not side:
                 host.comment(f"W2SD: {name} has no effect: that side has none of the picture's LoRAs.")
+        if host.acts:
+            _refuse_what_does_not_count(settings, loras, named, used, on_weak, for_weak)
         if settings.weak_lora_text_encoder and not lora_scales.same_text_encoder(used, for_weak):
             weak = replace(weak, encoding=loras.text_encoder(for_weak))
         overlay = () if lora_scales.same_unet(used, for_strong) else (loras.overlay(for_strong),)
         strong = replace(strong, overlays=strong.overlays + overlay)
         if settings.weak_checkpoint:
-            return strong, replace(weak, loras=for_weak)
+            return replace(strong, loras=for_strong), replace(weak, loras=for_weak)
         if not lora_scales.same_unet(for_strong, for_weak):
             overlay = () if lora_scales.same_unet(used, for_weak) else (loras.overlay(for_weak),)
         # Else the same object: rows are then shared.
         return strong, replace(weak, overlays=weak.overlays + overlay)
 
 
-def _weak_scales(settings, loras) -> dict:
-    """The single scales of the weak side, by file."""
-    tags = {}
-    for tag in weak_lora_tags(settings):
-        file = loras.find(tag.name)
-        if file is None:
-            known = ", ".join(loras.names()) or "none"
-            raise SettingError(f"W2SD: the weak side's LoRA {tag.name!r} is not there; the WebUI has: {known}.")
-        tags[file] = tag
-    return tags
+def _named(settings, loras) -> dict:
+    """file -> (the setting that names it for the weak side, its tags there). The field beside the offset has the last
+    word on a LoRA; what stands twice in one text adds up, as in a prompt."""
+    found = {}
+    for setting in (Prompt.settings[0], Lora.settings[2]):
+        here = {}
+        for tag in lora_scales.tags(getattr(settings, setting.name)):
+            file = loras.find(tag.name)
+            if file is None:
+                known = loras.names()
+                near = difflib.get_close_matches(tag.name, known, 3) or known[:20]
+                _refuse(setting, tag, f"but the WebUI has no LoRA {tag.name!r}; it has: {', '.join(near) or 'none'}")
+            here.setdefault(file, (setting, []))[1].append(tag)
+        found.update(here)
+    for file, (setting, tags) in found.items():
+        why = loras.unreadable(file)
+        if why:
+            _refuse(setting, tags[0], f"{why} The file {Path(file).name} is left as it is")
+    return found
+
+
+def _refuse(setting: Setting, given, why: str):
+    given = f"{given:g}" if isinstance(given, float) else f"<lora:{given.name}>"
+    raise SettingError(f"W2SD: {setting.name} ({setting.label}) was given {given}, {why}.")
+
+
+def _opened(use, named: dict, loras):
+    """With the host's own object, where that is only now read from its file."""
+    if use.file not in named:
+        return use
+    try:
+        return loras.opened(use)
+    except Exception as error:
+        if isinstance(error, W2SDError) or is_out_of_memory(error):
+            raise
+        setting, tags = named[use.file]
+        why = f"but the WebUI cannot make a LoRA of its file {Path(use.file).name} ({type(error).__name__}: {error})"
+        raise SettingError(f"W2SD: {setting.name} ({setting.label}) was given <lora:{tags[0].name}>, {why}.") from error
+
+
+NO_GAP = "between strong and weak side it would be no gap"
+
+
+def _refuse_what_does_not_count(settings, loras, named: dict, used, on_weak, for_weak) -> None:
+    """A LoRA of which the host understands nothing is, to the host, a line in its log: it goes on without."""
+
+    def counts(use, with_text_encoder):
+        unet, te = loras.understood(use)
+        return bool(unet or (te and with_text_encoder)), bool(te)
+
+    def why(file, has_te):
+        if has_te:
+            more = "turn weak_lora_text_encoder on, or " if not settings.weak_lora_text_encoder else ""
+            return (
+                f"whose file {file} has nothing for the UNet, only for the text encoder: {NO_GAP}; {more}choose another"
+            )
+        return (
+            f"of whose file {file} this WebUI understands nothing with the loaded checkpoint: {NO_GAP}; allowed are "
+            "LoRAs of the loaded checkpoint's kind"
+        )
+
+    for file, (setting, tags) in named.items():
+        use = next(use for use in for_weak if use.file == file)
+        does, has_te = counts(use, settings.weak_lora_text_encoder)
+        if not does:
+            _refuse(setting, tags[0], why(Path(file).name, has_te))
+    for setting, side, rest, with_te in (
+        (Lora.settings[1], used, set(), False),
+        (Lora.settings[0], on_weak, set(named), settings.weak_lora_text_encoder),
+    ):
+        offset = getattr(settings, setting.name)
+        moved = [use for use in side if use.file not in rest]
+        if offset and moved:
+            told = [counts(use, with_te) for use in moved]
+            if not any(does for does, _ in told):
+                files = ", ".join(dict.fromkeys(Path(use.file).name for use in moved))
+                _refuse(setting, offset, f"for the picture's LoRAs, {why(files, any(te for _, te in told))}")

@@ -58,22 +58,25 @@ def _tag(found: re.Match) -> Tag:
         raise ValueError(found.group(0)) from None
 
 
-def scaled(used, offset: float, overrides: "dict[str, Tag] | None" = None) -> tuple:
+def scaled(used, offset: float, overrides: "dict[str, tuple[Tag, ...]] | None" = None) -> tuple:
     """The Uses of one side: each scale of the request plus `offset`, or what `overrides` (by file) says instead.
 
-    A LoRA that only `overrides` names comes last; its handle is None.
+    However often the request has a LoRA, `overrides` says all that the side has of it. One that only `overrides` names
+    comes last; its handle is None.
     """
-    overrides = overrides or {}
-
-    def one(use: Use) -> Use:
-        tag = overrides.get(use.file)
-        if tag is None:
-            return replace(use, te=use.te + offset, unet=use.unet + offset)
-        return replace(use, te=tag.te, unet=tag.unet, dyn=use.dyn if tag.dyn is None else tag.dyn)
-
-    in_use = {use.file for use in used}
-    more = tuple(Use(file, *tag[1:]) for file, tag in overrides.items() if file not in in_use)
-    return tuple(map(one, used)) + more
+    overrides, uses, said = overrides or {}, [], set()
+    for use in used:
+        if use.file not in overrides:
+            uses.append(replace(use, te=use.te + offset, unet=use.unet + offset))
+        elif use.file not in said:
+            said.add(use.file)
+            uses += [
+                replace(use, te=tag.te, unet=tag.unet, dyn=use.dyn if tag.dyn is None else tag.dyn)
+                for tag in overrides[use.file]
+            ]
+    return tuple(uses) + tuple(
+        Use(file, *tag[1:]) for file, tags in overrides.items() if file not in said for tag in tags
+    )
 
 
 def same_unet(a, b) -> bool:

@@ -4,13 +4,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from modules import sd_models
+from modules import sd_models, shared
 
 from ..errors import CheckpointError
 from ..page import infotext
 from ..weights import exchange as checkpoint
 from ..weights.exchange import CACHE, CheckpointOverlay, Slot, Weights
 from ..weights.file import check_fit, open_weights, unfit
+from ..weights.names import Known, NotMeant, meant
 
 
 def choices() -> list:
@@ -24,13 +25,32 @@ def refresh() -> None:
 
 
 def find(given: str):
-    """The host's CheckpointInfo for a name or hash, found as the host finds its own. Raises CheckpointError."""
-    info = sd_models.get_closet_checkpoint_match(given)
-    if info is None:
-        raise CheckpointError(
-            given, "which is none of the WebUI's checkpoints; allowed are their names and hashes, or nothing."
-        )
-    return info
+    """The host's CheckpointInfo for a whole name, a title or a hash. Raises CheckpointError, with the nearest names.
+
+    Not as the host finds its own: that takes a part of a name for it, and does not look at a title's hash.
+    """
+    infos = list(sd_models.checkpoints_list.values())
+    known = [_known(info) for info in infos]
+    try:
+        found = meant(given, known)
+        if "[" in given and not found.hashes:
+            # A title, of a file that has not been hashed yet: now it is, where the host does that.
+            info = infos[known.index(found)]
+            hash_of(info)
+            known[known.index(found)] = _known(info)
+            found = meant(given, known)
+    except NotMeant as error:
+        allowed = "allowed are whole names, titles and hashes of the WebUI's checkpoints, or nothing"
+        raise CheckpointError(given, f"{error}; {allowed}.") from error
+    return infos[known.index(found)]
+
+
+def _known(info) -> Known:
+    hashes = [info.shorthash, info.sha256] if info.shorthash else []
+    if hashes and getattr(info, "hash", None):
+        hashes.append(info.hash)  # that of titles of 2022
+    others = (info.model_name, info.name_for_extra, str(info.filename))
+    return Known(info.name, others, tuple(one.lower() for one in hashes if one))
 
 
 class WeakCheckpoint:
@@ -91,6 +111,12 @@ class WeakCheckpoint:
         return {**slots, **{name: checkpoint.slot_named(unet, name) for name in weights.tensors if name not in slots}}
 
     # ------------------------------------------------------------------ one pass
+
+    def is_the_loaded_one(self) -> bool:
+        """Whether the weak checkpoint's file is the loaded checkpoint's, or known to hold the same."""
+        loaded, weak = shared.sd_model.sd_checkpoint_info, find(self.settings.weak_checkpoint)
+        same_hash = weak.sha256 is not None and weak.sha256 == loaded.sha256
+        return same_hash or Path(weak.filename).resolve() == Path(loaded.filename).resolve()
 
     def opened(self) -> CheckpointOverlay:
         """The overlay, its weights loaded. Raises CheckpointError; the loaded checkpoint is not touched."""

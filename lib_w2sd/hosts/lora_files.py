@@ -2,6 +2,9 @@
 
 import sys
 
+from ..errors import CheckpointError
+from ..weights.file import open_weights
+
 
 def networks():
     """The module of the host's built-in LoRA extension, None where that is switched off."""
@@ -26,3 +29,12 @@ def find(name: str) -> "str | None":
 
 def names() -> list:
     return sorted(networks().available_networks) if networks() else []
+
+
+def unreadable(file: str) -> "str | None":
+    """Why a LoRA's file cannot be read, in words that go on from "was given ...,"; None: it can. Looked at here, before
+    the host's own reader does: Forge's renames a file that it cannot read."""
+    try:
+        open_weights("", file)
+    except CheckpointError as error:
+        return error.why

@@ -16,7 +16,7 @@ from modules import extra_networks, prompt_parser, script_callbacks, sd_samplers
 from modules.processing import StableDiffusionProcessingImg2Img
 
 from ..errors import SettingError, UnfitCheckpoint
-from ..gaps import Side, sides_of
+from ..gaps import Picture, Side, asked_for, sides_of
 from ..method import denoiser
 from ..method.reflection import Flow, Sigma, VariancePreserving
 from ..method.rows import RowMeter
@@ -40,6 +40,27 @@ def multicond(batch):
 def only_uncond(uncond):
     """An uncond in the place of the cond: at CFG 1 its rows are then the only ones evaluated."""
     return multicond([[(schedules, 1.0)] for schedules in uncond])
+
+
+def of_one_length(uncond):
+    """The uncond with the prompts of all pictures as long as the longest: the host stacks those of a batch. Its prompts
+    it fills up with their last vector (prompt_parser.stack_conds), and so are these: a negative prompt is the same rows
+    as the same text in the prompt's place. Its negative prompts it expects to be of one length."""
+    longest = max(len(_tokens(s.cond)) for schedules in uncond for s in schedules)
+    return [[s._replace(cond=_filled_up(s.cond, longest)) for s in schedules] for schedules in uncond]
+
+
+def _tokens(cond):
+    """[tokens, width]; some models have more than these in a cond."""
+    return cond["crossattn"] if isinstance(cond, dict) else cond
+
+
+def _filled_up(cond, length: int):
+    tokens = _tokens(cond)
+    if len(tokens) == length:
+        return cond
+    longer = torch.cat([tokens, tokens[-1:].expand(length - len(tokens), *tokens.shape[1:])])
+    return {**cond, "crossattn": longer} if isinstance(cond, dict) else longer
 
 
 def listened_to(*callbacks: str) -> bool:
@@ -85,6 +106,7 @@ class WebUI:
         self.sampler = p.sampler
         self.hires_pass = bool(getattr(p, "is_hr_pass", False))
         self.meter = RowMeter(self.may_join)
+        self.begun = self.hires_pass and settings.acts_in(False)
         self.build_sides()
 
     # ------------------------------------------------------------------ what differs from host to host
@@ -162,9 +184,10 @@ class WebUI:
     def encode(self, texts: list, negative: bool):
         build = prompt_parser.get_learned_conditioning if negative else prompt_parser.get_multicond_learned_conditioning
         texts, _ = extra_networks.parse_prompts(texts)
-        return build(
+        conds = build(
             shared.sd_model, self.conditioning(texts, negative), *self.cond_steps(), shared.opts.use_old_scheduling
         )
+        return of_one_length(conds) if negative else conds
 
     def build_sides(self):
         """The strong and the weak side. Before sampling: encoding a prompt may push the UNet off the GPU."""
@@ -289,6 +312,7 @@ class WebUI:
             return
         extra_args = self.sampler.sampler_extra_args
         kwargs["cond"], kwargs["uncond"] = extra_args["cond"], extra_args["uncond"]
+        self.begun = True
         try:
             self.build_sides()
         except UnfitCheckpoint:
@@ -334,9 +358,24 @@ class WebUI:
             self.overlaid_unet, self.metered_unet, self.installed = None, None, ()
             self.follow_unet()
             yield self
+            self.tell_of_no_gap()
             self.trace().overlays = [overlay.as_dict() for overlay in self.installed]
         if getattr(shared.cmd_opts, "w2sd_verbose", False):
             print(self.trace().summary())
+
+    def tell_of_no_gap(self):
+        """At the end of a run: a gap that was none at any step is not to be sold as one."""
+        run = self.trace()
+        asked = asked_for(self.settings, Picture(self.picture_cfg(), flux=self.is_flow()))
+        if asked and run.reflections and not run.gap_norms().any():
+            where = " in the hires pass" if self.hires_pass else ""
+            told = f"W2SD: strong and weak side were the same at every reflected step{where}, so W2SD changed nothing"
+            self.comment(f"{told}; asked for was: the weak side has {', '.join(asked)}.")
+            print(told)  # the API's answer has no comments
+
+    def picture_cfg(self) -> float:
+        """The CFG scale of the pass."""
+        return self.p.cfg_scale
 
     def trace(self) -> Pass:
         return getattr(self.p, TRACE).passes[-1]

@@ -48,6 +48,10 @@ class Pass:
             {"step": step, "t": t, "t_next": t_next, "gap_norm": flat.norm(dim=1).mean(), "cosine": cosine}
         )
 
+    def gap_norms(self) -> torch.Tensor:
+        """The size of the gap at every reflected step, still on the device."""
+        return torch.stack([entry["gap_norm"] for entry in self.reflections])
+
     def close(self):
         """The pass has ended, however it ended: its request's trace is now the latest."""
         self._gaps = {}

@@ -93,6 +93,17 @@ class PickleFile(WeightsFile):
         return self._held[full]
 
 
+def _what_it_is(path) -> "str | None":
+    """Of a file that is no weights at all, in words: downloads that went wrong leave some kinds again and again."""
+    with open(path, "rb") as file:
+        start = file.read(512).lstrip().lower()
+    if not start:
+        return "it is empty"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b'{"')):
+        return "it is a web page's text; download the file itself"
+    return "it is a Git LFS pointer; download the file itself" if start.startswith(b"version https://git-lfs") else None
+
+
 OPENERS = {".safetensors": SafetensorsFile, ".ckpt": PickleFile, ".pt": PickleFile, ".pth": PickleFile}
 
 
@@ -106,6 +117,9 @@ def open_weights(given: str, path, openers: "dict | None" = None) -> WeightsFile
     if suffix not in kinds:
         raise CheckpointError(given, f"a {suffix} file; allowed are {', '.join(sorted(kinds))}.")
     try:
+        what = _what_it_is(path)
+        if what:
+            raise broken(given, what)
         file = kinds[suffix](given, path)
     except FileNotFoundError as error:
         raise CheckpointError(given, f"but the file {Path(path).name} is not there any more.") from error

@@ -1,5 +1,6 @@
 """A latent diffusion model small enough for a test: diffusers' real UNet with random weights, and words as vectors."""
 
+import hashlib
 import zlib
 
 import torch
@@ -59,7 +60,15 @@ def encode(text: str):
 
 class CheckpointInfo:
     def __init__(self, name):
-        self.name = self.short_title = name
+        self.name = self.short_title = self.model_name = self.name_for_extra = name
+        self.filename = f"/models/{name}.safetensors"
+        self.hash = f"{zlib.crc32(name.encode()):08x}"
+        self.sha256 = self.shorthash = None  # until somebody asks for them
+
+    def calculate_shorthash(self):
+        self.sha256 = hashlib.sha256(self.name.encode()).hexdigest()
+        self.shorthash = self.sha256[:10]
+        return self.shorthash
 
     def __repr__(self):
         return f"CheckpointInfo({self.name!r})"

@@ -86,7 +86,8 @@ def _stacked(conds):
 
 
 def reconstruct_cond_batch(c, current_step):
-    return _stacked([_at(schedules, current_step) for schedules in c])
+    """Negative prompts of one batch are not filled up: they have to be of one length."""
+    return torch.stack([_at(schedules, current_step) for schedules in c])
 
 
 def reconstruct_multicond_batch(c, current_step):

@@ -7,16 +7,17 @@ through its own merging, the layer itself does not.
 
 import copy
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from modules import shared
 
 from ...gaps.lora_scales import Use
 from ...weights import layers
-from ..lora_files import find, names, networks
+from ..lora_files import find, names, networks, unreadable
 from ..swapped import swapped
 
-__all__ = ["find", "loaded", "names", "overlay", "text_encoder", "used"]
+__all__ = ["find", "loaded", "names", "opened", "overlay", "summed", "text_encoder", "understood", "unreadable", "used"]
 MERGED_TYPES = (torch.nn.Linear, torch.nn.Conv2d, torch.nn.GroupNorm, torch.nn.LayerNorm)
 
 
@@ -28,12 +29,30 @@ def used() -> tuple:
     )
 
 
+def summed(tags) -> list:
+    """Several tags of one LoRA as the host has them: it knows a LoRA by the name that a tag gives it, and each of its
+    tags has the last one's scales."""
+    last = {tag.name: tag for tag in tags}
+    return [last[tag.name] for tag in tags]
+
+
+def opened(use: Use) -> Use:
+    """With its network, read from the file where the request has none."""
+    if use.handle is not None:
+        return use
+    entry = next(e for e in networks().available_networks.values() if e.filename == use.file)
+    return replace(use, handle=networks().load_network(entry.name, entry))
+
+
+def understood(use: Use) -> "tuple[int, int]":
+    """In how many layers of the UNet, and of the text encoder, the host finds a place for it."""
+    unet = sum(key.startswith("diffusion_model") for key in use.handle.modules)
+    return unet, len(use.handle.modules) - unet
+
+
 def loaded(use: Use):
     """The host's network at the scales of `use`; its tensors are the loaded one's."""
-    net = use.handle
-    if net is None:
-        entry = next(e for e in networks().available_networks.values() if e.filename == use.file)
-        net = networks().load_network(entry.name, entry)
+    net = opened(use).handle
     scaled = copy.copy(net)
     scaled.te_multiplier, scaled.unet_multiplier, scaled.dyn_dim = use.te, use.unet, use.dyn
     scaled.modules = {}

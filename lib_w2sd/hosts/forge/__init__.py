@@ -41,6 +41,9 @@ class Forge(WebUI):
         # The host's denoiser does not look at cond_scale in the hires pass.
         return self.p.hr_cfg if self.hires_pass else kwargs["cond_scale"]
 
+    def picture_cfg(self):
+        return self.p.hr_cfg if self.hires_pass else self.p.cfg_scale
+
     def apply_refiner(self, x, t):
         sd_samplers_common.apply_refiner(self.denoiser, x)
 
@@ -76,7 +79,7 @@ class Forge(WebUI):
     def call(self, x, t, ask):
         """At CFG 1 the host leaves the uncond rows out by itself; at CFG 0 the uncond takes the cond's place."""
         both_count = self.guidance_is_another_extensions()
-        own_scale = self.p.hr_cfg if self.hires_pass else self.p.cfg_scale
+        own_scale = self.picture_cfg()
         weighted = any(sum(part.weight for part in parts) != 1 for parts in ask["cond"].batch)
         if ask["cond_scale"] == 0 and not self.rows_are_told_apart():
             ask = {**ask, "cond": only_uncond(ask["uncond"]), "cond_scale": 1.0}

@@ -7,6 +7,7 @@ there is no low-rank form.
 """
 
 from contextlib import contextmanager
+from itertools import zip_longest
 
 import torch
 from backend import utils
@@ -18,10 +19,10 @@ from modules import shared
 from ...errors import SettingError
 from ...gaps.lora_scales import Use
 from ...weights import layers
-from ..lora_files import find, names, networks
+from ..lora_files import find, names, networks, unreadable
 from ..swapped import swapped
 
-__all__ = ["find", "names", "overlay", "text_encoder", "used"]
+__all__ = ["find", "names", "opened", "overlay", "summed", "text_encoder", "understood", "unreadable", "used"]
 # What such a layer calls them.
 ONLINE = "forge_online_loras"
 
@@ -33,11 +34,37 @@ def used() -> tuple:
     for file in dict.fromkeys(net.network_on_disk.filename for net in (host.loaded_networks if host else ())):
         unet = [key for key in objects.unet.lora_patches if key[0] == file]
         te = [key for key in objects.clip.patcher.lora_patches if key[0] == file]
-        # Twice in a prompt is twice in the patches. A LoRA may also have nothing for one of the two.
-        for i in range(max(len(unet), len(te))):
+        # Twice in a prompt is twice in the patches. A LoRA may also have nothing for one of the two, or for both.
+        for i in range(max(len(unet), len(te), 1)):
             keys = unet[i] if i < len(unet) else None, te[i] if i < len(te) else None
             uses.append(Use(file, *(key[1] if key else 0.0 for key in keys[::-1]), handle=keys))
     return tuple(uses)
+
+
+def summed(tags) -> list:
+    """Several tags of one LoRA as the host has them: patches of all of them, but of one scale only once."""
+    te, unet = (list(dict.fromkeys(getattr(tag, part) for tag in tags)) for part in ("te", "unet"))
+    return [tags[0]._replace(te=a, unet=b) for a, b in zip_longest(te, unet, fillvalue=0.0)]
+
+
+def opened(use: Use) -> Use:
+    """The host reads a LoRA where it merges it."""
+    return use
+
+
+def understood(use: Use) -> "tuple[int, int]":
+    """In how many weights of the UNet, and of the text encoder, the host finds a place for it."""
+    if use.handle is None:
+        unet, clip = _loaded(use)
+        patchers, keys = (unet, clip.patcher), None
+    else:
+        objects = shared.sd_model.forge_objects
+        patchers, keys = (objects.unet, objects.clip.patcher), use.handle
+    counts = []
+    for i, patcher in enumerate(patchers):
+        mine = [key for key in patcher.lora_patches if (key[0] == use.file if keys is None else key == keys[i])]
+        counts.append(sum(len(patcher.lora_patches[key]) for key in mine))
+    return tuple(counts)
 
 
 def overlay(uses):
@@ -62,24 +89,29 @@ def _loaded(use: Use):
 def _rescaled(patcher, uses, unet: bool) -> dict:
     """The patcher's patches for the LoRAs of `uses` at their scales; patches that are no LoRA of the request stay."""
     part = 0 if unet else 1
-    by_key = {use.handle[part]: use for use in uses if use.handle and use.handle[part]}
-    of_request = {use.handle[part] for use in used()}
+    of_request = {use.handle[part] for use in used() if use.handle[part]}
     patches = {}
-    for i, (key, of_weights) in enumerate(patcher.lora_patches.items()):
-        use = by_key.get(key)
-        if use is None:
-            if key not in of_request:
-                patches[key] = of_weights
-            continue
-        scale = use.unet if unet else use.te
-        # Keys have to differ from the request's, or the host takes them for merged already.
-        new_key = (key[0], scale, *key[2:]) if (key[0], scale, *key[2:]) not in patches else (f"{key[0]}#{i}", *key[1:])
-        patches[new_key] = {weight: [[scale, *p[1:]] for p in ps] for weight, ps in of_weights.items()}
+
+    def add(key, scale, of_weights):
+        new, i = (key[0], scale, *key[2:]), 0
+        # Keys have to differ from each other, and from the request's, or the host takes them for merged already.
+        while new in patches:
+            new, i = (f"{key[0]}#{i}", scale, *key[2:]), i + 1
+        patches[new] = {weight: [[scale, *p[1:]] for p in ps] for weight, ps in of_weights.items()}
+
+    for key, of_weights in patcher.lora_patches.items():
+        if key not in of_request:
+            patches[key] = of_weights
+        for use in uses:
+            if use.handle and use.handle[part] == key:
+                add(key, use.unet if unet else use.te, of_weights)
     for use in uses:
         if use.handle is None:
             model, clip = _loaded(use)
             alone = model if unet else clip.patcher
-            patches.update({key: ps for key, ps in alone.lora_patches.items() if key[0] == use.file})
+            for key, of_weights in alone.lora_patches.items():
+                if key[0] == use.file:
+                    add(key, key[1], of_weights)
     return patches
 
 

@@ -70,7 +70,3 @@ checkpoints_list = {name: CheckpointInfo(name) for name in ("base", "refiner")}
 
 def list_models():
     pass
-
-
-def get_closet_checkpoint_match(name):
-    return checkpoints_list.get(name)
