@@ -56,7 +56,8 @@ class NeoCheckpoint(ForgeCheckpoint):
     def named(self, file, shapes):
         """Names as the host reads them: Anima's without their prefix, and without the part that becomes the text
         encoder's; a norm's `scale` is its weight."""
-        names = {name.removeprefix(OTHER_PREFIX): name for name in file.shapes}
+        prefix = OTHER_PREFIX if any(name.startswith(OTHER_PREFIX) for name in file.shapes) else ""
+        names = {name[len(prefix) :]: name for name in file.shapes if name.startswith(prefix)}
         for name in list(names):
             if name.startswith(ELSEWHERE) and name not in shapes:
                 del names[name]
