@@ -2,14 +2,14 @@
 # make demo     a small trained model and the paper's mixtures: pictures, scores and tables in out/demo
 # make playground  the accordion over the small model, in a page of its own
 # make paper    the paper's analysis at our scale: docs/paper (long: it samples what it does not have yet)
-# make live     the suite against your own WebUI:  make live A1111=http://localhost:7860 FORGE=http://...
+# make live     the suite against your own WebUI:  make live A1111=http://localhost:7860 FORGE=http://... NEO=http://...
 # make bench    what W2SD costs there, same addresses
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-HOSTS = $(if $(A1111),--a1111 $(A1111)) $(if $(FORGE),--forge $(FORGE))
+HOSTS = $(if $(A1111),--a1111 $(A1111)) $(if $(FORGE),--forge $(FORGE)) $(if $(NEO),--neo $(NEO))
 
 # One thread: results then do not depend on the machine's cores, and small tensors gain nothing from more.
 export OMP_NUM_THREADS = 1
@@ -38,8 +38,8 @@ bench: addresses $(READY)
 
 addresses:
 	@test -n "$(strip $(HOSTS))" || { \
-	  echo "Which WebUI? Give the address of one or both, started with --api and with this extension:"; \
-	  echo "  make live A1111=http://localhost:7860 FORGE=http://localhost:7861"; \
+	  echo "Which WebUI? Give the address of one or more, started with --api and with this extension:"; \
+	  echo "  make live A1111=http://localhost:7860 FORGE=http://localhost:7861 NEO=http://localhost:7862"; \
 	  exit 2; }
 
 # `pip install .` takes the requirements from pyproject.toml; the package itself is empty.

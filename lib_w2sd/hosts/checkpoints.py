@@ -10,7 +10,7 @@ from ..errors import CheckpointError
 from ..page import infotext
 from ..weights import exchange as checkpoint
 from ..weights.exchange import CACHE, CheckpointOverlay, Slot, Weights
-from ..weights.file import check_fit, open_weights, unfit
+from ..weights.file import WeightsFile, check_fit, open_weights, unfit
 from ..weights.names import Known, NotMeant, meant
 
 
@@ -79,6 +79,10 @@ class WeakCheckpoint:
         """The loaded UNet's tensors that its checkpoint has, and not those that a LoRA has added."""
         return checkpoint.slots_of(self.diffusion_model())
 
+    def named(self, file: WeightsFile, shapes: dict) -> WeightsFile:
+        """The file, its tensors called as the loaded UNet's, whose shapes by name these are."""
+        return file
+
     def place(self, info):
         """place(tensor, strong) for checkpoint.load of the checkpoint `info`."""
         return checkpoint.like
@@ -141,7 +145,7 @@ class WeakCheckpoint:
         """Whatever else decides what the same file becomes in memory."""
 
     def _load(self, given, info, slots, shapes) -> Weights:
-        file = open_weights(given, info.filename, self.OPENERS)
+        file = self.named(open_weights(given, info.filename, self.OPENERS), shapes)
         check_fit(file, info.filename, shapes, self.prediction())
         weights = checkpoint.load(file, info.name, slots, self.place(info))
         if self.merged():
@@ -155,7 +159,7 @@ class WeakCheckpoint:
         info = getattr(self.p, "hr_checkpoint_info", None)
         if info is None or getattr(self.p, "is_hr_pass", False) or not self.settings.lambda_of(True):
             return
-        why = unfit(shapes, open_weights(info.name, info.filename, self.OPENERS).shapes)
+        why = unfit(shapes, self.named(open_weights(info.name, info.filename, self.OPENERS), shapes).shapes)
         if why:
             for loaded in ("the loaded checkpoint's", "the loaded one"):
                 why = why.replace(loaded, "the hires pass's")

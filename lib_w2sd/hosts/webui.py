@@ -22,6 +22,7 @@ from ..method.reflection import Flow, Sigma, VariancePreserving
 from ..method.rows import RowMeter
 from ..method.trace import Pass, Trace
 from ..page.settings import Settings
+from .signatures import takes
 from .swapped import swapped
 
 TRACE = "w2sd_trace"
@@ -184,9 +185,8 @@ class WebUI:
     def encode(self, texts: list, negative: bool):
         build = prompt_parser.get_learned_conditioning if negative else prompt_parser.get_multicond_learned_conditioning
         texts, _ = extra_networks.parse_prompts(texts)
-        conds = build(
-            shared.sd_model, self.conditioning(texts, negative), *self.cond_steps(), shared.opts.use_old_scheduling
-        )
+        old = [shared.opts.use_old_scheduling] if takes(build, "use_old_scheduling") else []
+        conds = build(shared.sd_model, self.conditioning(texts, negative), *self.cond_steps(), *old)
         return of_one_length(conds) if negative else conds
 
     def build_sides(self):

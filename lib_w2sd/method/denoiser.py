@@ -4,8 +4,11 @@ A sampler continues from the tensor that it passes to the model. Writing x~ into
 of a step is therefore all that Algorithm 1 asks: the sampler's own step then starts from the reflected latent.
 
 Two samplers want more. UniPC (arXiv 2302.04867) passes a prediction of its latent, takes the model's answer there for
-the answer at the latent, and hands the latent itself to its callback: prediction and latent take the same move. DPM
-adaptive takes steps back, and with them their reflections.
+the answer at the latent, and hands the latent itself to its callback: prediction and latent take the same move. On
+sigmas (Forge Neo's) it keeps both in variance-preserving coordinates, and passes a temporary: x' = x sqrt(1 + sigma^2).
+From the answer D it takes the noise (x' - D) / sigma, and from that and its own x the signal, which is D again, so that
+the temporary has to stay where it is while the answer is the moved one's. DPM adaptive takes steps back, and with them
+their reflections.
 """
 
 import functools
@@ -17,7 +20,7 @@ import torch
 
 from ..errors import NoPictureError, OutOfMemory, is_out_of_memory
 from . import schedule
-from .reflection import reflect
+from .reflection import VariancePreserving, reflect
 
 
 class Sides(Protocol):
@@ -61,6 +64,7 @@ class ReflectingDenoiser:
         self.check()
         step, self._move = self._window.advance(t), None
         if step is not None:
+            x = x.clone() if self._window.apart else x
             self._reflect(x, t, step, kwargs)
         with self._evaluation("step", t):
             return self._model(x, t, **kwargs)
@@ -68,7 +72,7 @@ class ReflectingDenoiser:
     def reported(self, info: dict):
         """The sampler reports a step to its callback."""
         self._window.confirm(info)
-        if self._window.ahead and self._move is not None:
+        if (self._window.ahead or self._window.apart) and self._move is not None:
             # The model's answer, at the moved prediction, and the latent it is taken for belong together.
             info["x"].add_(self._move)
 
@@ -108,6 +112,8 @@ class ReflectingDenoiser:
             where = self._sides.coordinates
             reflected = reflect(x, t, step.end, strong, weak, where, inversion, self._settings.strength)
         self._move = reflected.x - x
+        if self._window.apart:
+            self._move = VariancePreserving.of_sigma(self._move, t)
         x.copy_(reflected.x)
         self._trace.reflection(self._window.index, t, step.end, reflected.gap)
 

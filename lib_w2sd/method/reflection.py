@@ -82,6 +82,11 @@ class VariancePreserving:
         between = (t - below).to(known.dtype)
         return _as(x, (known[below] ** (1 - between) * known[above] ** between).to(x.device))
 
+    @staticmethod
+    def of_sigma(x, sigma):
+        """`x` of k-diffusion's coordinates in these."""
+        return x / (1 + _as(x, sigma) ** 2) ** 0.5
+
     def direction(self, x, output, t):
         return output
 

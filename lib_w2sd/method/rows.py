@@ -15,6 +15,8 @@ import torch
 NOT_INPUT = ("control", "control_model")
 # Forge's options that say which rows are which; with any other, a call is somebody's who may count on its rows.
 _OF_ROWS = {"cond_or_uncond", "sigmas", "cond_mark", "cond_indices", "uncond_indices"}
+# What a host puts beside them for every call of a run: Forge Neo the whole schedule.
+HOSTS_OWN = {"sampling_sigmas"}
 
 
 def _leaves(value, rows: int):
@@ -70,7 +72,8 @@ def _joined(a, b, rows: "tuple[int, int]"):
 
 
 def _options(a: dict, b: dict, rows: "tuple[int, int]") -> dict:
-    if not a.keys() == b.keys() <= _OF_ROWS:
+    own = a.keys() & HOSTS_OWN
+    if not a.keys() == b.keys() <= _OF_ROWS | HOSTS_OWN or not all(_same(a[key], b[key], 0, 0, 0) for key in own):
         raise _Unlike
     one = {**a, **{key: a[key] + b[key] for key in a if key == "cond_or_uncond"}}
     if "cond_mark" in a:

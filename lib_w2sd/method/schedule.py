@@ -17,6 +17,7 @@ TWO_CALLS = {
     "sample_dpm_2",
     "sample_dpm_2_ancestral",
     "sample_dpmpp_2s_ancestral",
+    "sample_dpmpp_2s_ancestral_RF",
     "sample_dpmpp_sde",
     "restart_sampler",
 }
@@ -50,6 +51,11 @@ def _plms(pairs) -> list[Step]:
 def _heunpp2(pairs) -> list[Step]:
     last = len(pairs) - 1
     return [Step(start, end, min(3, last - i + 1)) for i, (start, end) in enumerate(pairs)]
+
+
+def _kohaku(pairs) -> list[Step]:
+    """Kohaku LoNyu Yog: three calls, the second of them at -x, as long as the step's number is at most half of all."""
+    return [Step(start, end, 3 if i <= len(pairs) / 2 else 1) for i, (start, end) in enumerate(pairs)]
 
 
 def _dpm_fast(n, sigma_min, sigma_max) -> list[Step]:
@@ -139,6 +145,8 @@ def steps_of(func, arguments: dict, two_calls: bool = False) -> list[Step]:
     pairs = _pairs(arguments["sigmas"])
     if name == "sample_heunpp2":
         return _heunpp2(pairs)
+    if name == "sample_Kohaku_LoNyu_Yog":
+        return _kohaku(pairs)
     return _two_calls(pairs) if two_calls or name in TWO_CALLS else [Step(*pair) for pair in pairs]
 
 
@@ -156,10 +164,12 @@ class Window:
 
     ahead   1 for a sampler that evaluates the model where a step is predicted to end before it reports that step: at
             its callback it is one call ahead, and what it hands there is the latent that it continues from
+    apart   whether the tensor of a model call is a temporary, and the latent, in variance-preserving coordinates, is
+            only seen by the callback
     """
 
-    def __init__(self, name: str, steps: list[Step], reflect: int, ahead: int = 0):
-        self.name, self.steps, self.reflect, self.ahead = name, steps, reflect, ahead
+    def __init__(self, name: str, steps: list[Step], reflect: int, ahead: int = 0, apart: bool = False):
+        self.name, self.steps, self.reflect, self.ahead, self.apart = name, steps, reflect, ahead, apart
         self.index = -1  # of the step that the latest call belongs to
         self._calls_left = 0
 
@@ -213,7 +223,7 @@ class AdaptiveWindow:
     Lengths are in -log sigma. A step that is taken again keeps its `index`.
     """
 
-    ahead = 0
+    ahead, apart = 0, False
 
     def __init__(self, lambda_steps: int, sigma_min: float, order: int = 3, h_init: float = 0.05):
         """order, h_init: the sampler's own arguments, model calls a step and the first step's length."""
@@ -254,7 +264,8 @@ def window_of(func, arguments: dict, lambda_steps: int, two_calls: bool = False)
         own = {key: arguments[key] for key in ("sigma_min", "order", "h_init") if key in arguments}
         return AdaptiveWindow(lambda_steps, **own)
     steps = steps_of(func, arguments, two_calls)
-    return Window(name, steps, reflected_steps(lambda_steps, len(steps)), ahead=int(name == "unipc"))
+    reflect = reflected_steps(lambda_steps, len(steps))
+    return Window(name, steps, reflect, ahead=int(name == "unipc"), apart=name == "sample_unipc")
 
 
 def _number(t) -> float:

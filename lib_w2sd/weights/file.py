@@ -30,6 +30,12 @@ class WeightsFile:
         self.markers = {name for name in names if not name.startswith(UNET)}
         self.shapes = {name: self._shape(full) for name, full in self._full.items()}
 
+    def called(self, names: "dict[str, str]") -> "WeightsFile":
+        """This file, its tensors by other names: {new: old}. What is not named is left out."""
+        self._full = {new: self._full[old] for new, old in names.items()}
+        self.shapes = {new: self.shapes[old] for new, old in names.items()}
+        return self
+
     def read(self, name: str) -> torch.Tensor:
         """One of the UNet's tensors, on the CPU in the file's own dtype."""
         with self.readable():

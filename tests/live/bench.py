@@ -15,7 +15,7 @@ import statistics
 import time
 from dataclasses import dataclass, field
 
-from .conftest import WebUI
+from .conftest import HOSTS, WebUI
 from .process import cpu_seconds, listening_process
 from .test_checkpoint import asking, pairs
 
@@ -132,12 +132,12 @@ def print_memory(webui: WebUI) -> None:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--a1111")
-    parser.add_argument("--forge")
+    for name in HOSTS:
+        parser.add_argument(f"--{name}")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--only", default="", help="only the cases whose name has this in it")
     options = parser.parse_args()
-    given = [WebUI(name, url) for name, url in (("a1111", options.a1111), ("forge", options.forge)) if url]
+    given = [WebUI(name, url) for name in HOSTS if (url := getattr(options, name))]
     for webui in given:
         webui.post("/sdapi/v1/options", {"live_previews_enable": False})
     print(f"{SIZE['width']}x{SIZE['height']}, {SIZE['steps']} steps, {options.pairs} pairs, medians (least to most)\n")

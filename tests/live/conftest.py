@@ -1,4 +1,4 @@
-"""Runs against somebody's own WebUI: pytest tests/live --a1111 http://... --forge http://...
+"""Runs against somebody's own WebUI: pytest tests/live --a1111 http://... --forge http://... --neo http://...
 
 Nothing is assumed but that the WebUI runs with --api and has this extension and one Stable Diffusion checkpoint.
 
@@ -6,6 +6,7 @@ What tests `record` is printed as tables at the end: one section for each thing 
 """
 
 import base64
+import functools
 import io
 import json
 
@@ -14,6 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from . import families
+
+HOSTS = {"a1111": "AUTOMATIC1111 WebUI", "forge": "Forge WebUI", "neo": "Forge Neo"}
 PLAIN = {
     "prompt": "a photo of a cat",
     "negative_prompt": "blurry",
@@ -28,9 +32,8 @@ PLAIN = {
 
 
 def pytest_addoption(parser):
-    parser.addoption("--a1111", help="address of a running AUTOMATIC1111 WebUI")
-    parser.addoption("--forge", help="address of a running Forge WebUI")
-    for name in ("a1111", "forge"):
+    for name, title in HOSTS.items():
+        parser.addoption(f"--{name}", help=f"address of a running {title}")
         parser.addoption(f"--{name}-log", help="file that its output goes to: test_company looks for exceptions there")
 
 
@@ -65,7 +68,7 @@ def pytest_terminal_summary(terminalreporter):
 
 def pytest_generate_tests(metafunc):
     if "webui" in metafunc.fixturenames:
-        given = {name: metafunc.config.getoption(name) for name in ("a1111", "forge")}
+        given = {name: metafunc.config.getoption(name) for name in HOSTS}
         addresses = [(name, url) for name, url in given.items() if url]
         metafunc.parametrize("webui", addresses, indirect=True, ids=[name for name, _ in addresses])
 
@@ -93,6 +96,24 @@ class WebUI:
         self.name, self.url = name, url.rstrip("/")
         self.connect()
 
+    @property
+    def forge(self) -> bool:
+        """Whether it is Forge or what has come of it."""
+        return self.name != "a1111"
+
+    @functools.cached_property
+    def modules(self) -> list:
+        return [m["model_name"] for m in self.get("/sdapi/v1/sd-modules")]
+
+    def for_neo(self, payload: dict) -> dict:
+        """A request that does not name its modules is drawn with those of the one before; latents are not upscaled."""
+        overrides = payload.get("override_settings", {})
+        modules = families.modules_of(self, overrides.get("sd_model_checkpoint", ""))
+        more = {"override_settings": {"forge_additional_modules": modules, **overrides}}
+        if payload.get("hr_upscaler", "").startswith("Latent"):
+            more["hr_upscaler"] = "None"
+        return {**payload, **more}
+
     def connect(self):
         self.client = httpx.Client(base_url=self.url, timeout=300)
 
@@ -110,9 +131,11 @@ class WebUI:
     def request(self, w2sd=None, kind: str = "txt2img", **payload) -> httpx.Response:
         """One request. `w2sd`: the settings object (enabled unless it says otherwise), or a list of arguments."""
         payload = {**PLAIN, **payload}
-        if self.name == "forge" and payload.get("enable_hr"):
+        if self.forge and payload.get("enable_hr"):
             # What its own page sends; the API has no working default.
             payload = {"hr_additional_modules": ["Use same choices"], "hr_cfg": payload["cfg_scale"], **payload}
+        if self.name == "neo":
+            payload = self.for_neo(payload)
         if w2sd is not None:
             args = w2sd if isinstance(w2sd, list) else [{"enabled": True, **w2sd}]
             payload["alwayson_scripts"] = {**payload.get("alwayson_scripts", {}), "W2SD": {"args": args}}

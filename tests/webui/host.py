@@ -14,7 +14,9 @@ from lib_w2sd.page.settings import SETTINGS
 
 HERE = Path(__file__).resolve().parent
 SCRIPT = HERE.parent.parent / "scripts" / "w2sd.py"
-FLAVOURS = ("a1111", "forge")
+FLAVOURS = ("a1111", "forge", "neo")
+# Whose files a flavour has as well, where it has none of its own.
+LIKE = {"neo": ["forge"]}
 OF_A_HOST = ("modules", "modules_forge", "backend", "lib_w2sd.hosts")
 
 
@@ -31,7 +33,7 @@ def _forget():
 def opened(flavour: str):
     """A host as it is after a start, with no request made yet."""
     importlib.import_module("lib_w2sd")
-    path = [str(HERE / flavour), str(HERE / "both")]
+    path = [str(HERE / folder) for folder in (flavour, *LIKE.get(flavour, ()), "both")]
     their_torch = k_diffusion.sampling.torch
     _forget()
     sys.path[:0] = path
@@ -48,7 +50,7 @@ class Host:
     """`modules`: the host's, by name. `script`: the extension's. `calls`: rows of every UNet call of a request."""
 
     def __init__(self, flavour):
-        self.flavour, self.forge = flavour, flavour == "forge"
+        self.flavour, self.forge = flavour, flavour != "a1111"
         self.modules = _Modules()
         # Before the extension is loaded, as in the host.
         self.processing, self.shared, self.sd_models = (

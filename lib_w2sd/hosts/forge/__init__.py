@@ -4,6 +4,7 @@ from contextlib import ExitStack
 
 from modules import prompt_parser, sd_samplers_common, shared
 
+from ...method.rows import HOSTS_OWN
 from ..swapped import swapped
 from ..webui import WebUI, only_uncond
 from .distilled import with_inputs
@@ -53,8 +54,9 @@ class Forge(WebUI):
 
     def rows_are_told_apart(self):
         unet = shared.sd_model.forge_objects.unet
-        patched = any(unet.model_options.get(name) for name in ("transformer_options", "model_function_wrapper"))
-        return patched or unet.controlnet_linked_list is not None or super().rows_are_told_apart()
+        options = unet.model_options
+        patched = set(options.get("transformer_options") or ()) - HOSTS_OWN or options.get("model_function_wrapper")
+        return bool(patched) or unet.controlnet_linked_list is not None or super().rows_are_told_apart()
 
     def has_room(self, shape):
         from backend import memory_management

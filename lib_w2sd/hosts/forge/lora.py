@@ -142,7 +142,7 @@ def _changes(model, uses) -> dict:
             now = change.attributes.get(ONLINE) or getattr(module, ONLINE, {})
             change.attributes[ONLINE] = {**now, name: online_patches(theirs, patcher)}
             continue
-        change.low_rank = _low_rank(module, parameter, mine, theirs) if name == "weight" else change.low_rank
+        change.low_rank = low_rank(module, parameter, mine, theirs) if name == "weight" else change.low_rank
         if name != "weight" or change.low_rank is None:
             base = patcher.lora_loader.backup.get(weight, parameter)
             change.parameters[name] = _merged(weight, base.to(parameter.device), theirs)
@@ -172,7 +172,7 @@ def _merged(key, base, patches):
     return new
 
 
-def _low_rank(module, parameter, mine, theirs):
+def low_rank(module, parameter, mine, theirs):
     """The layer's difference as (down, up), None if any patch has no such form there."""
     shape = tuple(getattr(getattr(parameter, "quant_state", None), "shape", parameter.shape))
     terms = {}

@@ -1,1 +1,1 @@
-FORGE = False
+FORGE = NEO = False

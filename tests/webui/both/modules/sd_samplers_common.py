@@ -3,7 +3,7 @@ import inspect
 import k_diffusion.sampling
 import torch
 from modules import sd_models, shared
-from modules.flavour import FORGE
+from modules.flavour import FORGE, NEO
 from modules.shared import opts, state
 
 
@@ -68,6 +68,13 @@ def apply_refiner(cfg_denoiser, sigma=None):
     p.setup_conds()
     cfg_denoiser.update_inner_model()
     return True
+
+
+if NEO:
+    _switched = apply_refiner
+
+    def apply_refiner(cfg_denoiser, x, sigma):
+        return _switched(cfg_denoiser, sigma)
 
 
 class Sampler:

@@ -1,1 +1,1 @@
-FORGE = True
+FORGE, NEO = True, False

@@ -5,6 +5,7 @@ import torch
 from backend.modules.k_model import KModel
 from backend.modules.k_prediction import Prediction, PredictionFlow
 from modules import shared
+from modules.flavour import NEO
 
 from tests.webui.network import CheckpointInfo, UNet, encode
 
@@ -27,7 +28,8 @@ class Engine:
         model = KModel(UNet(checkpoint), predictor)
         unet = SimpleNamespace(
             model=model,
-            model_options={},
+            # The whole schedule, of whatever run it was.
+            model_options={"transformer_options": {"sampling_sigmas": torch.ones(3)}} if NEO else {},
             controlnet_linked_list=None,
             load_device=torch.device("cpu"),
             memory_required=lambda shape: 0,

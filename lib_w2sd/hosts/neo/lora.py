@@ -1,0 +1,210 @@
+"""Forge Neo's LoRAs, seen with a copy of August 2026.
+
+Its patchers hold one flat list of patches a weight, and do not say whose a patch is: the request's LoRAs add theirs in
+the prompt's order, behind what was there and before what other extensions add later. Before sampling they are merged
+into new weights, the unmerged ones kept; or, with "(fp16 LoRA)", with GGUF, and in layers that do not fit the GPU,
+applied at every call. What another scale makes of a weight is asked of the host's own merging wherever there is no
+low-rank form.
+"""
+
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+from backend import memory_management, utils
+from backend.args import dynamic_args
+from backend.patcher.base import LowVramPatch, get_key_weight
+from backend.state_dict import state_dict_prefix_replace
+from modules import shared
+
+from ...errors import SettingError
+from ...gaps.lora_scales import Use
+from ...weights import layers
+from ..forge.lora import low_rank
+from ..lora_files import find, names, networks
+from ..swapped import swapped
+
+__all__ = ["find", "names", "overlay", "text_encoder", "used"]
+COUNTS = "w2sd_lora_counts"  # on the loaded checkpoint: (file, time of change) -> see _counts
+
+
+def used() -> tuple:
+    """The Uses of the request; handle: the LoRA's place among them."""
+    refuse_nunchaku()
+    parts = [_split(unet) for unet in (True, False)]
+    if None in parts:
+        return ()
+    return tuple(
+        Use(file, te=_scale(te), unet=_scale(unet), handle=i)
+        for i, (file, unet, te) in enumerate(zip(_files(), *(own for own, _ in parts)))
+    )
+
+
+def overlay(uses):
+    """A gaps.Overlay under which the network is the host's with `uses`."""
+    return layers.Overlay(lambda model: _changes(model, uses))
+
+
+def refuse_nunchaku() -> None:
+    if getattr(dynamic_args, "nunchaku", False):
+        raise SettingError("W2SD: LoRA scales of a nunchaku checkpoint cannot be changed within a picture.")
+
+
+def _files() -> list:
+    host = networks()
+    return [net.network_on_disk.filename for net in (host.loaded_networks if host else ())]
+
+
+def _patchers(objects) -> tuple:
+    return objects.unet, objects.clip.patcher
+
+
+def _alone(file: str, unet: float, te: float) -> tuple:
+    """(network's patches, text encoder's) of this LoRA alone, by weight, as the host makes them."""
+    host, original = networks(), shared.sd_model.forge_objects_original
+    state_dict = host.load_lora_state_dict(file)
+    if any(key.startswith("lora_unet__") for key in state_dict):
+        state_dict = state_dict_prefix_replace(state_dict, {"lora_unet__": "lora_unet_"})
+    online = bool(dynamic_args.online_lora)
+    model, clip = host.load_lora_for_models(
+        original.unet, original.clip, state_dict, unet, te, filename=file, online_mode=online
+    )
+    return tuple(
+        {weight: ps[len(before.patches.get(weight, ())) :] for weight, ps in after.patches.items()}
+        for before, after in zip(_patchers(original), (model, clip.patcher))
+    )
+
+
+def _counts(file: str, unet: bool) -> dict:
+    """How many patches this LoRA has for each weight."""
+    known = vars(shared.sd_model).setdefault(COUNTS, {})
+    key = file, Path(file).stat().st_mtime_ns
+    if key not in known:
+        known[key] = tuple({weight: len(ps) for weight, ps in part.items()} for part in _alone(file, 1.0, 1.0))
+    return known[key][0 if unet else 1]
+
+
+def _split(unet: bool) -> "tuple[list, dict] | None":
+    """The patches in force: of each LoRA of the request, by weight, and those behind them, which are not the request's.
+    None where they are not as the request's LoRAs make them."""
+    part = 0 if unet else 1
+    patches = _patchers(shared.sd_model.forge_objects)[part].patches
+    before = _patchers(shared.sd_model.forge_objects_original)[part].patches
+    at = {weight: len(before.get(weight, ())) for weight in patches}
+    own = []
+    for file in _files():
+        counts = _counts(file, unet)
+        if any(at.get(weight, 0) + n > len(patches.get(weight, ())) for weight, n in counts.items()):
+            return None
+        own.append({weight: patches[weight][at[weight] : at[weight] + n] for weight, n in counts.items()})
+        for weight, n in counts.items():
+            at[weight] += n
+    return own, {weight: ps[at[weight] :] for weight, ps in patches.items()}
+
+
+def _scale(patches: dict) -> float:
+    return next((float(ps[0][0]) for ps in patches.values() if ps), 0.0)
+
+
+def patches(uses, unet: bool = True) -> dict:
+    """weight -> patches of the network with `uses`, in the host's order; `unet` False: of the text encoder."""
+    part = 0 if unet else 1
+    own, others = _split(unet) or ([], {})
+    found = {w: list(ps) for w, ps in _patchers(shared.sd_model.forge_objects_original)[part].patches.items()}
+    for use in uses:
+        scale = use.unet if unet else use.te
+        if use.handle is None and not scale:
+            continue
+        of_weights = own[use.handle] if use.handle is not None else _alone(use.file, use.unet, use.te)[part]
+        for weight, ps in of_weights.items():
+            found.setdefault(weight, []).extend((scale, *patch[1:]) for patch in ps)
+    for weight, ps in others.items():
+        found.setdefault(weight, []).extend(ps)
+    return {weight: ps for weight, ps in found.items() if ps}
+
+
+def _changes(model, uses) -> dict:
+    patcher = shared.sd_model.forge_objects.unet
+    own, wanted = patcher.patches, patches(uses)
+    found = {}
+    for weight in dict.fromkeys((*own, *wanted)):
+        mine, theirs = own.get(weight, []), wanted.get(weight, [])
+        if [(p[0], id(p[1])) for p in mine] == [(p[0], id(p[1])) for p in theirs]:
+            continue
+        module, name, parameter = utils.get_attr_with_parent(model, weight)
+        change = found.setdefault(module, layers.Change())
+        if is_online(module, name, mine + theirs):
+            change.attributes.update(online(model, module, name, weight, theirs))
+            continue
+        if name == "weight":
+            change.low_rank = low_rank(module, parameter, *(list(map(_plain, ps)) for ps in (mine, theirs)))
+        if name != "weight" or change.low_rank is None:
+            kept = patcher.backup.get(weight)
+            base = parameter if kept is None else kept.weight
+            change.parameters[name] = merged(weight, base.to(parameter.device), theirs, name)
+    return found
+
+
+def is_online(module, name: str, patches) -> bool:
+    """Whether the host applies the patches of this weight at every call."""
+    return any(patch[-1] for patch in patches) or any(map(_is_patch, getattr(module, f"{name}_function", ())))
+
+
+def _is_patch(function) -> bool:
+    return isinstance(function, LowVramPatch)
+
+
+def online(model, module, name: str, weight: str, patches) -> dict:
+    """The attributes of a layer that applies `patches` at every call."""
+    function = f"{name}_function"
+    found = [f for f in getattr(module, function) if not _is_patch(f)]
+    if patches:
+        _, set_back, convert = get_key_weight(model, weight)
+        found.insert(0, LowVramPatch(weight, {weight: patches}, convert, set_back))
+    return {function: found, "parameters_manual_cast": True}
+
+
+def merged(weight: str, base, patches, name: str):
+    """A weight as the host merges `patches` into the unmerged `base`, in its storage."""
+    patcher = shared.sd_model.forge_objects.unet.clone()
+    patcher.patches = {weight: patches} if patches else {}
+    module, _, now = utils.get_attr_with_parent(patcher.model, weight)
+    if not patches:
+        return layers.as_parameter(base)
+    with swapped_tensor(module, name, layers.as_parameter(base)):
+        made = patcher.patch_weight_to_device(weight, device_to=patcher.load_device, return_weight=True)
+    return layers.as_parameter(made.to(now.device))
+
+
+@contextmanager
+def swapped_tensor(module, name: str, tensor):
+    own = module._parameters[name]
+    module._parameters[name] = tensor
+    try:
+        yield
+    finally:
+        module._parameters[name] = own
+
+
+def _plain(patch) -> tuple:
+    """A patch as Forge has them: its kind by name, and five tensors of a LoRA."""
+    scale, adapter, model_scale, offset, function = patch[:5]
+    weights = getattr(adapter, "weights", None)
+    if getattr(adapter, "name", None) == "lora" and len(weights) >= 5 and all(w is None for w in weights[5:]):
+        # The same tuple for the same adapter, so that what both sides have of it is told by identity.
+        adapter = vars(adapter).setdefault("w2sd_plain", ("lora", tuple(weights[:5])))
+    return scale, adapter, model_scale, offset, function
+
+
+@contextmanager
+def text_encoder(uses):
+    """Prompts encoded within see the text encoder at the scales of `uses`."""
+    objects = shared.sd_model.forge_objects
+    own, weak = objects.clip, objects.clip.clone()
+    weak.patcher.patches = patches(uses, unet=False)
+    weak.patcher.patches_uuid = uuid.uuid4()  # or the host takes them for merged already
+    try:
+        with swapped(objects, "clip", weak):
+            yield
+    finally:
+        memory_management.load_models_gpu([own.patcher])

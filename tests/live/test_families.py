@@ -1,0 +1,211 @@
+"""Every family of networks that the WebUI has checkpoints of, in every gap that it can have.
+
+The measure is always the WebUI's own picture: the weak side alone is what the WebUI draws with the weak settings, and
+equal settings leave the plain picture. A family without files is skipped: "absent".
+"""
+
+import pytest
+
+from . import families
+from .conftest import distance, png
+from .layouts import no_gap
+from .test_engine import same
+
+# What a batch of two differs by from two of one: rows at CFG 0 are evaluated alone, the WebUI's in a pair; LoRAs are
+# added beside a layer, the WebUI's merged into it.
+ROUNDING = 2
+ALONE = {"weak_alone": True}
+
+
+@pytest.fixture(params=families.FAMILIES, ids=lambda family: family.name)
+def family(request):
+    return request.param
+
+
+@pytest.fixture
+def ask(webui, family):
+    strong, _ = families.pair_of(webui, family)
+    return asking(family, strong)
+
+
+def asking(family, checkpoint: str, **besides) -> dict:
+    own = {"cfg_scale": 5, "scheduler": "Simple" if family.name not in ("sd15", "sdxl") else "Automatic", "steps": 4}
+    return {**own, **family.ask, **besides, "override_settings": {"sd_model_checkpoint": checkpoint}}
+
+
+def far(one, other) -> int:
+    """The largest difference of any of two answers' pictures: a video's frames."""
+    assert len(one.images) == len(other.images)
+    return max(distance(a, b) for a, b in zip(one.images, other.images))
+
+
+def gaps(webui) -> list:
+    return [r["gap_norm"] for run in webui.trace() for r in run["reflections"]]
+
+
+def noted(record, webui, family, gap: str):
+    record(f"families, {webui.name}", family.name, gap, "ok")
+
+
+def test_no_gap(webui, record, family, ask):
+    plain = webui.picture(**ask)
+    assert same(webui.picture(no_gap(ask), **ask), plain)
+    assert set(gaps(webui)) == {0}
+    (run,) = webui.trace()
+    assert run["reflected"] == run["steps"] - 1 > 0
+    noted(record, webui, family, "no gap")
+
+
+@pytest.mark.parametrize("inversion", ["paper", "matched", "fixed-point"])
+def test_guidance(webui, record, family, ask, inversion):
+    ask = {**ask, "cfg_scale": 4}
+    plain = webui.picture(**ask)
+    settings = {"lambda_steps": 2, "weak_cfg": 0, "inversion": inversion}
+    made = webui.picture(settings, **ask)
+    (run,) = webui.trace()
+    rows = {kind: {e["rows"] for e in run["evaluations"] if e["kind"] == kind} for kind in ("strong", "weak", "step")}
+    assert rows == {"strong": {2}, "weak": {{"paper": 1, "matched": 0, "fixed-point": 2}[inversion]}, "step": {2}} or (
+        inversion == "fixed-point" and rows["weak"] <= {0, 1, 2}
+    )
+    assert min(gaps(webui)) > 0 and not same(made, plain)
+    assert same(webui.picture(settings, **ask), made)
+    assert same(webui.picture(**ask), plain)
+    noted(record, webui, family, "guidance")
+
+
+@pytest.mark.parametrize("scale", [0, 1, 2.5])
+def test_weak_cfg_alone(webui, family, ask, scale):
+    truth, plain = webui.picture(**{**ask, "cfg_scale": scale}), webui.picture(**{**ask, "cfg_scale": 4})
+    alone = webui.picture({**ALONE, "weak_cfg": scale}, **{**ask, "cfg_scale": 4})
+    assert far(alone, truth) <= (ROUNDING if scale == 0 else 0)
+    assert far(truth, plain) > ROUNDING
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+def test_prompt_alone(webui, record, family, ask, scale):
+    """Texts of other lengths too: some networks see a shorter one repeated where it shares a call with a longer."""
+    ask = {**ask, "cfg_scale": scale}
+    for prompt in ("a dog", "a photo of a cat that sits on a long wooden table in the garden of an old house"):
+        truth = webui.picture(**{**ask, "prompt": prompt})
+        alone = webui.picture({**ALONE, "weak_cfg": scale, "weak_prompt": prompt}, **ask)
+        assert far(alone, truth) == 0, prompt
+        assert far(webui.picture(**ask), truth) > 0
+    settings = {"lambda_steps": 2, "strong_cfg": 1, "weak_cfg": 1, "weak_prompt": "a dog"}
+    webui.picture(settings, **ask)
+    assert min(gaps(webui)) > 0
+    noted(record, webui, family, "prompt")
+
+
+@pytest.mark.parametrize("text_encoder", [False, True])
+def test_lora_alone(webui, record, family, ask, text_encoder):
+    lora = families.lora_of(webui, family)
+    te = "" if text_encoder else "0:"
+
+    def prompt(scale):
+        return f"a photo of a cat <lora:{lora}:{te}{scale}>"
+
+    scale = ask["cfg_scale"]
+    strong, truth, bare = (
+        webui.picture(**{**ask, "prompt": p}) for p in (prompt(0.8), prompt(-1.5), "a photo of a cat")
+    )
+    assert far(strong, truth) > ROUNDING and far(bare, truth) > ROUNDING
+    weak = {"weak_cfg": scale, "weak_lora_text_encoder": text_encoder, "weak_loras": f"<lora:{lora}:{te}-1.5>"}
+    with_lora = {**ask, "prompt": prompt(0.8)}
+    assert far(webui.picture({**ALONE, **weak}, **with_lora), truth) <= ROUNDING
+    assert far(webui.picture({**ALONE, **weak}, **ask), truth) <= ROUNDING, "of the weak side only"
+    made = webui.picture({"lambda_steps": 2, "strong_cfg": 1, **weak, "weak_cfg": 1}, **with_lora)
+    assert min(gaps(webui)) > 0 and not same(made, strong)
+    assert same(webui.picture(**with_lora), strong) and same(webui.picture(**ask), bare)
+    noted(record, webui, family, "LoRA")
+
+
+@pytest.mark.parametrize("inversion", ["paper", "matched", "fixed-point"])
+def test_lora_without_a_gap(webui, family, ask, inversion):
+    """A scale spelled out that is the picture's own: the sides are one."""
+    lora = families.lora_of(webui, family)
+    ask = {**ask, "prompt": f"a photo of a cat <lora:{lora}:0.8>"}
+    settings = {"lambda_steps": 2, "weak_cfg": ask["cfg_scale"], "inversion": inversion}
+    without = webui.picture(settings, **ask)
+    assert same(webui.picture({**settings, "weak_loras": f"<lora:{lora}:0.8>"}, **ask), without)
+
+
+def test_checkpoint_alone(webui, record, family, ask):
+    strong, weak = families.pair_of(webui, family)
+    scale = ask["cfg_scale"]
+    plain, truth = webui.picture(**ask), webui.picture(**asking(family, weak))
+    assert far(plain, truth) > 0
+    alone = webui.picture({**ALONE, "weak_cfg": scale, "weak_checkpoint": weak}, **ask)
+    assert far(alone, truth) == 0
+    assert same(webui.picture(no_gap(ask, weak_checkpoint=strong), **ask), plain)
+    assert set(gaps(webui)) == {0}
+    made = webui.picture({"lambda_steps": 2, "strong_cfg": 1, "weak_cfg": 1, "weak_checkpoint": weak}, **ask)
+    assert min(gaps(webui)) > 0 and not same(made, plain)
+    assert same(webui.picture(**ask), plain)
+    noted(record, webui, family, "checkpoint")
+
+
+def test_checkpoint_with_lora(webui, family, ask):
+    _, weak = families.pair_of(webui, family)
+    prompt = f"a photo of a cat <lora:{families.lora_of(webui, family)}:0:0.8>"
+    scale = ask["cfg_scale"]
+    truth = webui.picture(**asking(family, weak, prompt=prompt))
+    weak_settings = {**ALONE, "weak_cfg": scale, "weak_checkpoint": weak}
+    alone = webui.picture({**weak_settings, "weak_checkpoint_loras": True}, **{**ask, "prompt": prompt})
+    assert far(alone, truth) == 0
+    bare = webui.picture(weak_settings, **{**ask, "prompt": prompt})
+    assert far(bare, webui.picture(**asking(family, weak))) == 0
+    assert far(bare, alone) > 0
+
+
+def test_distilled_guidance(webui, record, family, ask):
+    if not family.distilled:
+        message = webui.refused({"lambda_steps": 2, "weak_distilled_cfg": 1}, **ask)
+        assert "the loaded checkpoint has no distilled guidance" in message
+        return
+    truth = webui.picture(**{**ask, "distilled_cfg_scale": 1})
+    alone = webui.picture({**ALONE, "weak_cfg": ask["cfg_scale"], "weak_distilled_cfg": 1}, **ask)
+    assert far(alone, truth) == 0 < far(truth, webui.picture(**ask))
+    noted(record, webui, family, "distilled")
+
+
+def test_schedule_with_its_shift(webui, family, ask):
+    """The sigmas of a flow's reflections are the schedule's, shifted: each step ends where the next begins."""
+    if not family.shift:
+        pytest.skip("no shift")
+    shift, steps = ask["distilled_cfg_scale"], ask["steps"]
+    webui.picture({"lambda_steps": -1}, **ask)
+    (run,) = webui.trace()
+    even = [1 - i / steps for i in range(steps)]
+    expected = [shift * s / (1 + (shift - 1) * s) for s in even]
+    assert [r["t"] for r in run["reflections"]] == pytest.approx(expected[:-1], rel=2e-3)
+    assert [r["t_next"] for r in run["reflections"]] == pytest.approx(expected[1:], rel=2e-3)
+
+
+def test_two_pictures_or_a_video(webui, family, ask):
+    ask = {**ask, "batch_size": 5 if family.frames else 2}
+    settings = {"lambda_steps": 2, "weak_cfg": 0, "strong_cfg": 4}
+    plain = webui.picture(**ask)
+    assert far(webui.picture(no_gap(ask), **ask), plain) == 0
+    made = webui.picture(settings, **ask)
+    assert far(made, plain) > 0 and far(webui.picture(settings, **ask), made) == 0
+    rows = {e["rows"] for e in webui.trace()[0]["evaluations"] if e["kind"] == "strong"}
+    assert rows == ({2} if family.frames else {4})
+    if family.frames:
+        assert len(made.images) == 5
+
+
+def test_hires_and_img2img(webui, family, ask, init_image):
+    hires = {"enable_hr": True, "hr_scale": 2, "hr_upscaler": "None" if webui.name == "neo" else "Latent"}
+    hires |= {"hr_second_pass_steps": 3, "denoising_strength": 0.6}
+    if family.ask.get("distilled_cfg_scale"):
+        hires["hr_distilled_cfg"] = family.ask["distilled_cfg_scale"]
+    plain = webui.picture(**ask, **hires)
+    assert same(webui.picture(no_gap(ask), **ask, **hires), plain)
+    assert [run["pass"] for run in webui.trace()] == ["txt2img", "hires"]
+    webui.picture({"lambda_steps": 1, "weak_cfg": 0, "strong_cfg": 4}, **ask, **hires)
+    assert min(gaps(webui)) > 0 and len(gaps(webui)) == 2
+    init = {"init_images": [png(init_image)], "denoising_strength": 0.7}
+    plain, again = (webui.picture(kind="img2img", **ask, **init) for _ in range(2))
+    no = webui.picture(no_gap(ask), kind="img2img", **ask, **init)
+    assert far(no, plain) <= max(2 * far(plain, again), 2)
+    assert set(gaps(webui)) == {0}

@@ -1,0 +1,3 @@
+class ModelPatcher:
+    def refresh_loras(self):
+        pass

@@ -1,0 +1,1 @@
+FORGE = NEO = True
