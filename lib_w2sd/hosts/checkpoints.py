@@ -122,6 +122,8 @@ class WeakCheckpoint:
         """The overlay, its weights loaded. Raises CheckpointError; the loaded checkpoint is not touched."""
         given = self.settings.weak_checkpoint
         info = find(given)
+        if "[" in given and not _known(info).hashes:
+            self.p.comment(f"W2SD: {info.name} was taken by its name; this WebUI knows no hash of it to compare.")
         self.refuse_loaded(given)
         slots = self.slots()
         shapes = {name: tuple(slot.tensor.shape) for name, slot in slots.items()}
