@@ -70,7 +70,7 @@ def weak_model(x, t):
 class Recording:
     """One sampling run with a gap; `events` in order: (kind, tensor object, its value then, time or step number)."""
 
-    def __init__(self, name, steps, lambda_steps, start=0, inversion="matched", two_calls=False, func=None, **more):
+    def __init__(self, name, steps, lambda_steps, start=0, inversion="matched", func=None, **more):
         self.events, self.infos = [], []
         known, arguments = EVERY.get(name, (func, more))
         func = func or known
@@ -102,7 +102,7 @@ class Recording:
         model.inner_model = SimpleNamespace(inner_model=SimpleNamespace(alphas_cumprod=ALPHAS_CUMPROD))
         sides = Sides(self.coordinates, record("strong", strong_model), record("weak", weak_model))
         settings = Settings(enabled=True, lambda_steps=lambda_steps, inversion=inversion)
-        sample = reflecting(func, settings, sides, two_calls=two_calls)
+        sample = reflecting(func, settings, sides)
         self.initial, self.before = x, x.clone()
         self.result = sample(model, x, **arguments, callback=self.callback, disable=True)
         self.trace = sample.passes[-1] if sample.passes else None
@@ -266,20 +266,9 @@ SECOND_CALLS = {
 
 @pytest.mark.parametrize("lambda_steps", [2, 3, 7, -1])
 @pytest.mark.parametrize("second", SECOND_CALLS)
-def test_unknown_sampler_of_two_calls_is_refused_rather_than_reflected_at_the_wrong_place(second, lambda_steps):
-    with pytest.raises(SamplerError, match="cannot reflect the sampler sample_unheard_of: .*Choose another sampler"):
-        Recording("unheard of", 8, lambda_steps, func=two_call_sampler(SECOND_CALLS[second]))
-
-
-@pytest.mark.parametrize("second", SECOND_CALLS)
-def test_sampler_that_the_host_marks_as_two_calls_is_reflected(second):
-    run = Recording("unheard of", 8, 5, func=two_call_sampler(SECOND_CALLS[second]), two_calls=True)
-    check_reflections(run, 5)
-
-
-def test_sampler_marked_as_two_calls_that_makes_one_is_refused():
-    with pytest.raises(SamplerError, match="sample_euler"):
-        Recording("euler", 8, 5, two_calls=True)
+def test_unknown_sampler_of_two_calls_is_reflected_at_the_first(second, lambda_steps):
+    run = Recording("unheard of", 8, lambda_steps, func=two_call_sampler(SECOND_CALLS[second]))
+    check_reflections(run, 7 if lambda_steps == -1 else lambda_steps)
 
 
 UNIPC_STEPS = 7

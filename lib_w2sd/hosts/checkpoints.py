@@ -75,6 +75,11 @@ class WeakCheckpoint:
     def refuse_loaded(self, given: str) -> None:
         """Raise CheckpointError where the loaded UNet is of a kind that nothing can take the place of."""
 
+    def zero_terminal(self) -> bool:
+        """Whether the loaded checkpoint's file says that it was trained with a schedule that ends in noise alone
+        ("ztsnr"), and the host therefore samples on such a one."""
+        return False
+
     def slots(self) -> "dict[str, Slot]":
         """The loaded UNet's tensors that its checkpoint has, and not those that a LoRA has added."""
         return checkpoint.slots_of(self.diffusion_model())
@@ -126,6 +131,8 @@ class WeakCheckpoint:
         """The overlay, its weights loaded. Raises CheckpointError; the loaded checkpoint is not touched."""
         given = self.settings.weak_checkpoint
         info = find(given)
+        if "[" in given and not _known(info).hashes:
+            self.p.comment(f"W2SD: {info.name} was taken by its name; this WebUI knows no hash of it to compare.")
         self.refuse_loaded(given)
         slots = self.slots()
         shapes = {name: tuple(slot.tensor.shape) for name, slot in slots.items()}
@@ -138,6 +145,13 @@ class WeakCheckpoint:
         except FileNotFoundError as error:
             missing = Path(error.filename or info.filename).name
             raise CheckpointError(given, f"but the file {missing} is not there any more.") from error
+        if weights.zero_terminal != self.zero_terminal():
+            words = ("is not", "is") if weights.zero_terminal else ("is", "is not")
+            self.p.comment(
+                f"W2SD: the loaded checkpoint {words[0]} marked ztsnr (zero terminal SNR) and the weak one {words[1]}: "
+                "both are asked on the loaded one's schedule, which the weak one was not trained with. The gap is then "
+                "not in the weights alone."
+            )
         self.announce(weights)
         return self.overlay(weights)
 
@@ -148,6 +162,7 @@ class WeakCheckpoint:
         file = self.named(open_weights(given, info.filename, self.OPENERS), shapes)
         check_fit(file, info.filename, shapes, self.prediction())
         weights = checkpoint.load(file, info.name, slots, self.place(info))
+        weights.zero_terminal = "ztsnr" in file.markers
         if self.merged():
             with checkpoint.reporting_memory(given):
                 self.merge_loras(file, weights)

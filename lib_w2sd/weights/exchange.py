@@ -83,6 +83,7 @@ class Weights:
     bytes: int = 0
     peak_bytes: int = 0  # while loading: the UNet so far, and the tensor just read
     seconds: float = 0.0
+    zero_terminal: bool = False  # its file is marked as trained with a schedule that ends in noise alone
 
     def to(self, device) -> None:
         for name, tensor in self.tensors.items():

@@ -161,6 +161,16 @@ def architecture(shapes: dict) -> str:
     return "a kind of SDXL" if "label_emb.0.0.weight" in shapes else "a kind of SD1.5 or SD2"
 
 
+# Names of the diffusers library's own: UNets of Stable Diffusion, and transformers of Flux and SD3.
+_DIFFUSERS = ("down_blocks.", "up_blocks.", "mid_block.", "transformer_blocks.", "single_transformer_blocks.")
+
+
+def is_diffusers(shapes: dict) -> bool:
+    """Whether the tensors have the names that the diffusers library gives them (a file out of a unet/ or transformer/
+    folder), and not those of the models' own programs."""
+    return any(name.removeprefix("unet.").removeprefix("transformer.").startswith(_DIFFUSERS) for name in shapes)
+
+
 def unfit(weak: dict, strong: dict) -> "str | None":
     """Why a UNet of the shapes `weak` cannot take the place of one of the shapes `strong`; None: it can."""
     if weak == strong:
@@ -232,6 +242,14 @@ def check_fit(file: WeightsFile, path, strong: dict, prediction: "str | None") -
     prediction  what the loaded checkpoint predicts; None: unknown
     """
     why = unfit(file.shapes, strong)
+    if why and is_diffusers(file.shapes) and not is_diffusers(strong):
+        raise UnfitCheckpoint(
+            file.given,
+            f"a UNet alone, with the diffusers library's names for its tensors ({min(file.shapes)} ...), which the "
+            "WebUI itself does not load as a checkpoint. Take the single file that its author offers beside the unet/ "
+            "folder, or convert the whole model (diffusers' convert_diffusers_to_original_stable_diffusion.py and its "
+            "sisters).",
+        )
     if why:
         raise UnfitCheckpoint(file.given, f"{why}. Choose one of the loaded checkpoint's kind.")
     own = prediction_of(file, path)

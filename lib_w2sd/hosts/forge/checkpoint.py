@@ -62,6 +62,9 @@ class ForgeCheckpoint(WeakCheckpoint):
     def prediction(self):
         return PREDICTIONS.get(patcher().model.predictor.prediction_type)
 
+    def zero_terminal(self):
+        return bool(getattr(shared.sd_model.model_config, "ztsnr", False))
+
     def refuse_loaded(self, given):
         if any(hasattr(p, "bnb_quantized") for p in self.diffusion_model().parameters()):
             raise CheckpointError(
