@@ -22,6 +22,7 @@ const w2sdCost = (() => {
         case "plms": return made + Math.min(made, 1);
         case "two": return 2 * made - 1;
         case "three": return Math.max(3 * made - 3, 1);
+        case "half": return made + 2 * Math.min(made, Math.floor(made / 2) + 1);
         default: return made;
         }
     }
