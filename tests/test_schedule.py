@@ -45,8 +45,11 @@ TWO_CALLS = {
     "dpmpp_sde": (sampling.sample_dpmpp_sde, {"noise_sampler": white_noise}),
     "restart": (samplers.restart_sampler, {}),
 }
+# In sigmas of a flow.
+FLOW = {"dpmpp_2s_ancestral_RF": (samplers.sample_dpmpp_2s_ancestral_RF, {})}
 OTHERS = {
     "heunpp2": (samplers.sample_heunpp2, {}),
+    "kohaku": (samplers.sample_Kohaku_LoNyu_Yog, {}),
     "dpm_fast": (sampling.sample_dpm_fast, {}),
     "dpm_fast, eta": (sampling.sample_dpm_fast, {"eta": 1.0, "noise_sampler": white_noise}),
 }
@@ -55,7 +58,7 @@ TIMESTEPS = {
     "ddim, eta": (samplers.ddim, {"eta": 1.0}),
     "plms": (samplers.plms, {}),
 }
-IN_SIGMA = {**ONE_CALL, **TWO_CALLS, **OTHERS}
+IN_SIGMA = {**ONE_CALL, **TWO_CALLS, **FLOW, **OTHERS}
 EVERY = {**IN_SIGMA, **TIMESTEPS}
 
 
@@ -81,7 +84,7 @@ class Recording:
             arguments = {**arguments, "timesteps": timesteps}
         else:
             self.coordinates = Sigma()
-            sigmas = sampling.get_sigmas_karras(steps, 0.03, 14.6)[start:]
+            sigmas = sampling.get_sigmas_karras(steps, 0.03, 1.0 if name in FLOW else 14.6)[start:]
             x = x * sigmas[0]
             if func in (sampling.sample_dpm_fast, sampling.sample_dpm_adaptive):
                 arguments = {**arguments, "sigma_max": sigmas[0].item(), "sigma_min": sigmas[-2].item()}
@@ -157,7 +160,7 @@ def test_each_of_the_first_lambda_steps_is_reflected_once_at_its_own_state(name,
     assert torch.equal(run.initial, run.before), "the caller's own noise was written into"
 
 
-@pytest.mark.parametrize("name", [*ONE_CALL, *TWO_CALLS, "heunpp2"])
+@pytest.mark.parametrize("name", [*ONE_CALL, *TWO_CALLS, *FLOW, "heunpp2", "kohaku"])
 def test_the_reflected_state_is_the_operators_and_no_step_to_sigma_0_is_reflected(name):
     run = Recording(name, 9, -1)
     sigmas = run.arguments["sigmas"]
@@ -193,7 +196,7 @@ def test_lambda_counts_executed_steps(name, steps, lambda_steps, data):
     check_reflections(run, most if lambda_steps == -1 else min(lambda_steps, most), name in TIMESTEPS)
 
 
-@pytest.mark.parametrize("name", ["dpm_fast", "heun", "restart", "heunpp2"])
+@pytest.mark.parametrize("name", ["dpm_fast", "heun", "restart", "heunpp2", "kohaku", *FLOW])
 @given(steps=st.integers(1, 60))
 @example(1)
 @example(2)
@@ -323,6 +326,55 @@ def test_unipcs_plan_is_where_it_asks():
     assert {step.calls for step in steps} == {1}
     assert schedule.steps_of(samplers.unipc, arguments)[0].start == run.arguments["timesteps"][-1]
     assert len(run.of("model")) == len(seen), "the rehearsal asked the model"
+
+
+def unipc_on_sigmas_by_hand(x, sigmas, lambda_steps, inversion):
+    """The same on sigmas, with the latent in k-diffusion's coordinates throughout: the sampler's own ones are these
+    over sqrt(1 + sigma^2)."""
+    sigmas = [*sigmas[:-1].tolist(), 0.001]
+
+    def reflected(k, x):
+        return (
+            x
+            if k >= lambda_steps
+            else reflect(x, sigmas[k], sigmas[k + 1], strong_model, weak_model, Sigma(), inversion).x
+        )
+
+    for k, sigma in enumerate(sigmas[:-1]):
+        at = reflected(k, x if k == 0 else predicted)  # noqa: F821
+        answer = strong_model(at, sigma)
+        if k:
+            signal = (known + answer) / 2  # noqa: F821
+            x = signal + sigma / sigmas[k - 1] * (x - signal)
+            x = x + at - predicted  # noqa: F821
+        else:
+            x = at
+        known = answer
+        predicted = known + sigmas[k + 1] / sigma * (x - known)
+    return predicted
+
+
+@pytest.mark.parametrize("inversion", ["paper", "matched", "fixed-point"])
+@pytest.mark.parametrize("lambda_steps", [0, 1, 2, 5, 6, 7, -1])
+def test_unipc_on_sigmas_moves_the_latent_that_only_its_callback_sees(lambda_steps, inversion):
+    run = Recording("unipc on sigmas", 7, lambda_steps, func=samplers.sample_unipc, inversion=inversion)
+    expected = 6 if lambda_steps == -1 else min(lambda_steps, 6)
+    by_hand = unipc_on_sigmas_by_hand(run.before, run.arguments["sigmas"], expected, inversion)
+    torch.testing.assert_close(run.result, by_hand, rtol=1e-4, atol=1e-4)
+    assert len(run.of("strong")) == expected
+    assert [event[3] for event in run.of("callback")] == list(range(7))
+    assert torch.equal(run.initial, run.before)
+
+
+def test_unipc_on_sigmas_is_pushed_where_euler_is():
+    """Towards the gap, by about as much: not backwards."""
+    moves = {}
+    for name, func in (("euler", None), ("unipc on sigmas", samplers.sample_unipc)):
+        plain, reflected = (Recording(name, 12, lambda_steps, func=func).result for lambda_steps in (0, 6))
+        moves[name] = reflected - plain
+    euler, unipc = moves.values()
+    assert torch.nn.functional.cosine_similarity(euler.flatten(), unipc.flatten(), dim=0) > 0.9
+    assert 0.5 < (unipc.norm() / euler.norm()).item() < 2
 
 
 def adaptive(lambda_steps, inversion="matched", **arguments):
