@@ -455,3 +455,29 @@ def test_so_is_a_transformer(tmp_path, name):
         check_fit(opened, tmp_path / "a.safetensors", {"double_blocks.0.img_attn.qkv.weight": (6, 2)}, "flow")
     with pytest.raises(UnfitCheckpoint, match="another architecture"):
         check_fit(opened, tmp_path / "a.safetensors", {"transformer_blocks.1.x": (6, 2)}, "flow")
+
+
+def test_scaled_fp8_is_called_so_where_it_cannot_be_read(file, strong, weak):
+    """A host that reads it compares without the scales, and then finds no difference."""
+    scales = {f"{UNET}conv_in.scale_weight": torch.ones(1), f"{UNET}scaled_fp8": torch.zeros(2)}
+    path = file(extra=scales)
+    opened = open_weights("given", path)
+    with pytest.raises(UnfitCheckpoint, match="scaled fp8, which this WebUI does not read"):
+        check_fit(opened, path, shapes(strong), "eps")
+    opened.shapes = weights_file.unscaled(opened.shapes)
+    check_fit(opened, path, shapes(strong), "eps")
+    assert "conv_in.scale_weight" in opened.names and torch.equal(opened.read("conv_in.scale_weight"), torch.ones(1))
+
+
+def test_another_dtype_than_the_loaded_tensors():
+    own = torch.zeros(4, 3, 2, 2, dtype=torch.float16).to(memory_format=torch.channels_last)
+    given = torch.randn(4, 3, 2, 2)
+    placed = like(given, own, dtype=torch.float32)
+    assert torch.equal(placed, given) and placed.stride() == own.stride()
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.ckpt"])
+def test_what_most_of_a_file_is_stored_in(file, name):
+    eight, half = torch.zeros(2, dtype=torch.float8_e4m3fn), torch.zeros(2, dtype=torch.float16)
+    assert open_weights("given", file({"a": eight, "b": eight, "c": half}, name=name)).eight_bit() == eight.dtype
+    assert open_weights("given", file({"a": eight, "b": half, "c": half}, name=name)).eight_bit() is None

@@ -88,9 +88,16 @@ class WeakCheckpoint:
         """The file, its tensors called as the loaded UNet's, whose shapes by name these are."""
         return file
 
-    def place(self, info):
-        """place(tensor, strong) for checkpoint.load of the checkpoint `info`."""
+    def comparable(self, shapes: dict) -> dict:
+        """The shapes of a UNet without what says only how this host stores it."""
+        return shapes
+
+    def place(self, info, file):
+        """place(tensor, strong) for checkpoint.load of the checkpoint `info`, opened as `file`."""
         return checkpoint.like
+
+    def load_scales(self, file, slots: "dict[str, Slot]", weights: Weights) -> None:
+        """Whatever `comparable` has left out."""
 
     def merged(self) -> tuple:
         """The Uses among `self.loras` that the host merges into weights; the others it computes on the fly."""
@@ -104,9 +111,11 @@ class WeakCheckpoint:
         """Tell the host's memory manager, before sampling, what will be needed."""
 
     def overlay(self, weights: Weights) -> CheckpointOverlay:
-        return CheckpointOverlay(weights, lambda unet: self.installed_slots(weights), also=self.also, done=self.done)
+        return CheckpointOverlay(
+            weights, lambda unet: self.installed_slots(weights), also=partial(self.also, weights), done=self.done
+        )
 
-    def also(self) -> list:
+    def also(self, weights: Weights) -> list:
         """See CheckpointOverlay."""
         return []
 
@@ -160,8 +169,10 @@ class WeakCheckpoint:
 
     def _load(self, given, info, slots, shapes) -> Weights:
         file = self.named(open_weights(given, info.filename, self.OPENERS), shapes)
+        file.shapes, shapes = self.comparable(file.shapes), self.comparable(shapes)
         check_fit(file, info.filename, shapes, self.prediction())
-        weights = checkpoint.load(file, info.name, slots, self.place(info))
+        weights = checkpoint.load(file, info.name, {name: slots[name] for name in shapes}, self.place(info, file))
+        self.load_scales(file, slots, weights)
         weights.zero_terminal = "ztsnr" in file.markers
         if self.merged():
             with checkpoint.reporting_memory(given):
@@ -174,7 +185,8 @@ class WeakCheckpoint:
         info = getattr(self.p, "hr_checkpoint_info", None)
         if info is None or getattr(self.p, "is_hr_pass", False) or not self.settings.lambda_of(True):
             return
-        why = unfit(shapes, self.named(open_weights(info.name, info.filename, self.OPENERS), shapes).shapes)
+        theirs = self.named(open_weights(info.name, info.filename, self.OPENERS), shapes).shapes
+        why = unfit(self.comparable(shapes), self.comparable(theirs))
         if why:
             for loaded in ("the loaded checkpoint's", "the loaded one"):
                 why = why.replace(loaded, "the hires pass's")
