@@ -181,7 +181,7 @@ def write_infotext(settings, params: dict) -> None:
 
 def on_model_loaded(host: type) -> None:
     """Free a weak UNet that has the layout of another checkpoint than the one just loaded."""
-    if CACHE.weights is not None:
+    if CACHE.weights is not None and host.has("checkpoint"):
         try:
             CACHE.free_unless(checkpoint.layout_of(host.able("checkpoint")(None, None).slots()))
         except AttributeError:  # no UNet where ours was: another kind of model altogether

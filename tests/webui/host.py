@@ -17,7 +17,7 @@ SCRIPT = HERE.parent.parent / "scripts" / "w2sd.py"
 FLAVOURS = ("a1111", "forge", "neo")
 # Whose files a flavour has as well, where it has none of its own.
 LIKE = {"neo": ["forge"]}
-OF_A_HOST = ("modules", "modules_forge", "backend", "lib_w2sd.hosts")
+OF_A_HOST = ("modules", "modules_forge", "backend", "ldm_patched", "gguf", "lib_w2sd.hosts")
 
 
 def _forget():

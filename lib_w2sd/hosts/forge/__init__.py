@@ -15,6 +15,7 @@ GUIDANCE = (
     "sampler_cfg_function",
     "sampler_post_cfg_function",
     "conditioning_modifiers",
+    "sampler_calc_cond_batch_function",  # reForge
 )
 
 
