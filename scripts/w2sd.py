@@ -56,7 +56,9 @@ else:
             hooks.before_process(p, args)
 
         def process_before_every_sampling(self, p, *args, **kwargs):
-            hooks.before_sampling(HOST, p, args)
+            # With x alone: ersatzForge calls this again when a refiner has taken over, in the middle of the sampling.
+            if set(kwargs) != {"x"}:
+                hooks.before_sampling(HOST, p, args)
 
         def postprocess_image_after_composite(self, p, pp, *args):
             comparison.note(p, pp.image)

@@ -10,9 +10,8 @@ from ..errors import LacksError, W2SDError
 from ..page import accordion, api
 from ..page.forecast import Facts
 from ..page.settings import SETTINGS, parse
-from . import needs
+from . import needs, refusal
 from .arguments import TITLE
-from .refusal import refusing
 
 
 def script(lacks: list):
@@ -40,7 +39,7 @@ def script(lacks: list):
             except W2SDError as wrong:
                 error = wrong
 
-            @refusing()
+            @refusal.refusing()
             def fail(*args, **kwargs):
                 raise error
 

@@ -57,11 +57,12 @@ _FORGE_LORA = (
     "backend.utils:get_attr_with_parent",
     "backend.utils:nested_move_to_device(device, dtype)",
 )
-_FORGE_CHECKPOINT = (*_FORGE_LORA, "backend.operations_gguf:ParameterGGUF", "backend.patcher.base:ModelPatcher")
+_FORGE_CHECKPOINT = (*_FORGE_LORA, "gguf", "backend.operations_gguf:ParameterGGUF", "backend.patcher.base:ModelPatcher")
 _NEO_LORA = (
     *_FORGE_LORA,
     "backend.memory_management:load_models_gpu",
     "backend.patcher.base:LowVramPatch",
+    "backend.patcher.base:ModelPatcher.add_patches",
     "backend.patcher.base:ModelPatcher.patch_weight_to_device(device_to, return_weight)",
     "backend.patcher.base:get_key_weight",
     "backend.state_dict:state_dict_prefix_replace",
@@ -130,13 +131,18 @@ def kind() -> str:
         return "a1111"
     if find_spec("backend") is None:
         return "reforge"
-    base = "backend.patcher.base:ModelPatcher"
-    return "neo" if not missing([base]) and missing([f"{base}.refresh_loras"]) else "forge"
+    return "neo" if missing(["backend.patcher.base:ModelPatcher.refresh_loras"]) else "forge"
 
 
 def to_load(which: str) -> tuple:
     """What has to be there before the class for a kind of WebUI can be imported."""
     return COMMON + BY_KIND[which]
+
+
+def demanded(host: type) -> list:
+    """Of a class' RELIES_ON, what no single gap is alone in needing."""
+    of_gaps = {name_of(entry) for entries in BY_ROOM.values() for entry in entries}
+    return [entry for entry in host.RELIES_ON if name_of(entry).removesuffix(".__init__") not in of_gaps]
 
 
 def lacks() -> list:
@@ -147,7 +153,7 @@ def lacks() -> list:
     from . import current
 
     try:
-        return missing(current().RELIES_ON)
+        return missing(demanded(current()))
     except Exception as error:  # what the lists have overlooked is no reason for a traceback either
         return [f"{type(error).__name__}: {error}"]
 

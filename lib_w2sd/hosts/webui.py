@@ -158,7 +158,6 @@ class WebUI:
         return ability in cls.ABILITIES and not cls.lacks(ability)
 
     @classmethod
-    @functools.cache  # noqa: B019 -- a class
     def lacks(cls, ability: str) -> list:
         """What this host lacks for a gap, which reaches further into it than the rest."""
         room = cls.ABILITIES[ability].partition(":")[0]
@@ -344,7 +343,8 @@ class WebUI:
         and what other extensions' scripts count of the calls (perturbed-attention guidance its own scale)."""
         d, params = self.denoiser, self.p.extra_generation_params
         state = {name: getattr(d, name) for name in DENOISER_STATE if hasattr(d, name)}
-        latent, before = self.sampler.last_latent, dict(params)
+        before = dict(params)
+        latent = {"last_latent": self.sampler.last_latent} if hasattr(self.sampler, "last_latent") else {}
         scripts = self.p.scripts.alwayson_scripts
         counts = [(owner, _numbers(owner)) for script in scripts for owner in (script, type(script))]
         on_gpu = [shared.device] if getattr(shared.device, "type", None) == "cuda" else []
@@ -354,7 +354,7 @@ class WebUI:
         finally:
             for name, value in state.items():
                 setattr(d, name, value)
-            self.sampler.last_latent = latent
+            vars(self.sampler).update(latent)
             params.clear()
             params.update(before)
             for owner, numbers in counts:
