@@ -104,6 +104,13 @@ def test_what_the_lists_have_overlooked_is_no_traceback(host, monkeypatch):
     assert "TypeError: something else" in str(refused(host, extension))
 
 
+def test_between_a1111_and_forge_there_is_reforge(forge):
+    """`modules_forge` is there, `backend` is not."""
+    with taken_away("backend"):
+        assert needs.kind() == "reforge"
+        assert forge.load().LACKS == ["ldm_patched.modules.model_management:get_free_memory"]
+
+
 @pytest.fixture
 def lacking(host):
     with taken_away("modules.ui_components:InputAccordion"), taken_away("modules.images:save_image"):

@@ -49,7 +49,8 @@ def _known(info) -> Known:
     hashes = [info.shorthash, info.sha256] if info.shorthash else []
     if hashes and getattr(info, "hash", None):
         hashes.append(info.hash)  # that of titles of 2022
-    others = (info.model_name, info.name_for_extra, str(info.filename))
+    model_name = getattr(info, "model_name", info.name_for_extra)  # ersatzForge has none
+    others = (model_name, info.name_for_extra, str(info.filename))
     return Known(info.name, others, tuple(one.lower() for one in hashes if one))
 
 

@@ -67,7 +67,7 @@ def before_sampling(host: type, p, args) -> None:
         elif hasattr(sampler, "func"):
             sampler.func = original(sampler.func)
     except (AttributeError, ImportError) as error:
-        fail_at_sampling(sampler, LacksError(needs.sentence([f"what W2SD looked for ({error})"])))
+        fail_at_sampling(sampler, LacksError(needs.sentence([f"what it looked for ({error})"], "do this in")))
     except Exception as error:
         fail_at_sampling(sampler, error)
 

@@ -163,6 +163,6 @@ def listed(lacking: list) -> str:
     return ", ".join(lacking[:3]) + (f" and {more} more" if more > 0 else "")
 
 
-def sentence(lacking: list) -> str:
+def sentence(lacking: list, cannot: str = "work in") -> str:
     """The one sentence for a WebUI that W2SD cannot work in."""
-    return f"W2SD cannot work in this WebUI, which lacks {listed(lacking)}; it works in {WORKS_IN}."
+    return f"W2SD cannot {cannot} this WebUI, which lacks {listed(lacking)}; it works in {WORKS_IN}."

@@ -14,14 +14,14 @@ from ..webui import WebUI
 
 class ReForge(Forge):
     name = "reforge"
-    ABILITIES = {}
+    ABILITIES = {"checkpoint": "reforge.checkpoint:ReForgeCheckpoint"}
     RELIES_ON = WebUI.RELIES_ON + (
         "ldm_patched.modules.samplers:sampling_function",
         "ldm_patched.modules.model_base:BaseModel.apply_model",
     )
 
     def is_flow(self):
-        return self.unet().model_type.name in ("FLOW", "FLUX")
+        return self.unet().model_type.name.startswith(("FLOW", "FLUX"))
 
     def request_scale(self, kwargs):
         return self.p.hr_cfg if self.has_hires_scale() else kwargs["cond_scale"]
