@@ -21,6 +21,12 @@ class SamplerError(W2SDError):
     status_code = 422
 
 
+class LacksError(W2SDError):
+    """The WebUI lacks something that W2SD needs; the text says what, and which WebUIs work."""
+
+    status_code = 422
+
+
 class NoPictureError(W2SDError):
     """A side of the reflection gave NaN or infinity, from which only a black picture can follow."""
 

@@ -1,69 +1,76 @@
-"""W2SD in the WebUI: the always-on script."""
-
-from modules import script_callbacks, scripts, shared
-from modules.infotext_utils import PasteField
-from modules.ui_components import InputAccordion
+"""W2SD in the WebUI: the always-on script. In a WebUI that lacks what it needs, one that says so."""
 
 from lib_w2sd import hosts
-from lib_w2sd.hosts import arguments, checkpoints, comparison, hooks, page
-from lib_w2sd.page import accordion as ui
-from lib_w2sd.page import api
+from lib_w2sd.hosts import lacking, needs
 
-HOST = hosts.current()
-CHECKPOINTS = ui.Checkpoints(checkpoints.choices, checkpoints.refresh, checkpoints.CACHE.free)
-PAGE = page.page(HOST)
+LACKS = needs.lacks()
 
+if LACKS:
+    W2SDScript = lacking.script(LACKS)
+    lacking.add_routes(LACKS)
+else:
+    from modules import script_callbacks, scripts, shared
+    from modules.infotext_utils import PasteField
+    from modules.ui_components import InputAccordion
 
-class W2SDScript(scripts.Script):
-    def title(self):
-        return arguments.TITLE
+    from lib_w2sd.hosts import arguments, checkpoints, comparison, hooks, page
+    from lib_w2sd.page import accordion as ui
+    from lib_w2sd.page import api
 
-    def show(self, is_img2img):
-        # Every host asks this before it makes any script's controls; with --nowebui that is before on_before_ui.
-        hooks.add_xyz_axes()
-        return scripts.AlwaysVisible
+    HOST = hosts.current()
+    CHECKPOINTS = ui.Checkpoints(checkpoints.choices, checkpoints.refresh, checkpoints.CACHE.free)
+    PAGE = page.page(HOST)
 
-    def ui(self, is_img2img):
-        controls = ui.build(InputAccordion, "img2img" if is_img2img else "txt2img", CHECKPOINTS, PAGE)
-        self.infotext_fields = [PasteField(control, read) for control, read in ui.paste_fields(controls)]
-        self.paste_field_names = list(ui.infotext.LABELS)
-        return controls
+    class W2SDScript(scripts.Script):
+        def title(self):
+            return arguments.TITLE
 
-    def after_component(self, component, **kwargs):
-        """The grid's button waits for the host's X/Y/Z plot, which is made after this script's controls."""
-        parts = ui.grid_parts("img2img" if self.is_img2img else "txt2img")
-        if kwargs.get("elem_id") in parts:
-            found = self.__dict__.setdefault("grid_parts", {})
-            found[kwargs["elem_id"]] = component
-            if len(found) == len(parts):
-                ui.connect_grid(*(found[part] for part in parts))
-                found.clear()
+        def show(self, is_img2img):
+            # Every host asks this before it makes any script's controls; with --nowebui that is before on_before_ui.
+            hooks.add_xyz_axes()
+            return scripts.AlwaysVisible
 
-    def setup(self, p, *args):
-        comparison.ask(p)
+        def ui(self, is_img2img):
+            controls = ui.build(InputAccordion, "img2img" if is_img2img else "txt2img", CHECKPOINTS, PAGE)
+            self.infotext_fields = [PasteField(control, read) for control, read in ui.paste_fields(controls)]
+            self.paste_field_names = list(ui.infotext.LABELS)
+            return controls
 
-    def before_process(self, p, *args):
-        hooks.before_request(p, args)
+        def after_component(self, component, **kwargs):
+            """The grid's button waits for the host's X/Y/Z plot, which is made after this script's controls."""
+            parts = ui.grid_parts("img2img" if self.is_img2img else "txt2img")
+            if kwargs.get("elem_id") in parts:
+                found = self.__dict__.setdefault("grid_parts", {})
+                found[kwargs["elem_id"]] = component
+                if len(found) == len(parts):
+                    ui.connect_grid(*(found[part] for part in parts))
+                    found.clear()
 
-    def process(self, p, *args):
-        hooks.before_process(p, args)
+        def setup(self, p, *args):
+            comparison.ask(p)
 
-    def process_before_every_sampling(self, p, *args, **kwargs):
-        hooks.before_sampling(HOST, p, args)
+        def before_process(self, p, *args):
+            hooks.before_request(p, args)
 
-    def postprocess_image_after_composite(self, p, pp, *args):
-        comparison.note(p, pp.image)
+        def process(self, p, *args):
+            hooks.before_process(p, args)
 
-    def postprocess(self, p, processed, *args):
-        comparison.add(p, processed)
+        def process_before_every_sampling(self, p, *args, **kwargs):
+            # With x alone: ersatzForge calls this again when a refiner has taken over, in the middle of the sampling.
+            if set(kwargs) != {"x"}:
+                hooks.before_sampling(HOST, p, args)
 
+        def postprocess_image_after_composite(self, p, pp, *args):
+            comparison.note(p, pp.image)
 
-def add_routes(_, app):
-    accounts = getattr(shared.cmd_opts, "api_auth", None)
-    credentials = dict(account.split(":") for account in accounts.split(",")) if accounts else None
-    api.add_routes(app, lambda: hooks.describe(HOST), PAGE.facts, credentials, checkpoints.CACHE.free)
+        def postprocess(self, p, processed, *args):
+            comparison.add(p, processed)
 
+    def add_routes(_, app):
+        accounts = getattr(shared.cmd_opts, "api_auth", None)
+        credentials = dict(account.split(":") for account in accounts.split(",")) if accounts else None
+        api.add_routes(app, lambda: hooks.describe(HOST), PAGE.facts, credentials, checkpoints.CACHE.free)
 
-script_callbacks.on_before_ui(hooks.add_xyz_axes)
-script_callbacks.on_app_started(add_routes)
-script_callbacks.on_model_loaded(lambda _: checkpoints.on_model_loaded(HOST))
+    script_callbacks.on_before_ui(hooks.add_xyz_axes)
+    script_callbacks.on_app_started(add_routes)
+    script_callbacks.on_model_loaded(lambda _: checkpoints.on_model_loaded(HOST))

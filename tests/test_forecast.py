@@ -192,7 +192,7 @@ def test_loras_that_are_not_there_change_nothing(a1111, settings):
 def test_what_is_said_to_be_refused_is_refused(host):
     for settings in ({"weak_distilled_cfg": 1}, {"weak_prompt": "a (dog"}, {"lambda_steps": 151}):
         (warning,) = said(settings)["warnings"]
-        with pytest.raises(host.hooks.JobRefused) as refusal:
+        with pytest.raises(host.hooks.refusal.JobRefused) as refusal:
             picture_of(host, settings)
         assert "will be refused" in warning or warning in str(refusal.value)
 

@@ -60,6 +60,9 @@ class Host:
     def __init__(self, loras=None, loaded=False):
         self.loras, self.loaded, self.comments, self.opened = loras or Loras(), loaded, [], []
 
+    def has(self, ability):
+        return True
+
     def able(self, ability):
         return {"lora": self.loras, "checkpoint": self.checkpoint}[ability]
 

@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = "raise SystemExit('imported')\nclass Script:\n    def process_before_every_sampling(self): pass\n"
+DENOISER = "raise SystemExit('imported')\nclass CFGDenoiser: pass\n"
 PASTE = "raise SystemExit('imported')\nclass PasteField(tuple): pass\n"
+TODAYS = {"scripts": SCRIPTS, "infotext_utils": PASTE, "sd_samplers_cfg_denoiser": DENOISER}
 
 
 def install(folder):
@@ -37,21 +39,23 @@ def webui(folder, **files):
 
 def test_a_host_of_today_needs_no_words(tmp_path):
     """And none of its modules is imported: that would load torch at every start."""
-    assert install(webui(tmp_path, scripts=SCRIPTS, infotext_utils=PASTE)) == ""
+    assert install(webui(tmp_path, **TODAYS)) == ""
 
 
 @pytest.mark.parametrize(
     "files",
     [
-        {"scripts": "class Script: pass\n", "infotext_utils": PASTE},
-        {"scripts": SCRIPTS, "infotext_utils": "PasteField = None\n"},
-        {"scripts": SCRIPTS},
+        {**TODAYS, "scripts": "class Script: pass\n"},
+        {**TODAYS, "infotext_utils": "PasteField = None\n"},
+        {**TODAYS, "sd_samplers_cfg_denoiser": "sampling = None\n"},
+        {"scripts": SCRIPTS, "sd_samplers_cfg_denoiser": DENOISER},
+        {"scripts": SCRIPTS, "infotext_utils": PASTE},
     ],
-    ids=["no hook", "no paste field", "no infotext_utils"],
+    ids=["no hook", "no paste field", "no denoiser", "no infotext_utils", "no module of the denoiser"],
 )
-def test_an_old_host_is_told_to_update(tmp_path, files):
+def test_an_old_host_is_told_to_update_and_another_that_it_cannot(tmp_path, files):
     told = install(webui(tmp_path, **files))
-    assert "1.10 or newer" in told and "update" in told
+    assert "1.10 or newer" in told and "update" in told and "SD.Next" in told
     assert len(told.splitlines()) == 1
 
 

@@ -89,6 +89,9 @@ class Host(Protocol):
     acts: bool  # whether this pass is any other than the plain one
     begun: bool  # whether some of the request is made already: too late to refuse what only makes no gap
 
+    def has(self, ability: str) -> bool:
+        """Whether this host can do its part of the gap."""
+
     def able(self, ability: str):
         """The host's own part of the gap. Raises SettingError where this host has none."""
 

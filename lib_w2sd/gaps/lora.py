@@ -107,7 +107,8 @@ class Lora(Gap):
         """Raises SettingError for a LoRA that is not there, cannot be read, or makes no gap."""
         if not (has_lora_gap(settings) or settings.weak_checkpoint_loras):
             # Another checkpoint has none of the picture's.
-            return (replace(strong, loras=host.able(self.ability).used()) if settings.weak_checkpoint else strong), weak
+            known = settings.weak_checkpoint and host.has(self.ability)
+            return (replace(strong, loras=host.able(self.ability).used()) if known else strong), weak
         loras = host.able(self.ability)
         used = loras.used()
         named = _named(settings, loras)

@@ -1,18 +1,14 @@
 """The only part of W2SD that imports the WebUI's own modules."""
 
-from importlib.util import find_spec
+import importlib
+
+from . import needs
+
+# The class of each kind of WebUI, each in a folder of its own.
+CLASSES = {"a1111": "A1111", "forge": "Forge", "neo": "Neo", "reforge": "ReForge"}
 
 
 def current():
     """The class for the host that this runs in."""
-    if find_spec("modules_forge") is None:
-        from .a1111 import A1111
-
-        return A1111
-    from .neo import Neo, keeps_patches_flat
-
-    if keeps_patches_flat():
-        return Neo
-    from .forge import Forge
-
-    return Forge
+    which = needs.kind()
+    return getattr(importlib.import_module(f"{__name__}.{which}"), CLASSES[which])

@@ -49,7 +49,8 @@ def _known(info) -> Known:
     hashes = [info.shorthash, info.sha256] if info.shorthash else []
     if hashes and getattr(info, "hash", None):
         hashes.append(info.hash)  # that of titles of 2022
-    others = (info.model_name, info.name_for_extra, str(info.filename))
+    model_name = getattr(info, "model_name", info.name_for_extra)  # ersatzForge has none
+    others = (model_name, info.name_for_extra, str(info.filename))
     return Known(info.name, others, tuple(one.lower() for one in hashes if one))
 
 
@@ -208,7 +209,7 @@ def write_infotext(settings, params: dict) -> None:
 
 def on_model_loaded(host: type) -> None:
     """Free a weak UNet that has the layout of another checkpoint than the one just loaded."""
-    if CACHE.weights is not None:
+    if CACHE.weights is not None and host.has("checkpoint"):
         try:
             CACHE.free_unless(checkpoint.layout_of(host.able("checkpoint")(None, None).slots()))
         except AttributeError:  # no UNet where ours was: another kind of model altogether

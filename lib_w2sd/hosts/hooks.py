@@ -5,19 +5,15 @@ sampling function raises ends the job, and its text reaches the page and the API
 """
 
 import functools
-import importlib
 import inspect
-from contextlib import contextmanager
 from dataclasses import replace
 
-from fastapi import HTTPException
-
-from ..errors import SamplerError, W2SDError
+from ..errors import LacksError, SamplerError, W2SDError
 from ..gaps import without_effect
 from ..method.trace import Trace
 from ..page import xyz
 from ..page.settings import Settings, parse
-from . import arguments, checkpoints, comparison, progress
+from . import arguments, checkpoints, comparison, needs, progress, refusal
 from .webui import TRACE, WebUI
 
 ORIGINAL = "w2sd_original"
@@ -63,13 +59,15 @@ def before_process(p, args) -> None:
 
 def before_sampling(host: type, p, args) -> None:
     """Before every sampling pass: the sampler reflects, or raises what is wrong."""
-    sampler = p.sampler
+    sampler = getattr(p, "sampler", None)
     try:
         settings = settings_of(p, args)
         if settings.enabled:
             attach(host(p, settings))
         elif hasattr(sampler, "func"):
             sampler.func = original(sampler.func)
+    except (AttributeError, ImportError) as error:
+        fail_at_sampling(sampler, LacksError(needs.sentence([f"what it looked for ({error})"], "do this in")))
     except Exception as error:
         fail_at_sampling(sampler, error)
 
@@ -82,7 +80,7 @@ def attach(one_pass: WebUI) -> None:
     func = original(sampler.func)
     reflecting = one_pass.reflecting(func)
     passes = getattr(one_pass.p, TRACE).passes
-    sampler.func = functools.wraps(func)(refusing()(progress.weighed(reflecting, passes)))
+    sampler.func = functools.wraps(func)(refusal.refusing()(progress.weighed(reflecting, passes)))
     setattr(sampler.func, ORIGINAL, func)
 
 
@@ -91,28 +89,12 @@ def original(func):
     return getattr(func, ORIGINAL, func)
 
 
-class JobRefused(HTTPException):
-    """A W2SDError on its way out. The API answers an HTTPException with its status and goes on; any other exception
-    costs the client its connection. The page shows the text."""
-
-    def __str__(self):
-        return self.detail
-
-
-@contextmanager
-def refusing():
-    try:
-        yield
-    except W2SDError as error:
-        raise JobRefused(error.status_code, str(error)) from error
-
-
 def fail_at_sampling(sampler, error: Exception) -> None:
-    @refusing()
+    @refusal.refusing()
     def fail(*args, **kwargs):
         raise error
 
-    if hasattr(sampler, "func"):
+    if callable(getattr(sampler, "func", None)):
         sampler.func = functools.wraps(original(sampler.func))(fail)
     else:
         sampler.sample = sampler.sample_img2img = fail
@@ -128,7 +110,7 @@ def add_xyz_axes() -> None:
             lists = {"weak_checkpoint": (checkpoints.choices, checkpoints.find)}
             for option in xyz.options(script.module.AxisOption, arguments.given, arguments.put, lists):
                 if option.label not in have:
-                    option.apply, option.confirm = refusing()(option.apply), refusing()(option.confirm)
+                    option.apply, option.confirm = refusal.refusing()(option.apply), refusal.refusing()(option.confirm)
                     script.module.axis_options.append(option)
 
 
@@ -136,15 +118,15 @@ def describe(host: type) -> dict:
     """Which host this is, and the signatures of what W2SD relies on (None: not there)."""
 
     def signature(path):
-        module, _, names = path.partition(":")
         try:
-            found = functools.reduce(getattr, names.split("."), importlib.import_module(module))
-            return str(inspect.signature(found))
+            return str(inspect.signature(needs.found(path)))
         except (ImportError, AttributeError, TypeError, ValueError):
             return None
 
     return {
         "host": host.name,
         "weak_checkpoint": checkpoints.describe(),
-        "relies_on": {path: signature(path) for path in host.RELIES_ON},
+        "relies_on": {needs.name_of(path): signature(path) for path in host.RELIES_ON},
+        "missing": [],
+        "missing_for_gaps": {ability: lacking for ability in host.ABILITIES if (lacking := host.lacks(ability))},
     }

@@ -17,13 +17,14 @@ import torch
 from modules import extra_networks, prompt_parser, script_callbacks, sd_samplers_common, shared
 from modules.processing import StableDiffusionProcessingImg2Img
 
-from ..errors import SettingError, UnfitCheckpoint
+from ..errors import LacksError, SettingError, UnfitCheckpoint
 from ..gaps import Picture, Side, asked_for, sides_of
 from ..method import denoiser
 from ..method.reflection import Flow, Sigma, VariancePreserving
 from ..method.rows import RowMeter
 from ..method.trace import Pass, Trace
 from ..page.settings import Settings
+from . import needs
 from .signatures import takes
 from .swapped import swapped
 
@@ -88,15 +89,15 @@ class WebUI:
     # What this host does for a gap, by the gap's `ability`: "module" of this package, or "module:name".
     ABILITIES: dict = {}
     skips_uncond = False  # whether the host itself leaves the uncond rows out at CFG 1
-    # Names and signatures that W2SD relies on, for /w2sd/v1/host: "module:attribute.path".
+    # Names and signatures that W2SD relies on (see needs), also for /w2sd/v1/host.
     RELIES_ON = (
-        "modules.sd_samplers_cfg_denoiser:CFGDenoiser.forward",
+        "modules.sd_samplers_cfg_denoiser:CFGDenoiser.forward(cond, uncond, cond_scale, s_min_uncond)",
         "modules.sd_samplers_cfg_denoiser:CFGDenoiser.update_inner_model",
         "modules.sd_samplers_common:store_latent",
         "modules.sd_samplers_common:Sampler.initialize",
         "modules.sd_samplers_common:Sampler.launch_sampling",
-        "modules.prompt_parser:SdConditioning.__init__",
-        "modules.prompt_parser:MulticondLearnedConditioning.__init__",
+        "modules.prompt_parser:SdConditioning.__init__(is_negative_prompt, width, height)",
+        "modules.prompt_parser:MulticondLearnedConditioning.__init__(shape, batch)",
         "modules.prompt_parser:ComposableScheduledPromptConditioning.__init__",
         "modules.prompt_parser:get_learned_conditioning",
         "modules.prompt_parser:get_multicond_learned_conditioning",
@@ -161,15 +162,28 @@ class WebUI:
 
     @classmethod
     def has(cls, ability: str) -> bool:
-        return ability in cls.ABILITIES
+        return ability in cls.ABILITIES and not cls.lacks(ability)
+
+    @classmethod
+    def lacks(cls, ability: str) -> list:
+        """What this host lacks for a gap, which reaches further into it than the rest."""
+        room = cls.ABILITIES[ability].partition(":")[0]
+        lacking = needs.missing(needs.BY_ROOM.get(room, ()))
+        try:
+            return lacking or (importlib.import_module(f"{__package__}.{room}") and [])
+        except Exception as error:  # whatever it is: the other gaps do not need it
+            return [f"what {room} needs ({error})"]
 
     @classmethod
     def able(cls, ability: str):
-        """This host's own part of a gap, loaded only now: it reaches further into the host than the rest."""
-        if not cls.has(ability):
+        """This host's own part of a gap."""
+        if ability not in cls.ABILITIES:
             raise SettingError(f"W2SD: this WebUI ({cls.name}) has nothing to make a {ability} gap with.")
-        module, _, name = cls.ABILITIES[ability].partition(":")
-        found = importlib.import_module(f"{__package__}.{module}")
+        lacking = cls.lacks(ability)
+        if lacking:
+            raise LacksError(f"W2SD cannot make a {ability} gap in this WebUI, which lacks {needs.listed(lacking)}.")
+        room, _, name = cls.ABILITIES[ability].partition(":")
+        found = importlib.import_module(f"{__package__}.{room}")
         return getattr(found, name) if name else found
 
     def comment(self, text: str) -> None:
@@ -336,7 +350,8 @@ class WebUI:
         and what other extensions' scripts count of the calls (perturbed-attention guidance its own scale)."""
         d, params = self.denoiser, self.p.extra_generation_params
         state = {name: getattr(d, name) for name in DENOISER_STATE if hasattr(d, name)}
-        latent, before = self.sampler.last_latent, dict(params)
+        before = dict(params)
+        latent = {"last_latent": self.sampler.last_latent} if hasattr(self.sampler, "last_latent") else {}
         scripts = self.p.scripts.alwayson_scripts
         counts = [(owner, _numbers(owner)) for script in scripts for owner in (script, type(script))]
         try:
@@ -345,7 +360,7 @@ class WebUI:
         finally:
             for name, value in state.items():
                 setattr(d, name, value)
-            self.sampler.last_latent = latent
+            vars(self.sampler).update(latent)
             params.clear()
             params.update(before)
             for owner, numbers in counts:

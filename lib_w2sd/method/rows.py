@@ -14,7 +14,7 @@ import torch
 # What a host passes along that follows from the input.
 NOT_INPUT = ("control", "control_model")
 # Forge's options that say which rows are which; with any other, a call is somebody's who may count on its rows.
-_OF_ROWS = {"cond_or_uncond", "sigmas", "cond_mark", "cond_indices", "uncond_indices"}
+_OF_ROWS = {"cond_or_uncond", "uuids", "sigmas", "cond_mark", "cond_indices", "uncond_indices"}
 # What a host puts beside them for every call of a run: Forge Neo the whole schedule.
 HOSTS_OWN = {"sampling_sigmas"}
 
@@ -75,7 +75,7 @@ def _options(a: dict, b: dict, rows: "tuple[int, int]") -> dict:
     own = a.keys() & HOSTS_OWN
     if not a.keys() == b.keys() <= _OF_ROWS | HOSTS_OWN or not all(_same(a[key], b[key], 0, 0, 0) for key in own):
         raise _Unlike
-    one = {**a, **{key: a[key] + b[key] for key in a if key == "cond_or_uncond"}}
+    one = {**a, **{key: a[key] + b[key] for key in a if key in ("cond_or_uncond", "uuids")}}
     if "cond_mark" in a:
         one["cond_mark"] = torch.cat((a["cond_mark"], b["cond_mark"]))
     for key in ("cond_indices", "uncond_indices"):

@@ -17,7 +17,7 @@ SCRIPT = HERE.parent.parent / "scripts" / "w2sd.py"
 FLAVOURS = ("a1111", "forge", "neo")
 # Whose files a flavour has as well, where it has none of its own.
 LIKE = {"neo": ["forge"]}
-OF_A_HOST = ("modules", "modules_forge", "backend", "lib_w2sd.hosts")
+OF_A_HOST = ("modules", "modules_forge", "backend", "ldm_patched", "gguf", "lib_w2sd.hosts")
 
 
 def _forget():
@@ -57,14 +57,19 @@ class Host:
             self.modules[name] for name in ("processing", "shared", "sd_models")
         )
         self.sd_models.load(self.sd_models.SELECTED)
-        spec = importlib.util.spec_from_file_location("w2sd.py", SCRIPT)
-        self.extension = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.extension)
+        self.extension = self.load()
         self.hooks = self.extension.hooks
         self.script = self.extension.W2SDScript()
         self.defaults = [f.default for f in SETTINGS]
         self.others = []  # scripts of other extensions, which come before
         self.calls = []
+
+    def load(self):
+        """The extension's script, as the host loads it at its start and after "Reload UI"."""
+        spec = importlib.util.spec_from_file_location("w2sd.py", SCRIPT)
+        script = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(script)
+        return script
 
     @property
     def errors(self):

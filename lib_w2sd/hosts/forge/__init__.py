@@ -1,6 +1,8 @@
-"""lllyasviel's Forge, seen with commit dfdcbab6 (June 2025)."""
+"""lllyasviel's Forge, seen with commit dfdcbab6 (June 2025), and its forks that keep its shape: ersatzForge, seen with
+commit fca12a2 (August 2026), and chromaforge, which was only read (bce26ac, August 2026)."""
 
-from contextlib import nullcontext
+import sys
+from contextlib import contextmanager, nullcontext
 
 from modules import prompt_parser, sd_samplers_common, shared
 
@@ -15,6 +17,8 @@ GUIDANCE = (
     "sampler_cfg_function",
     "sampler_post_cfg_function",
     "conditioning_modifiers",
+    "sampler_calc_cond_batch_function",  # reForge
+    "apg_enabled",  # chromaforge
 )
 
 
@@ -51,6 +55,11 @@ class Forge(WebUI):
     def guidance_is_another_extensions(self):
         options = shared.sd_model.forge_objects.unet.model_options
         return any(options.get(name) for name in GUIDANCE)
+
+    @contextmanager
+    def untraced(self):
+        with super().untraced(), momentum_as_it_was():
+            yield
 
     def rows_are_told_apart(self):
         unet = shared.sd_model.forge_objects.unet
@@ -95,3 +104,16 @@ class Forge(WebUI):
         """The host's own call, at the scale asked for in the hires pass too."""
         with swapped(self.p, "hr_cfg", ask["cond_scale"]) if self.hires_pass else nullcontext():
             return self.denoiser(x, t, **ask)
+
+
+@contextmanager
+def momentum_as_it_was():
+    """chromaforge's adaptive projected guidance keeps a running average of what it has seen."""
+    guidance = sys.modules.get("backend.sampling.apg")
+    buffer = getattr(guidance.get_apg_context(), "buffer", None) if guidance else None
+    before = getattr(buffer, "running_average", None)
+    try:
+        yield
+    finally:
+        if buffer is not None:
+            buffer.running_average = before

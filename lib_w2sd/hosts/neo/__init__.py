@@ -15,16 +15,11 @@ from ..swapped import swapped
 READ_ALONG = {"sampler_post_cfg_function", "disable_cfg1_optimization"}
 
 
-def keeps_patches_flat() -> bool:
-    """Whether the WebUI is of this kind. By what it can, not by its name, which forks share."""
-    return not hasattr(ModelPatcher, "refresh_loras")
-
-
 class Neo(Forge):
     name = "neo"
     ABILITIES = {**Forge.ABILITIES, "lora": "neo.lora", "checkpoint": "neo.checkpoint:NeoCheckpoint"}
     RELIES_ON = Forge.RELIES_ON + (
-        "modules.sd_samplers_common:apply_refiner",
+        "modules.sd_samplers_common:apply_refiner(sigma)",
         "backend.patcher.base:ModelPatcher.add_patches",
         "backend.patcher.base:ModelPatcher.patch_weight_to_device",
         "backend.patcher.base:LowVramPatch.__init__",

@@ -2,7 +2,7 @@ from contextlib import nullcontext
 
 import torch
 
-device = torch.device("cpu")
+device = cpu = torch.device("cpu")
 
 
 def autocast(disable=False):

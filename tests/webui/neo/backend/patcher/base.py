@@ -9,3 +9,6 @@ class ModelPatcher:
 class LowVramPatch:
     def __init__(self, key, patches, convert_func=None, set_func=None):
         pass
+
+
+def get_key_weight(model, key): ...

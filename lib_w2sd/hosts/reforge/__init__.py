@@ -1,0 +1,83 @@
+"""Panchovix' reForge, seen with main of March 2026. Haoming02's Forge Classic of February 2025 was only read.
+
+Forge as it was before August 2024: its patcher and its options for extensions, on `ldm_patched` and A1111's denoiser.
+"""
+
+from contextlib import ExitStack, contextmanager
+
+from modules import devices, prompt_parser, shared
+
+from ..forge import Forge
+from ..swapped import swapped
+from ..webui import WebUI
+
+
+class ReForge(Forge):
+    name = "reforge"
+    ABILITIES = {"checkpoint": "reforge.checkpoint:ReForgeCheckpoint"}
+    RELIES_ON = WebUI.RELIES_ON + (
+        "ldm_patched.modules.samplers:sampling_function",
+        "ldm_patched.modules.model_base:BaseModel.apply_model",
+    )
+
+    def is_flow(self):
+        return self.unet().model_type.name.startswith(("FLOW", "FLUX"))
+
+    def request_scale(self, kwargs):
+        return self.p.hr_cfg if self.has_hires_scale() else kwargs["cond_scale"]
+
+    def picture_cfg(self):
+        return self.p.hr_cfg if self.has_hires_scale() else self.p.cfg_scale
+
+    def has_hires_scale(self) -> bool:
+        """Forge Classic has none: there the hires pass has the picture's own."""
+        return self.hires_pass and hasattr(self.p, "hr_cfg")
+
+    def has_room(self, shape):
+        from ldm_patched.modules import model_management
+
+        unet = shared.sd_model.forge_objects.unet
+        return unet.memory_required(list(shape)) < model_management.get_free_memory(unet.load_device)
+
+    def conditioning(self, texts, negative):
+        p = self.p
+        size = (p.hr_upscale_to_x, p.hr_upscale_to_y) if self.hires_pass else (p.width, p.height)
+        return prompt_parser.SdConditioning(texts, is_negative_prompt=negative, width=size[0], height=size[1])
+
+    def encode(self, texts, negative):
+        with devices.autocast():
+            return super().encode(texts, negative)
+
+    def evaluate(self, x, t, kwargs, side):
+        with with_guidance():
+            return super().evaluate(x, t, kwargs, side)
+
+    def asked(self, kwargs, side):
+        """The option "dynamic clip skip" has the denoiser take other conds than it is given: those of the step."""
+        schedule = getattr(self.p, "dynamic_clip_skip_schedule", None)
+        if schedule:
+            clip_skip = schedule[min(self.denoiser.step, len(schedule) - 1)]
+            cond, uncond = self.p.dynamic_clip_skip_sets.get(clip_skip) or (kwargs["cond"], kwargs["uncond"])
+            kwargs = {**kwargs, "cond": cond, "uncond": uncond}
+        return super().asked(kwargs, side)
+
+    def call(self, x, t, ask):
+        with ExitStack() as stack:
+            if getattr(self.p, "dynamic_clip_skip_schedule", None):
+                stack.enter_context(swapped(self.p, "dynamic_clip_skip_schedule", None))
+            return super().call(x, t, ask)
+
+
+@contextmanager
+def with_guidance():
+    """reForge's "negative guidance minimum sigma" is read from the options, whatever the denoiser is given."""
+    options = getattr(shared.opts, "data", {})
+    before = options.get("s_min_uncond")
+    if not before:
+        yield
+        return
+    options["s_min_uncond"] = 0.0
+    try:
+        yield
+    finally:
+        options["s_min_uncond"] = before

@@ -1,0 +1,5 @@
+def is_enabled(model):
+    return False
+
+
+def send_everything_to_cpu(): ...
