@@ -5,7 +5,6 @@ way of keeping LoRAs. What is asked of a signature is in the Forge class already
 """
 
 import torch
-from backend.patcher.base import ModelPatcher
 from modules import sd_samplers_common, shared
 
 from ..forge import Forge
