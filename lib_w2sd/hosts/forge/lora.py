@@ -29,9 +29,9 @@ ONLINE = "forge_online_loras"
 
 def used() -> tuple:
     """The Uses of the request; handle: the keys of the LoRA in the UNet's and the text encoder's patches."""
-    objects, host = shared.sd_model.forge_objects, networks()
+    objects = shared.sd_model.forge_objects
     uses = []
-    for file in dict.fromkeys(net.network_on_disk.filename for net in (host.loaded_networks if host else ())):
+    for file in dict.fromkeys(_files()):
         unet = [key for key in objects.unet.lora_patches if key[0] == file]
         te = [key for key in objects.clip.patcher.lora_patches if key[0] == file]
         # Twice in a prompt is twice in the patches. A LoRA may also have nothing for one of the two, or for both.
@@ -39,6 +39,17 @@ def used() -> tuple:
             keys = unet[i] if i < len(unet) else None, te[i] if i < len(te) else None
             uses.append(Use(file, *(key[1] if key else 0.0 for key in keys[::-1]), handle=keys))
     return tuple(uses)
+
+
+def _files() -> list:
+    """The files of the request's LoRAs."""
+    host = networks()
+    if host is None or hasattr(host, "load_lora_state_dict"):
+        return [net.network_on_disk.filename for net in host.loaded_networks] if host else []
+    # ersatzForge has neither that nor a list that is ever filled: what has been added to the checkpoint's own patches.
+    now, before = shared.sd_model.forge_objects, shared.sd_model.forge_objects_original
+    patchers = (now.unet, before.unet), (now.clip.patcher, before.clip.patcher)
+    return [key[0] for own, bare in patchers for key in own.lora_patches if key not in bare.lora_patches and key[0]]
 
 
 def summed(tags) -> list:
@@ -80,7 +91,8 @@ def _loaded(use: Use):
         torch.float16,
         torch.bfloat16,
     )
-    state_dict = host.load_lora_state_dict(use.file)
+    # ersatzForge reads them as any other file.
+    state_dict = getattr(host, "load_lora_state_dict", utils.load_torch_file)(use.file)
     return host.load_lora_for_models(
         original.unet, original.clip, state_dict, use.unet, use.te, filename=use.file, online_mode=online
     )
