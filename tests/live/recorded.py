@@ -6,8 +6,9 @@ when code is moved.
 
 Kept of each request: status, the reason of a refusal, pixels, infotexts, and the trace without its times; of each
 WebUI also the schema, the controls that its API lists and its XYZ axes. Both times the WebUI must be the same, with
-the same models and threads. `record` draws everything twice; img2img, part of which has no seed, may afterwards be off
-by twice what it differed by, everything else by nothing. `compare` prints every difference and exits 1 if there is one.
+the same models, options and threads. `record` draws img2img, part of which has no seed, four times: there
+pictures may afterwards be off by twice what those differed by, at least by two levels; everywhere else by nothing.
+`compare` prints every difference and exits 1 if there is one.
 """
 
 import argparse
@@ -213,11 +214,12 @@ def held(kept: dict, now: dict, host: str) -> list:
 
 
 def recorded(webui) -> dict:
-    kept, again = everything(webui), everything(webui)
-    for name in (name for name, near in kept["near"].items() if near):
-        pairs = zip(*(every["requests"][name].get("images", []) for every in (kept, again)))
-        kept["near"][name] = max([1, *(2 * levels(*pair) for pair in pairs)])
-    print("\n".join(f"not repeatable: {line}" for line in held(kept, again, webui.name)) or f"{webui.name}: recorded")
+    kept, axes = everything(webui), Axes(webui)
+    for name, asked in requests_of(webui).items():
+        if kept["near"][name]:
+            first = kept["requests"][name].get("images", [])
+            pairs = [pair for _ in range(3) for pair in zip(first, drawn(webui, axes, *asked).get("images", []))]
+            kept["near"][name] = max([2, *(2 * levels(*pair) for pair in pairs)])
     return kept
 
 
