@@ -11,7 +11,7 @@ from lib_w2sd.errors import SettingError
 from lib_w2sd.page import settings
 from lib_w2sd.page.settings import NAMES, SETTINGS, Settings, as_dict, parse, schema
 
-from .settings_strategies import INVALID, valid_requests
+from ..settings_strategies import INVALID, valid_requests
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 

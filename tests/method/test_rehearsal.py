@@ -10,8 +10,8 @@ import torch
 from lib_w2sd.errors import SamplerError
 from lib_w2sd.method import schedule
 
+from ..webui.host import same_pictures
 from .test_schedule import EVERY, Recording
-from .webui.host import same_pictures
 
 
 def renamed(func):

@@ -10,7 +10,7 @@ from lib_w2sd.errors import CheckpointError
 from lib_w2sd.page.settings import Settings
 from lib_w2sd.weights.names import Known, NotMeant, meant
 
-from .test_webui_jobs import with_xyz_grid
+from ..hosts.test_webui_jobs import with_xyz_grid
 
 
 def digits(of: str) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lib_w2sd.method import reflection
 from lib_w2sd.method.reflection import INVERSIONS, Flow, Sigma, VariancePreserving, reflect
 
-from .mixture import STRONG, WEAK, Mixture, modes
+from ..mixture import STRONG, WEAK, Mixture, modes
 
 # Stable Diffusion 1.5's noise schedule, in float64 (its schedulers compute it in float32).
 BETAS = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from .webui.network import encode
+from ..webui.network import encode
 
 STEPS, LAMBDA = 5, 3
 REQUEST = {"prompt": "a cat", "negative_prompt": "blurry", "cfg_scale": 6.0, "steps": STEPS}

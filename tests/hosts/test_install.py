@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = "raise SystemExit('imported')\nclass Script:\n    def process_before_every_sampling(self): pass\n"
 DENOISER = "raise SystemExit('imported')\nclass CFGDenoiser: pass\n"
 PASTE = "raise SystemExit('imported')\nclass PasteField(tuple): pass\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .webui.host import same_pictures
+from ..webui.host import same_pictures
 
 STEPS, LAMBDA = 5, 2
 INVERSIONS = ("paper", "matched", "fixed-point")

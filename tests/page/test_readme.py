@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lib_w2sd.page.settings import SETTINGS
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 
 
 def table() -> str:

@@ -8,8 +8,8 @@ from fastapi.testclient import TestClient
 
 from lib_w2sd.page.settings import SETTINGS, schema
 
-from . import infotexts, webui
-from .webui.host import same_pictures
+from .. import infotexts, webui
+from ..webui.host import same_pictures
 
 EQUAL = {"inversion": "matched", "weak_cfg": 6.0, "lambda_steps": -1}
 BAD = {

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from .webui.host import same_pictures
+from ..webui.host import same_pictures
 
 SAMPLERS = [
     "Euler",

@@ -306,5 +306,5 @@ def test_missing_data_says_what_to_do(tmp_path):
 
 
 def test_the_default_inversion_is_the_verdict_of_the_scores_kept():
-    kept = cells.Cells(Path(__file__).parents[1] / "docs" / "paper" / "results.json", measured=True)
+    kept = cells.Cells(Path(__file__).parents[2] / "docs" / "paper" / "results.json", measured=True)
     assert inversion.verdict(inversion.measure(kept))[0] == Settings().inversion

@@ -10,8 +10,8 @@ from k_diffusion import sampling
 from lib_w2sd.method.reflection import Sigma, VariancePreserving
 from lib_w2sd.page.settings import Settings
 
-from . import samplers
-from .mixture import SIGMA_MAX, SIGMA_MIN, STRONG, WEAK, Sides, reflecting
+from .. import samplers
+from ..mixture import SIGMA_MAX, SIGMA_MIN, STRONG, WEAK, Sides, reflecting
 
 ALPHAS_CUMPROD = (1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2).cumprod(0).double()
 NORMAL = torch.special.ndtri((torch.arange(1000, dtype=torch.float64) + 0.5) / 1000)[:, None, None, None]

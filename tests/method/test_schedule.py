@@ -14,8 +14,8 @@ from lib_w2sd.method import schedule
 from lib_w2sd.method.reflection import Sigma, VariancePreserving, reflect
 from lib_w2sd.page.settings import Settings
 
-from . import samplers
-from .mixture import Sides, reflecting
+from .. import samplers
+from ..mixture import Sides, reflecting
 
 ALPHAS_CUMPROD = (1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2).cumprod(0)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from lib_w2sd.page.settings import as_dict, parse
 
-from .settings_strategies import VALID, valid_requests
+from ..settings_strategies import VALID, valid_requests
 
 
 class Script(SimpleNamespace):

@@ -10,7 +10,7 @@ from lib_w2sd.page import presets
 from lib_w2sd.page.presets import BUILT_IN, PresetError, Store
 from lib_w2sd.page.settings import NAMES, Settings, as_dict, check, parse
 
-from .settings_strategies import valid_requests
+from ..settings_strategies import valid_requests
 
 
 @pytest.fixture

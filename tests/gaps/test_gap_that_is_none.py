@@ -12,7 +12,7 @@ from lib_w2sd.gaps.gap import Picture
 from lib_w2sd.gaps.lora_scales import Use
 from lib_w2sd.page.settings import Settings
 
-from .webui.host import same_pictures
+from ..webui.host import same_pictures
 
 # In how many layers of UNet and text encoder the host finds a place for a LoRA's file.
 FILES = {"a": (9, 3), "b": (4, 0), "nothing": (0, 0), "words": (0, 5), "broken": (0, 0), "odd": (1, 0)}

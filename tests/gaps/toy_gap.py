@@ -86,7 +86,7 @@ def main(flavour):
     from lib_w2sd.page.forecast import forecast
     from lib_w2sd.page.settings import NAMES, POSITIONS, SETTINGS, Settings, parse, schema
     from tests import webui
-    from tests.test_webui_jobs import with_xyz_grid
+    from tests.hosts.test_webui_jobs import with_xyz_grid
     from tests.webui.host import same_pictures
 
     # API and schema; the positions of the others have not moved.

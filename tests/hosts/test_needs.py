@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from lib_w2sd.hosts import needs
 from lib_w2sd.page.settings import SETTINGS
 
-from . import webui
+from .. import webui
 
 HOSTS = Path(needs.__file__).parent
 KINDS = sorted(needs.BY_KIND)

@@ -8,8 +8,8 @@ from lib_w2sd.page import presets
 from lib_w2sd.page.forecast import Facts, forecast, read
 from lib_w2sd.page.settings import NAMES, Settings, as_dict
 
-from .settings_strategies import INVALID, VALID
-from .webui.host import same_pictures
+from ..settings_strategies import INVALID, VALID
+from ..webui.host import same_pictures
 
 FACTS = Facts(
     kinds={"Euler": "one", "Heun": "two"},

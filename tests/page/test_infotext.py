@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from lib_w2sd.page import infotext
 from lib_w2sd.page.settings import NAMES, SETTINGS, Settings, parse
 
-from . import infotexts
-from .settings_strategies import valid_requests
+from .. import infotexts
+from ..settings_strategies import valid_requests
 
 AROUND = {"Steps": 20, "Sampler": "DPM++ 2M", "CFG scale": 6.5, "Size": "512x768"}
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager, nullcontext
 import pytest
 import torch
 
-from .webui.host import same_pictures
+from ..webui.host import same_pictures
 
 NMASK = torch.zeros(4, 8, 8)
 NMASK[:, 2:6, 2:6] = 1.0

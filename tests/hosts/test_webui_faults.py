@@ -4,7 +4,7 @@ import fastapi
 import pytest
 import torch
 
-from .webui.host import same_pictures
+from ..webui.host import same_pictures
 
 SETTINGS = {"lambda_steps": 2, "inversion": "fixed-point", "weak_prompt": "a dog", "weak_cfg": 3}
 
