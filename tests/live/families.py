@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-FLUX = ("flux.?vae|^ae", "clip.?l", "t5(?!.*umt5)")
+FLUX = ("flux.?vae|^ae", "clip.?l", "(?<!um)t5")
 WAN = ("wan.?vae", "umt5")
 
 
