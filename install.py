@@ -24,8 +24,8 @@ if __name__ == "__main__":
         if is_unfit():
             print(
                 "W2SD needs AUTOMATIC1111's WebUI 1.10 or newer, Forge of August 2024 or newer, Forge Neo, "
-                "ersatzForge or reForge: please update the WebUI if it is one of these; in others, such as SD.Next, "
-                "it cannot work."
+                "ersatzForge or reForge: please update the WebUI if it is one of these; in others, such as SD.Next, it "
+                "cannot work."
             )
     except ModuleNotFoundError:
         print("W2SD: this is not the folder of a WebUI; nothing to install.")

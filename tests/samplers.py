@@ -182,3 +182,76 @@ def unipc(model, x, timesteps, extra_args=None, callback=None, disable=None, is_
             x, known = kept * x + added * (known + following) / 2, following
         _report(callback, i, x, known)
     return x
+
+
+# ------------------------------------------------------------------------------------------ Forge Neo's
+
+
+@torch.no_grad()
+def sample_Kohaku_LoNyu_Yog(model, x, sigmas, extra_args=None, callback=None, disable=None, eta=1.0):
+    """Euler ancestral; up to the middle step, that one included, its direction is the mean of one here and one further
+    on, where it is led by the model's answers at x and at -x."""
+    extra_args, ones = extra_args or {}, x.new_ones(len(x))
+    steps = len(sigmas) - 1
+    for i in range(steps):
+        denoised = model(x, sigmas[i] * ones, **extra_args)
+        if callback:
+            callback({"x": x, "i": i, "sigma": sigmas[i], "sigma_hat": sigmas[i], "denoised": denoised})
+        d = to_d(x, sigmas[i], denoised)
+        down, up = k_diffusion.sampling.get_ancestral_step(sigmas[i], sigmas[i + 1], eta=eta)
+        if 2 * i <= steps:
+            mirrored = to_d(-x, sigmas[i], model(-x, sigmas[i] * ones, **extra_args))
+            further = x + (down - sigmas[i]) * (d + mirrored) / 2
+            d = (d + to_d(further, sigmas[i], model(further, sigmas[i] * ones, **extra_args))) / 2
+        x = x + (down - sigmas[i]) * d
+        if 2 * i <= steps:
+            x = x + up * randn_like(x)
+    return x
+
+
+@torch.no_grad()
+def sample_dpmpp_2s_ancestral_RF(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """DPM-Solver++(2S) for rectified flow, without noise: a call midway in the log of (1 - sigma) / sigma."""
+    extra_args, ones = extra_args or {}, x.new_ones(len(x))
+    for i, (sigma, sigma_next) in enumerate(zip(sigmas[:-1], sigmas[1:])):
+        denoised = model(x, sigma * ones, **extra_args)
+        if callback:
+            callback({"x": x, "i": i, "sigma": sigma, "sigma_hat": sigma, "denoised": denoised})
+        if sigma_next > 0:
+            between = 0.9999 if sigma == 1 else 1 / (1 + ((1 / sigma - 1) * (1 / sigma_next - 1)) ** 0.5)
+            middle = between / sigma * x + (1 - between / sigma) * denoised
+            denoised = model(middle, between * ones, **extra_args)
+        x = sigma_next / sigma * x + (1 - sigma_next / sigma) * denoised
+    return x
+
+
+@torch.no_grad()
+def sample_unipc(model, x, sigmas, extra_args=None, callback=None, disable=False, variant="bh1"):
+    """UniPC of order 1 on sigmas: x is kept variance preserving, and what the model gets is a temporary. The answer's
+    noise is taken at the temporary, and the signal from that noise and the sampler's own x."""
+    extra_args, ones = extra_args or {}, x.new_ones(len(x))
+    sigmas = sigmas.clone()
+    sigmas[-1] = max(sigmas[-1].item(), 0.001)
+
+    def signal_and_noise(sigma):
+        return (1 / (1 + sigma**2)) ** 0.5, sigma / (1 + sigma**2) ** 0.5
+
+    def clean(x, sigma):
+        signal, noise = signal_and_noise(sigma)
+        temporary = x / signal
+        eps = (temporary - model(temporary, sigma * ones, **extra_args)) / sigma
+        return (x - noise * eps) / signal
+
+    x = x * signal_and_noise(sigmas[0])[0]
+    for i, sigma in enumerate(sigmas[:-1]):
+        if i == 0:
+            known = clean(x, sigma)
+        else:
+            following = clean(predicted, sigma)  # noqa: F821
+            x, known = kept * x + added * (known + following) / 2, following  # noqa: F821
+        if callback:
+            callback({"x": x, "i": i, "denoised": known})
+        (signal, noise), (signal_next, noise_next) = signal_and_noise(sigma), signal_and_noise(sigmas[i + 1])
+        kept, added = noise_next / noise, signal_next - signal * noise_next / noise
+        predicted = kept * x + added * known
+    return predicted / signal_next

@@ -434,3 +434,50 @@ def test_check_fit(file, strong):
     with pytest.raises(UnfitCheckpoint, match="another architecture"):
         check_fit(opened, path, shapes(tiny_unet(1, block_out_channels=(4, 8))), "eps")
     assert weights_file.unfit(opened.shapes, shapes(strong)) is None
+
+
+@pytest.mark.parametrize("prefix", ["", "unet.", UNET])
+def test_a_diffusers_unet_is_called_so(file, weak, prefix):
+    """Its names are those that the tests' own UNet has: here it is the file that has them, and not the loaded one."""
+    path = file(prefix=prefix)
+    loaded = {"input_blocks.0.0.weight": (8, 4, 3, 3), "middle_block.1.norm.weight": (8,)}
+    with pytest.raises(UnfitCheckpoint) as refusal:
+        check_fit(open_weights("given", path), path, loaded, "eps")
+    for words in ("'given', a UNet alone, with the diffusers library's names", "Take the single file", "convert"):
+        assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["single_transformer_blocks.0.attn.to_q.weight", "transformer_blocks.0.ff.net.2.bias"])
+def test_so_is_a_transformer(tmp_path, name):
+    save_file({name: torch.zeros(2, 2)}, tmp_path / "a.safetensors")
+    opened = open_weights("given", tmp_path / "a.safetensors")
+    with pytest.raises(UnfitCheckpoint, match="diffusers library's names"):
+        check_fit(opened, tmp_path / "a.safetensors", {"double_blocks.0.img_attn.qkv.weight": (6, 2)}, "flow")
+    with pytest.raises(UnfitCheckpoint, match="another architecture"):
+        check_fit(opened, tmp_path / "a.safetensors", {"transformer_blocks.1.x": (6, 2)}, "flow")
+
+
+def test_scaled_fp8_is_called_so_where_it_cannot_be_read(file, strong, weak):
+    """A host that reads it compares without the scales, and then finds no difference."""
+    scales = {f"{UNET}conv_in.scale_weight": torch.ones(1), f"{UNET}scaled_fp8": torch.zeros(2)}
+    path = file(extra=scales)
+    opened = open_weights("given", path)
+    with pytest.raises(UnfitCheckpoint, match="scaled fp8, which this WebUI does not read"):
+        check_fit(opened, path, shapes(strong), "eps")
+    opened.shapes = weights_file.unscaled(opened.shapes)
+    check_fit(opened, path, shapes(strong), "eps")
+    assert "conv_in.scale_weight" in opened.names and torch.equal(opened.read("conv_in.scale_weight"), torch.ones(1))
+
+
+def test_another_dtype_than_the_loaded_tensors():
+    own = torch.zeros(4, 3, 2, 2, dtype=torch.float16).to(memory_format=torch.channels_last)
+    given = torch.randn(4, 3, 2, 2)
+    placed = like(given, own, dtype=torch.float32)
+    assert torch.equal(placed, given) and placed.stride() == own.stride()
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.ckpt"])
+def test_what_most_of_a_file_is_stored_in(file, name):
+    eight, half = torch.zeros(2, dtype=torch.float8_e4m3fn), torch.zeros(2, dtype=torch.float16)
+    assert open_weights("given", file({"a": eight, "b": eight, "c": half}, name=name)).eight_bit() == eight.dtype
+    assert open_weights("given", file({"a": eight, "b": half, "c": half}, name=name)).eight_bit() is None

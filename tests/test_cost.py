@@ -28,6 +28,7 @@ def test_in_python(case):
 
 
 SAMPLER = {"one": "Euler", "two": "Heun", "three": "HeunPP2", "fast": "DPM fast", "timesteps": "DDIM", "plms": "PLMS"}
+SAMPLER["half"] = "Kohaku LoNyu Yog"
 
 
 def is_for(case, host) -> bool:
@@ -38,6 +39,7 @@ def is_for(case, host) -> bool:
         and not {"weak_loras", "weak_lora_offset", "weak_checkpoint", "weak_distilled_cfg"} & set(settings)
         and "<lora" not in settings.get("weak_prompt", "")
         and (host.forge or request["kind"] != "three")
+        and (host.flavour == "neo" or request["kind"] != "half")
         and not request.get("exactly")
         # What the two hosts count differently: the sampler's own call at CFG 1, and any call of the weak side alone.
         and bool(request.get("skips_uncond", host.forge and request["cfg"] != 1 and not settings.get("weak_alone")))
@@ -78,6 +80,8 @@ def test_as_the_host_counts(host):
         ("restart_sampler", False, "two"),
         ("sample_heunpp2", False, "three"),
         ("sample_dpm_fast", False, "fast"),
+        ("sample_Kohaku_LoNyu_Yog", False, "half"),
+        ("sample_dpmpp_2s_ancestral_RF", False, "two"),
         ("ddim", False, "timesteps"),
         ("plms", False, "plms"),
         ("somebody's", False, "one"),

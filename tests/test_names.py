@@ -1,6 +1,7 @@
 """Which file a name means: the whole one, or none."""
 
 import hashlib
+from types import SimpleNamespace
 
 import fastapi
 import pytest
@@ -118,3 +119,27 @@ def test_a_hash_is_made_where_a_title_asks_for_it(host):
         checkpoints.find("refiner [0123456789]")
     assert checkpoints.find(f"refiner [{hashed}]").name == "refiner"
     assert checkpoints.find(hashed).name == "refiner"
+
+
+@pytest.mark.parametrize(("weak", "loaded"), [(True, False), (False, True), (True, True), (False, False)])
+def test_another_terminal_noise_is_said(host, weak, loaded, monkeypatch):
+    """A mark in the file, not the weights: the two may be asked in each other's place, but not without a word."""
+    checkpoints, comments = host.hooks.checkpoints, []
+    weights = SimpleNamespace(zero_terminal=weak)
+
+    class WeakCheckpoint(checkpoints.WeakCheckpoint):
+        slots, merged, check_hires, announce = (lambda self, *_: {} for _ in range(4))
+
+        def zero_terminal(self):
+            return loaded
+
+        def overlay(self, weights):
+            return weights
+
+    monkeypatch.setattr(checkpoints.CACHE, "get", lambda *args: weights)
+    p = SimpleNamespace(comment=comments.append)
+    assert WeakCheckpoint(p, Settings(enabled=True, weak_checkpoint="refiner")).opened() is weights
+    assert len(comments) == (weak != loaded)
+    if comments:
+        one, other = ("is not", "is") if weak else ("is", "is not")
+        assert f"loaded checkpoint {one} marked ztsnr" in comments[0] and f"the weak one {other}" in comments[0]

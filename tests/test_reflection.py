@@ -357,3 +357,35 @@ def test_table_of_the_design(row, column):
 @pytest.mark.parametrize("column", range(4), ids=["T8", "T20", "T50", "T20-self"])
 def test_unscaled_form_does_not_pass_for_the_paper(column):
     assert misses("unscaled", column, of="paper")
+
+
+@pytest.mark.parametrize("inversion", ["paper", "matched", "fixed-point"])
+@pytest.mark.parametrize("shift", [1.0, 3.0, 9.0])
+def test_flow_of_gaussians_on_a_shifted_schedule(shift, inversion):
+    """Data of spread s: denoised = (1 - sigma) s^2 x / ((1 - sigma)^2 s^2 + sigma^2), so the velocity is x times a
+    number, and the whole reflection too. Latents of five dimensions, as videos have."""
+    x = torch.randn(2, 16, 3, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    sigmas = [shift * s / (1 + (shift - 1) * s) for s in (0.95, 0.75, 0.5, 0.25)]
+    for sigma, after in zip(sigmas[:-1], sigmas[1:]):
+
+        def denoised(spread, sigma=sigma):
+            return (1 - sigma) * spread**2 / ((1 - sigma) ** 2 * spread**2 + sigma**2)
+
+        strong, weak = ((1 - denoised(spread)) / sigma for spread in (0.5, 2.0))
+        step = after - sigma
+        if inversion == "paper":
+            expected = (1 + step * strong) * (1 - step * weak)
+        elif inversion == "matched":
+            expected = 1 + step * (strong - weak)
+        else:
+            expected = 1.0
+            for _ in range(3):
+                expected = 1 + step * (strong - weak * expected)
+
+        def model(spread, denoised=denoised):
+            return lambda x, t: denoised(spread) * x
+
+        at = torch.full((2,), sigma, dtype=torch.float64)
+        found = reflect(x, at, after, model(0.5), model(2.0), Flow(), inversion)
+        torch.testing.assert_close(found.x, x * expected)
+        assert expected != 1

@@ -45,8 +45,11 @@ TWO_CALLS = {
     "dpmpp_sde": (sampling.sample_dpmpp_sde, {"noise_sampler": white_noise}),
     "restart": (samplers.restart_sampler, {}),
 }
+# In sigmas of a flow.
+FLOW = {"dpmpp_2s_ancestral_RF": (samplers.sample_dpmpp_2s_ancestral_RF, {})}
 OTHERS = {
     "heunpp2": (samplers.sample_heunpp2, {}),
+    "kohaku": (samplers.sample_Kohaku_LoNyu_Yog, {}),
     "dpm_fast": (sampling.sample_dpm_fast, {}),
     "dpm_fast, eta": (sampling.sample_dpm_fast, {"eta": 1.0, "noise_sampler": white_noise}),
 }
@@ -55,7 +58,7 @@ TIMESTEPS = {
     "ddim, eta": (samplers.ddim, {"eta": 1.0}),
     "plms": (samplers.plms, {}),
 }
-IN_SIGMA = {**ONE_CALL, **TWO_CALLS, **OTHERS}
+IN_SIGMA = {**ONE_CALL, **TWO_CALLS, **FLOW, **OTHERS}
 EVERY = {**IN_SIGMA, **TIMESTEPS}
 
 
@@ -70,7 +73,7 @@ def weak_model(x, t):
 class Recording:
     """One sampling run with a gap; `events` in order: (kind, tensor object, its value then, time or step number)."""
 
-    def __init__(self, name, steps, lambda_steps, start=0, inversion="matched", two_calls=False, func=None, **more):
+    def __init__(self, name, steps, lambda_steps, start=0, inversion="matched", func=None, **more):
         self.events, self.infos = [], []
         known, arguments = EVERY.get(name, (func, more))
         func = func or known
@@ -81,7 +84,7 @@ class Recording:
             arguments = {**arguments, "timesteps": timesteps}
         else:
             self.coordinates = Sigma()
-            sigmas = sampling.get_sigmas_karras(steps, 0.03, 14.6)[start:]
+            sigmas = sampling.get_sigmas_karras(steps, 0.03, 1.0 if name in FLOW else 14.6)[start:]
             x = x * sigmas[0]
             if func in (sampling.sample_dpm_fast, sampling.sample_dpm_adaptive):
                 arguments = {**arguments, "sigma_max": sigmas[0].item(), "sigma_min": sigmas[-2].item()}
@@ -102,7 +105,7 @@ class Recording:
         model.inner_model = SimpleNamespace(inner_model=SimpleNamespace(alphas_cumprod=ALPHAS_CUMPROD))
         sides = Sides(self.coordinates, record("strong", strong_model), record("weak", weak_model))
         settings = Settings(enabled=True, lambda_steps=lambda_steps, inversion=inversion)
-        sample = reflecting(func, settings, sides, two_calls=two_calls)
+        sample = reflecting(func, settings, sides)
         self.initial, self.before = x, x.clone()
         self.result = sample(model, x, **arguments, callback=self.callback, disable=True)
         self.trace = sample.passes[-1] if sample.passes else None
@@ -157,7 +160,7 @@ def test_each_of_the_first_lambda_steps_is_reflected_once_at_its_own_state(name,
     assert torch.equal(run.initial, run.before), "the caller's own noise was written into"
 
 
-@pytest.mark.parametrize("name", [*ONE_CALL, *TWO_CALLS, "heunpp2"])
+@pytest.mark.parametrize("name", [*ONE_CALL, *TWO_CALLS, *FLOW, "heunpp2", "kohaku"])
 def test_the_reflected_state_is_the_operators_and_no_step_to_sigma_0_is_reflected(name):
     run = Recording(name, 9, -1)
     sigmas = run.arguments["sigmas"]
@@ -193,7 +196,7 @@ def test_lambda_counts_executed_steps(name, steps, lambda_steps, data):
     check_reflections(run, most if lambda_steps == -1 else min(lambda_steps, most), name in TIMESTEPS)
 
 
-@pytest.mark.parametrize("name", ["dpm_fast", "heun", "restart", "heunpp2"])
+@pytest.mark.parametrize("name", ["dpm_fast", "heun", "restart", "heunpp2", "kohaku", *FLOW])
 @given(steps=st.integers(1, 60))
 @example(1)
 @example(2)
@@ -266,20 +269,9 @@ SECOND_CALLS = {
 
 @pytest.mark.parametrize("lambda_steps", [2, 3, 7, -1])
 @pytest.mark.parametrize("second", SECOND_CALLS)
-def test_unknown_sampler_of_two_calls_is_refused_rather_than_reflected_at_the_wrong_place(second, lambda_steps):
-    with pytest.raises(SamplerError, match="cannot reflect the sampler sample_unheard_of: .*Choose another sampler"):
-        Recording("unheard of", 8, lambda_steps, func=two_call_sampler(SECOND_CALLS[second]))
-
-
-@pytest.mark.parametrize("second", SECOND_CALLS)
-def test_sampler_that_the_host_marks_as_two_calls_is_reflected(second):
-    run = Recording("unheard of", 8, 5, func=two_call_sampler(SECOND_CALLS[second]), two_calls=True)
-    check_reflections(run, 5)
-
-
-def test_sampler_marked_as_two_calls_that_makes_one_is_refused():
-    with pytest.raises(SamplerError, match="sample_euler"):
-        Recording("euler", 8, 5, two_calls=True)
+def test_unknown_sampler_of_two_calls_is_reflected_at_the_first(second, lambda_steps):
+    run = Recording("unheard of", 8, lambda_steps, func=two_call_sampler(SECOND_CALLS[second]))
+    check_reflections(run, 7 if lambda_steps == -1 else lambda_steps)
 
 
 UNIPC_STEPS = 7
@@ -334,6 +326,55 @@ def test_unipcs_plan_is_where_it_asks():
     assert {step.calls for step in steps} == {1}
     assert schedule.steps_of(samplers.unipc, arguments)[0].start == run.arguments["timesteps"][-1]
     assert len(run.of("model")) == len(seen), "the rehearsal asked the model"
+
+
+def unipc_on_sigmas_by_hand(x, sigmas, lambda_steps, inversion):
+    """The same on sigmas, with the latent in k-diffusion's coordinates throughout: the sampler's own ones are these
+    over sqrt(1 + sigma^2)."""
+    sigmas = [*sigmas[:-1].tolist(), 0.001]
+
+    def reflected(k, x):
+        return (
+            x
+            if k >= lambda_steps
+            else reflect(x, sigmas[k], sigmas[k + 1], strong_model, weak_model, Sigma(), inversion).x
+        )
+
+    for k, sigma in enumerate(sigmas[:-1]):
+        at = reflected(k, x if k == 0 else predicted)  # noqa: F821
+        answer = strong_model(at, sigma)
+        if k:
+            signal = (known + answer) / 2  # noqa: F821
+            x = signal + sigma / sigmas[k - 1] * (x - signal)
+            x = x + at - predicted  # noqa: F821
+        else:
+            x = at
+        known = answer
+        predicted = known + sigmas[k + 1] / sigma * (x - known)
+    return predicted
+
+
+@pytest.mark.parametrize("inversion", ["paper", "matched", "fixed-point"])
+@pytest.mark.parametrize("lambda_steps", [0, 1, 2, 5, 6, 7, -1])
+def test_unipc_on_sigmas_moves_the_latent_that_only_its_callback_sees(lambda_steps, inversion):
+    run = Recording("unipc on sigmas", 7, lambda_steps, func=samplers.sample_unipc, inversion=inversion)
+    expected = 6 if lambda_steps == -1 else min(lambda_steps, 6)
+    by_hand = unipc_on_sigmas_by_hand(run.before, run.arguments["sigmas"], expected, inversion)
+    torch.testing.assert_close(run.result, by_hand, rtol=1e-4, atol=1e-4)
+    assert len(run.of("strong")) == expected
+    assert [event[3] for event in run.of("callback")] == list(range(7))
+    assert torch.equal(run.initial, run.before)
+
+
+def test_unipc_on_sigmas_is_pushed_where_euler_is():
+    """Towards the gap, by about as much: not backwards."""
+    moves = {}
+    for name, func in (("euler", None), ("unipc on sigmas", samplers.sample_unipc)):
+        plain, reflected = (Recording(name, 12, lambda_steps, func=func).result for lambda_steps in (0, 6))
+        moves[name] = reflected - plain
+    euler, unipc = moves.values()
+    assert torch.nn.functional.cosine_similarity(euler.flatten(), unipc.flatten(), dim=0) > 0.9
+    assert 0.5 < (unipc.norm() / euler.norm()).item() < 2
 
 
 def adaptive(lambda_steps, inversion="matched", **arguments):

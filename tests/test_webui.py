@@ -18,7 +18,7 @@ SAMPLERS = [
     "DPM++ 2M SDE",
 ] + ["DPM++ 2M SDE Heun", "DPM++ 3M SDE", "DPM fast", "DPM adaptive", "Restart", "LCM"]
 SAMPLERS += ["DDIM", "DDIM CFG++", "PLMS", "UniPC"]
-ADDED = {"a1111": [], "forge": ["HeunPP2"]}
+ADDED = {"a1111": [], "forge": ["HeunPP2"], "neo": ["HeunPP2", "Kohaku LoNyu Yog"]}
 CASES = [(flavour, sampler) for flavour, added in ADDED.items() for sampler in SAMPLERS + added]
 every_sampler = pytest.mark.parametrize(("host", "sampler"), CASES, indirect=["host"])
 EQUAL = {"inversion": "matched", "weak_cfg": 6.0, "lambda_steps": -1}  # no gap: the plain picture

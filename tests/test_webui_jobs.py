@@ -328,7 +328,9 @@ def test_everything_relied_on_is_there(flavour):
 
 def test_a_name_that_is_gone_is_reported_as_such(host):
     gone = SimpleNamespace(
-        name="x", RELIES_ON=("modules.shared:nothing", "modules.nowhere:at_all", "modules.shared:opts")
+        name="x",
+        ABILITIES={},
+        RELIES_ON=("modules.shared:nothing", "modules.nowhere:at_all", "modules.shared:opts"),
     )
     assert set(host.hooks.describe(gone)["relies_on"].values()) == {None}
 

@@ -92,7 +92,7 @@ class Lora(Gap):
         return bool(weak_lora_tags(settings)) or (has_lora_gap(settings) and picture.loras)
 
     def touched(self, settings, picture):
-        return self.differs(settings, picture) or settings.weak_lora_text_encoder
+        return has_lora_gap(settings) or settings.weak_lora_text_encoder
 
     def cautions(self, settings, picture):
         said = []

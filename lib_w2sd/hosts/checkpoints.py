@@ -76,6 +76,11 @@ class WeakCheckpoint:
     def refuse_loaded(self, given: str) -> None:
         """Raise CheckpointError where the loaded UNet is of a kind that nothing can take the place of."""
 
+    def zero_terminal(self) -> bool:
+        """Whether the loaded checkpoint's file says that it was trained with a schedule that ends in noise alone
+        ("ztsnr"), and the host therefore samples on such a one."""
+        return False
+
     def slots(self) -> "dict[str, Slot]":
         """The loaded UNet's tensors that its checkpoint has, and not those that a LoRA has added."""
         return checkpoint.slots_of(self.diffusion_model())
@@ -84,9 +89,16 @@ class WeakCheckpoint:
         """The file, its tensors called as the loaded UNet's, whose shapes by name these are."""
         return file
 
-    def place(self, info):
-        """place(tensor, strong) for checkpoint.load of the checkpoint `info`."""
+    def comparable(self, shapes: dict) -> dict:
+        """The shapes of a UNet without what says only how this host stores it."""
+        return shapes
+
+    def place(self, info, file):
+        """place(tensor, strong) for checkpoint.load of the checkpoint `info`, opened as `file`."""
         return checkpoint.like
+
+    def load_scales(self, file, slots: "dict[str, Slot]", weights: Weights) -> None:
+        """Whatever `comparable` has left out."""
 
     def merged(self) -> tuple:
         """The Uses among `self.loras` that the host merges into weights; the others it computes on the fly."""
@@ -100,9 +112,11 @@ class WeakCheckpoint:
         """Tell the host's memory manager, before sampling, what will be needed."""
 
     def overlay(self, weights: Weights) -> CheckpointOverlay:
-        return CheckpointOverlay(weights, lambda unet: self.installed_slots(weights), also=self.also, done=self.done)
+        return CheckpointOverlay(
+            weights, lambda unet: self.installed_slots(weights), also=partial(self.also, weights), done=self.done
+        )
 
-    def also(self) -> list:
+    def also(self, weights: Weights) -> list:
         """See CheckpointOverlay."""
         return []
 
@@ -127,6 +141,8 @@ class WeakCheckpoint:
         """The overlay, its weights loaded. Raises CheckpointError; the loaded checkpoint is not touched."""
         given = self.settings.weak_checkpoint
         info = find(given)
+        if "[" in given and not _known(info).hashes:
+            self.p.comment(f"W2SD: {info.name} was taken by its name; this WebUI knows no hash of it to compare.")
         self.refuse_loaded(given)
         slots = self.slots()
         shapes = {name: tuple(slot.tensor.shape) for name, slot in slots.items()}
@@ -139,6 +155,13 @@ class WeakCheckpoint:
         except FileNotFoundError as error:
             missing = Path(error.filename or info.filename).name
             raise CheckpointError(given, f"but the file {missing} is not there any more.") from error
+        if weights.zero_terminal != self.zero_terminal():
+            words = ("is not", "is") if weights.zero_terminal else ("is", "is not")
+            self.p.comment(
+                f"W2SD: the loaded checkpoint {words[0]} marked ztsnr (zero terminal SNR) and the weak one {words[1]}: "
+                "both are asked on the loaded one's schedule, which the weak one was not trained with. The gap is then "
+                "not in the weights alone."
+            )
         self.announce(weights)
         return self.overlay(weights)
 
@@ -147,8 +170,11 @@ class WeakCheckpoint:
 
     def _load(self, given, info, slots, shapes) -> Weights:
         file = self.named(open_weights(given, info.filename, self.OPENERS), shapes)
+        file.shapes, shapes = self.comparable(file.shapes), self.comparable(shapes)
         check_fit(file, info.filename, shapes, self.prediction())
-        weights = checkpoint.load(file, info.name, slots, self.place(info))
+        weights = checkpoint.load(file, info.name, {name: slots[name] for name in shapes}, self.place(info, file))
+        self.load_scales(file, slots, weights)
+        weights.zero_terminal = "ztsnr" in file.markers
         if self.merged():
             with checkpoint.reporting_memory(given):
                 self.merge_loras(file, weights)
@@ -160,7 +186,8 @@ class WeakCheckpoint:
         info = getattr(self.p, "hr_checkpoint_info", None)
         if info is None or getattr(self.p, "is_hr_pass", False) or not self.settings.lambda_of(True):
             return
-        why = unfit(shapes, self.named(open_weights(info.name, info.filename, self.OPENERS), shapes).shapes)
+        theirs = self.named(open_weights(info.name, info.filename, self.OPENERS), shapes).shapes
+        why = unfit(self.comparable(shapes), self.comparable(theirs))
         if why:
             for loaded in ("the loaded checkpoint's", "the loaded one"):
                 why = why.replace(loaded, "the hires pass's")

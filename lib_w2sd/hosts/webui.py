@@ -5,8 +5,10 @@ own CFGDenoiser, so that masks, prompt editing and other extensions' callbacks s
 sampler's own calls, and it takes back everything that such an extra call leaves behind.
 """
 
+import copy
 import functools
 import importlib
+import sys
 import time
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -68,6 +70,11 @@ def _filled_up(cond, length: int):
 def listened_to(*callbacks: str) -> bool:
     """Whether an extension listens to the host's denoiser."""
     return any(script_callbacks.callback_map[name] for name in callbacks)
+
+
+def on_gpu() -> list:
+    """The devices whose generator has to be put back, but for the CPU's."""
+    return [shared.device] if getattr(shared.device, "type", None) == "cuda" else []
 
 
 def _numbers(owner) -> dict:
@@ -347,9 +354,8 @@ class WebUI:
         latent = {"last_latent": self.sampler.last_latent} if hasattr(self.sampler, "last_latent") else {}
         scripts = self.p.scripts.alwayson_scripts
         counts = [(owner, _numbers(owner)) for script in scripts for owner in (script, type(script))]
-        on_gpu = [shared.device] if getattr(shared.device, "type", None) == "cuda" else []
         try:
-            with torch.random.fork_rng(on_gpu), swapped(sd_samplers_common, "store_latent", lambda _: None):
+            with torch.random.fork_rng(on_gpu()), swapped(sd_samplers_common, "store_latent", lambda _: None):
                 yield
         finally:
             for name, value in state.items():
@@ -433,6 +439,19 @@ class WebUI:
             self.overlaid_unet, self.installed = unet, overlays
         self.follow_rows()
 
+    @contextmanager
+    def keeping(self):
+        """Around a rehearsal of the sampler: whatever it draws noise from is as before, and the picture's own seeds are
+        not asked."""
+        sampling, rng = sys.modules.get("k_diffusion.sampling"), sys.modules.get("modules.rng")
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(on_gpu()))
+            if hasattr(sampling, "torch"):  # the host puts its own, with the picture's seeds, in torch's place
+                stack.enter_context(swapped(sampling, "torch", torch))
+            if hasattr(rng, "nv_rng"):
+                stack.enter_context(swapped(rng, "nv_rng", copy.deepcopy(rng.nv_rng)))
+            yield
+
     def reflecting(self, func):
         """The sampling function `func` of the pass's sampler, reflecting."""
         trace = getattr(self.p, TRACE, None) or Trace()
@@ -443,7 +462,7 @@ class WebUI:
             self.sides,
             functools.partial(trace.add, name=self.pass_name()),
             hires_pass=self.hires_pass,
-            two_calls=bool((getattr(self.sampler.config, "options", None) or {}).get("second_order")),
+            keeping=self.keeping,
         )
 
     def pass_name(self) -> str:

@@ -169,13 +169,13 @@ def _naming_memory(side: str):
         ) from error
 
 
-def reflecting(func, settings, open_sides, new_pass, hires_pass: bool = False, two_calls: bool = False):
+def reflecting(func, settings, open_sides, new_pass, hires_pass: bool = False, keeping=schedule.keeping):
     """The sampling function `func`, reflecting.
 
     settings    what to do, see settings.Settings
     open_sides  open_sides(model, arguments) -> context manager that yields Sides for one run
     new_pass    new_pass(sampler=, steps=, reflected=, inversion=) -> trace.Pass
-    two_calls   the host marks the sampler as one of two model calls a step
+    keeping     see schedule.steps_of
     """
     signature = inspect.signature(func)
 
@@ -185,7 +185,7 @@ def reflecting(func, settings, open_sides, new_pass, hires_pass: bool = False, t
         if not settings.acts_in(hires_pass):
             return func(model, x, *args, **kwargs)
         lambda_steps = 0 if settings.weak_alone else settings.lambda_of(hires_pass)
-        window = schedule.window_of(func, arguments, lambda_steps, two_calls)
+        window = schedule.window_of(func, arguments, lambda_steps, keeping)
         kind = WeakDenoiser if settings.weak_alone else ReflectingDenoiser
         trace = new_pass(
             sampler=func.__name__, steps=window.total, reflected=window.reflected, inversion=settings.inversion

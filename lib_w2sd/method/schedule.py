@@ -1,15 +1,18 @@
 """Which model call is the first of which step, and which steps are reflected.
 
 A sampler is known here by its function's name and its arguments: k-diffusion's, and those that the WebUIs
-add. From them follows the whole plan of a run, before its first model call; only DPM adaptive plans as it goes.
+add. Any other is rehearsed. So the whole plan of a run is known before its first model call; only DPM adaptive plans as
+it goes.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from ..errors import SamplerError
+from . import rehearsal
 
 # Two model calls a step; at the last step, to sigma 0, only one.
 TWO_CALLS = {
@@ -21,9 +24,31 @@ TWO_CALLS = {
     "sample_dpmpp_sde",
     "restart_sampler",
 }
+ONE_CALL = {
+    "sample_euler",
+    "sample_euler_ancestral",
+    "sample_lms",
+    "sample_dpmpp_2m",
+    "sample_dpmpp_2m_sde",
+    "sample_dpmpp_3m_sde",
+    "sample_lcm",
+    "sample_ddpm",
+    "sample_ipndm",
+    "sample_ipndm_v",
+    "sample_deis",
+    "sample_er_sde",
+    "sample_res_multistep",
+    "sample_unipc",
+    "sample_euler_cfg_pp",
+    "sample_euler_ancestral_cfg_pp",
+    "sample_dpmpp_2m_cfg_pp",
+    "ddim",
+    "ddim_cfgpp",
+}
 
 # sigma_hat of k-diffusion's churn is at most sqrt(2) times the schedule's sigma.
 LARGEST_CHURN = 2**0.5
+START = 1e-3  # how far from its schedule a step may start otherwise, as a part of it
 
 
 @dataclass(frozen=True)
@@ -95,44 +120,49 @@ def _restart(sigmas, restart_list=None) -> list[Step]:
     return _two_calls(pairs)
 
 
-class _Deaf:
-    """In the model's place at a rehearsal: answers nothing, and writes down when it was asked."""
-
-    def __init__(self, model):
-        self._model, self.asked_at = model, []
-
-    def __call__(self, x, t, **kwargs):
-        self.asked_at.append(_number(t))
-        return torch.zeros_like(x)
-
-    def __getattr__(self, name):
-        return getattr(self._model, name)
+def _unipc(func, arguments, keeping) -> list[Step]:
+    """UniPC: its times follow from options of the host, and not from what the model answers: it asks once a step, at
+    the step's start; where the last one ends is not asked."""
+    events = rehearsal.rehearse(func, arguments, keeping())
+    return [Step(*pair) for pair in _pairs([*(e.t for e in events if isinstance(e, rehearsal.Call)), 0.0])]
 
 
-def _rehearsed(func, arguments) -> list[Step]:
-    """UniPC: its times follow from options of the host, and not from what the model answers. So it is run once over a
-    single pixel, without the model: it asks once a step, at the step's start; where the last one ends is not asked."""
-    model = _Deaf(arguments["model"])
-    pixel = torch.zeros_like(arguments["x"][:1, :, :1, :1])
-    func(**{**arguments, "model": model, "x": pixel, "extra_args": {}, "callback": lambda info: None})
-    return [Step(*pair) for pair in _pairs([*model.asked_at, 0.0])]
+def _rehearsed(func, arguments, pairs, keeping) -> list[Step]:
+    """A sampler that is not known by its name."""
+    starts = [start for start, _ in pairs]
+    if len(pairs) < 2:  # nothing will be reflected
+        return [Step(*pair) for pair in pairs]
+    try:
+        calls = rehearsal.calls_a_step(func, arguments, starts, (1 - START, LARGEST_CHURN * (1 + START)), keeping)
+    except rehearsal.Unclear as error:
+        raise SamplerError(
+            f"W2SD cannot reflect the sampler {func.__name__}: {error}. Choose another sampler, or turn W2SD off."
+        ) from error
+    return [Step(*pair, calls=number) for pair, number in zip(pairs, calls)]
 
 
-def steps_of(func, arguments: dict, two_calls: bool = False) -> list[Step]:
+def keeping():
+    """Around a rehearsal: torch's generator on the CPU is put back."""
+    return torch.random.fork_rng(devices=[])
+
+
+def steps_of(func, arguments: dict, keeping: Callable = keeping) -> list[Step]:
     """The executed steps of a sampling run.
 
     func       the sampler's function
     arguments  what it was called with: ``sigmas`` [T + 1] descending, or ``timesteps`` [T + 1] ascending,
                or ``n``, ``sigma_min`` and ``sigma_max``
-    two_calls  the host marks this sampler as one of two calls a step
+    keeping    keeping() -> context manager around a run of `func` that is not the real one: it puts generators back
     Raises SamplerError where there are no steps to reflect.
     """
     name = func.__name__
     if name == "unipc":
-        return _rehearsed(func, arguments)
+        return _unipc(func, arguments, keeping)
     if "timesteps" in arguments:
         pairs = _pairs(arguments["timesteps"].flip(0))
-        return _plms(pairs) if name == "plms" else [Step(*pair) for pair in pairs]
+        if name == "plms":
+            return _plms(pairs)
+        return [Step(*pair) for pair in pairs] if name in ONE_CALL else _rehearsed(func, arguments, pairs, keeping)
     if name == "sample_dpm_fast":
         return _dpm_fast(arguments["n"], arguments["sigma_min"], arguments["sigma_max"])
     if "sigmas" not in arguments:
@@ -147,7 +177,9 @@ def steps_of(func, arguments: dict, two_calls: bool = False) -> list[Step]:
         return _heunpp2(pairs)
     if name == "sample_Kohaku_LoNyu_Yog":
         return _kohaku(pairs)
-    return _two_calls(pairs) if two_calls or name in TWO_CALLS else [Step(*pair) for pair in pairs]
+    if name in TWO_CALLS:
+        return _two_calls(pairs)
+    return [Step(*pair) for pair in pairs] if name in ONE_CALL else _rehearsed(func, arguments, pairs, keeping)
 
 
 def reflected_steps(lambda_steps: int, total: int) -> int:
@@ -199,7 +231,7 @@ class Window:
         step = self.steps[self.index]
         self._calls_left = step.calls - 1
         at = _number(t)
-        if not step.start * (1 - 1e-3) <= at <= step.start * LARGEST_CHURN * (1 + 1e-3):
+        if not step.start * (1 - START) <= at <= step.start * LARGEST_CHURN * (1 + START):
             self._lost(f"step {self.index + 1} starts at {step.start:g} in its schedule, but it evaluates at {at:g}")
         return step
 
@@ -257,13 +289,13 @@ class AdaptiveWindow:
         self._length, self._accepted = float(info["h"]), info["n_accept"]
 
 
-def window_of(func, arguments: dict, lambda_steps: int, two_calls: bool = False) -> "Window | AdaptiveWindow":
+def window_of(func, arguments: dict, lambda_steps: int, keeping: Callable = keeping) -> "Window | AdaptiveWindow":
     """The window of a run that reflects `lambda_steps`; see steps_of."""
     name = func.__name__
     if name == "sample_dpm_adaptive":
         own = {key: arguments[key] for key in ("sigma_min", "order", "h_init") if key in arguments}
         return AdaptiveWindow(lambda_steps, **own)
-    steps = steps_of(func, arguments, two_calls)
+    steps = steps_of(func, arguments, keeping)
     reflect = reflected_steps(lambda_steps, len(steps))
     return Window(name, steps, reflect, ahead=int(name == "unipc"), apart=name == "sample_unipc")
 

@@ -15,12 +15,14 @@ from ..method.schedule import TWO_CALLS, reflected_steps
 from .settings import Settings, parse
 
 ONE, TWO, THREE, FAST, TIMESTEPS, PLMS = "one", "two", "three", "fast", "timesteps", "plms"
+HALF = "half"  # three calls in the first half of the steps, then one
 _KINDS = {
     "sample_heunpp2": THREE,
     "sample_dpm_fast": FAST,
     "ddim": TIMESTEPS,
     "ddim_cfgpp": TIMESTEPS,
     "plms": PLMS,
+    "sample_Kohaku_LoNyu_Yog": HALF,
     **dict.fromkeys(TWO_CALLS, TWO),
 }
 _FOOTNOTES = {
@@ -65,7 +67,7 @@ def calls_made(kind: str, steps: int, denoising: "float | None" = None, exactly:
         return steps_made(ONE, steps, denoising, exactly)
     if kind == PLMS:
         return made + min(made, 1)
-    return {TWO: 2 * made - 1, THREE: max(3 * made - 3, 1)}.get(kind, made)
+    return {TWO: 2 * made - 1, THREE: max(3 * made - 3, 1), HALF: made + 2 * min(made, made // 2 + 1)}.get(kind, made)
 
 
 def evaluation_rows(scale: float) -> int:

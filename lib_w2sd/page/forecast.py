@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from ..errors import SettingError
 from ..gaps import GAPS
 from ..gaps.gap import Gap, Picture, Preset
-from ..gaps.lora import weak_lora_tags
 from ..gaps.lora_scales import TAG
 from . import cost
 from .settings import SETTINGS, Settings, as_dict
@@ -182,6 +181,6 @@ def missing(preset: "Preset | None", settings: Settings, picture: Picture) -> st
     if any(getattr(settings, name) != preset.fields[name] for name in of_gaps):
         return ""
     if preset.needs == "prompt":
-        return "" if picture.loras or weak_lora_tags(settings) else preset.ask
+        return "" if any(gap.differs(settings, picture) for gap in GAPS) else preset.ask
     default = next(s.default for s in SETTINGS if s.name == preset.needs)
     return preset.ask if getattr(settings, preset.needs) == default else ""

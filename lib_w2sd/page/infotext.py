@@ -6,7 +6,7 @@ import re
 from .settings import BY_NAME, SETTINGS, Settings
 
 MARK = BY_NAME["lambda_steps"].infotext
-# Said beside the weak checkpoint's name, and not read back: the name finds the file.
+# Said beside the weak checkpoint's name, and read back as a title: another file of that name is then refused.
 HASH = "W2SD weak checkpoint hash"
 LABELS = (*(f.infotext for f in SETTINGS if f.name != "enabled"), HASH)
 
@@ -67,6 +67,8 @@ def read(name: str, params: dict):
         return "" if f.default is None else f.default
     if f.kind == "boolean":
         return text == "True"
+    if f.listed and HASH in params:
+        return f"{text} [{params[HASH]}]"
     if f.kind == "string" or f.optional:
         return text
     return {"integer": int, "boolean": bool, "number": float}[f.kind](float(text))

@@ -9,7 +9,7 @@ import gc
 import time
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,16 +61,19 @@ def size_of(tensor: torch.Tensor) -> int:
     return tensor.nelement() * tensor.element_size()
 
 
-def like(tensor: torch.Tensor, strong: torch.Tensor, via: "torch.dtype | None" = None) -> torch.Tensor:
+def like(
+    tensor: torch.Tensor, strong: torch.Tensor, via: "torch.dtype | None" = None, dtype: "torch.dtype | None" = None
+) -> torch.Tensor:
     """`tensor` as the loaded UNet's tensor `strong` is: dtype, device, memory format, parameter or buffer.
 
-    via  a dtype that the host itself goes through on loading, so that the rounding is the same
+    via    a dtype that the host itself goes through on loading, so that the rounding is the same
+    dtype  another than the loaded tensor's
     """
     if via is not None and tensor.is_floating_point():
         tensor = tensor.to(via)
     data = strong.data
     pinned = data.device.type == "cpu" and torch.cuda.is_available() and data.is_pinned()
-    placed = torch.empty_like(data, pin_memory=pinned).copy_(tensor)
+    placed = torch.empty_like(data, dtype=dtype, pin_memory=pinned).copy_(tensor)
     return torch.nn.Parameter(placed, requires_grad=False) if isinstance(strong, torch.nn.Parameter) else placed
 
 
@@ -83,6 +86,8 @@ class Weights:
     bytes: int = 0
     peak_bytes: int = 0  # while loading: the UNet so far, and the tensor just read
     seconds: float = 0.0
+    scales: dict = field(default_factory=dict)  # by layer, of weights that are stored scaled where the loaded are not
+    zero_terminal: bool = False  # its file is marked as trained with a schedule that ends in noise alone
 
     def to(self, device) -> None:
         for name, tensor in self.tensors.items():

@@ -1,6 +1,7 @@
 """A checkpoint file, opened but not read: its UNet's names and shapes, what it predicts, one tensor on demand."""
 
 import zipfile
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,13 @@ from ..errors import CheckpointError, UnfitCheckpoint
 UNET = "model.diffusion_model."
 # Width of the text encoder's output (cross attention): which architecture it is.
 CONTEXT = {768: "SD1.5", 1024: "SD2", 1280: "the SDXL refiner", 2048: "SDXL"}
+# As torch writes them, and as safetensors does
+EIGHT_BIT = {
+    "torch.float8_e4m3fn": torch.float8_e4m3fn,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "torch.float8_e5m2": torch.float8_e5m2,
+    "F8_E5M2": torch.float8_e5m2,
+}
 CHANNELS = {4: "text to image", 8: "InstructPix2Pix", 9: "inpainting"}
 
 
@@ -36,6 +44,16 @@ class WeightsFile:
         self.shapes = {new: self.shapes[old] for new, old in names.items()}
         return self
 
+    def eight_bit(self) -> "torch.dtype | None":
+        """The fp8 that most of the UNet's tensors have; None, if most have another dtype."""
+        counts = Counter(self._dtype(full) for full in self._full.values())
+        return EIGHT_BIT.get(counts.most_common(1)[0][0])
+
+    @property
+    def names(self) -> list:
+        """Of all tensors that `read` reads, whatever becomes of `shapes`."""
+        return list(self._full)
+
     def read(self, name: str) -> torch.Tensor:
         """One of the UNet's tensors, on the CPU in the file's own dtype."""
         with self.readable():
@@ -46,6 +64,9 @@ class WeightsFile:
 
     def _tensor(self, full: str) -> torch.Tensor:
         raise NotImplementedError
+
+    def _dtype(self, full: str) -> str:
+        return str(self._tensor(full).dtype)
 
     @contextmanager
     def readable(self):
@@ -73,6 +94,9 @@ class SafetensorsFile(WeightsFile):
 
     def _tensor(self, full):
         return self._file.get_tensor(full)
+
+    def _dtype(self, full):
+        return self._file.get_slice(full).get_dtype()
 
 
 class PickleFile(WeightsFile):
@@ -161,6 +185,28 @@ def architecture(shapes: dict) -> str:
     return "a kind of SDXL" if "label_emb.0.0.weight" in shapes else "a kind of SD1.5 or SD2"
 
 
+SCALE = ".scale_weight"  # behind a layer's name: what its weight is to be multiplied by, in "scaled fp8" files
+
+
+def unscaled(shapes: dict) -> dict:
+    """The shapes without what says only how weights are stored."""
+    return {
+        name: shape
+        for name, shape in shapes.items()
+        if not name.endswith((SCALE, ".scale_input")) and name != "scaled_fp8"
+    }
+
+
+# Names of the diffusers library's own: UNets of Stable Diffusion, and transformers of Flux and SD3.
+_DIFFUSERS = ("down_blocks.", "up_blocks.", "mid_block.", "transformer_blocks.", "single_transformer_blocks.")
+
+
+def is_diffusers(shapes: dict) -> bool:
+    """Whether the tensors have the names that the diffusers library gives them (a file out of a unet/ or transformer/
+    folder), and not those of the models' own programs."""
+    return any(name.removeprefix("unet.").removeprefix("transformer.").startswith(_DIFFUSERS) for name in shapes)
+
+
 def unfit(weak: dict, strong: dict) -> "str | None":
     """Why a UNet of the shapes `weak` cannot take the place of one of the shapes `strong`; None: it can."""
     if weak == strong:
@@ -232,6 +278,16 @@ def check_fit(file: WeightsFile, path, strong: dict, prediction: "str | None") -
     prediction  what the loaded checkpoint predicts; None: unknown
     """
     why = unfit(file.shapes, strong)
+    if why and is_diffusers(file.shapes) and not is_diffusers(strong):
+        raise UnfitCheckpoint(
+            file.given,
+            f"a UNet alone, with the diffusers library's names for its tensors ({min(file.shapes)} ...), which the "
+            "WebUI itself does not load as a checkpoint. Take the single file that its author offers beside the unet/ "
+            "folder, or convert the whole model (diffusers' convert_diffusers_to_original_stable_diffusion.py and its "
+            "sisters).",
+        )
+    if why and unfit(unscaled(file.shapes), strong) is None:
+        raise UnfitCheckpoint(file.given, "whose UNet is stored as scaled fp8, which this WebUI does not read.")
     if why:
         raise UnfitCheckpoint(file.given, f"{why}. Choose one of the loaded checkpoint's kind.")
     own = prediction_of(file, path)

@@ -66,7 +66,7 @@ class Page:
         box = self.page.locator(f"{where} input").nth(nth)
         box.click()
         box.fill(str(value))
-        self.page.locator(f"ul.options li[aria-label='{value}']").first.click()
+        self.page.locator(f'ul.options li[aria-label="{value}"]').first.click()
 
     def open(self, where=ACCORDION):
         self.page.locator(f"{where} > .label-wrap .icon").click()

@@ -104,10 +104,14 @@ def test_reflection_with_a_weak_checkpoint(webui, pair, own):
 
 
 @pytest.mark.parametrize("inversion", ["paper", "matched", "fixed-point"])
-def test_a_checkpoint_against_itself_is_no_gap(webui, pair, inversion):
-    """The weights come from the file, and by way of the exchange, and give the loaded UNet's output to the bit."""
+def test_a_checkpoint_against_its_own_weights_is_no_gap(webui, pair, file_beside, inversion):
+    """From a file of its own, so that neither name nor hash tells. The weights come by way of the exchange, and give
+    the loaded UNet's output to the bit."""
     ask = asking(pair[0])
-    settings = {"weak_checkpoint": pair[0], "inversion": inversion, "weak_cfg": PLAIN["cfg_scale"], "lambda_steps": 3}
+    with safe_open(in_file(webui, pair[0]), "pt") as f:
+        own = {key: f.get_tensor(key) for key in f.keys()}  # noqa: SIM118
+    twin = file_beside("w2sd-twin.safetensors", lambda path, *_: save_file(own, path, {"w2sd": "a copy"}))
+    settings = {"weak_checkpoint": twin, "inversion": inversion, "weak_cfg": PLAIN["cfg_scale"], "lambda_steps": 3}
     webui.picture(settings, **ask)
     (run,) = webui.trace()
     if inversion == "matched":
@@ -116,6 +120,60 @@ def test_a_checkpoint_against_itself_is_no_gap(webui, pair, inversion):
     else:
         without = webui.picture({**settings, "weak_checkpoint": ""}, **ask)
         assert same(webui.picture(settings, **ask), without)
+
+
+def test_the_loaded_checkpoint_itself_is_refused(webui, pair, lora):
+    strong, _ = pair
+    message = webui.refused({"weak_checkpoint": strong}, **asking(strong))
+    assert f"weak_checkpoint (Weak checkpoint) was given {strong!r}" in message and "no gap" in message
+    # With the picture's LoRAs on one side alone it is a gap.
+    webui.picture({"weak_checkpoint": strong}, prompt=PLAIN["prompt"] + LORAS.format(lora[0]), **asking(strong))
+    assert all(r["gap_norm"] > 0 for r in webui.trace()[0]["reflections"])
+
+
+def test_a_part_of_a_name_is_refused(webui, pair):
+    for given in (pair[1][:-1], "safetensors"):
+        message = webui.refused({"weak_checkpoint": given}, **asking(pair[0]))
+        assert "none of the WebUI's checkpoints" in message
+    assert f"the nearest: {pair[1]}" in webui.refused({"weak_checkpoint": pair[1][:-1]}, **asking(pair[0]))
+
+
+def scaled(path, tensors, metadata):
+    """Scaled fp8, as ComfyUI and Forge read it: linear layers in fp8, each with what it is to be multiplied by."""
+    made = {}
+    for key, value in tensors.items():
+        made[key] = value
+        if key.startswith("model.diffusion_model.") and value.ndim == 2 and key.endswith(".weight"):
+            scale = value.float().abs().max() / 448
+            made[key] = (value.float() / scale).to(torch.float8_e4m3fn)
+            made[key.removesuffix("weight") + "scale_weight"] = scale.reshape(1).clone()
+    save_file({**made, "model.diffusion_model.scaled_fp8": torch.zeros(2, dtype=torch.float8_e4m3fn)}, path, metadata)
+
+
+def scaled_and_all_fp8(path, tensors, metadata):
+    scaled(path, tensors, metadata)
+    with safe_open(path, "pt") as f:
+        made = {key: f.get_tensor(key) for key in f.keys()}  # noqa: SIM118
+    for key, value in made.items():
+        if key.startswith("model.diffusion_model.") and not key.endswith("scale_weight"):
+            made[key] = value.to(torch.float8_e4m3fn)
+    save_file(made, path, metadata)
+
+
+@pytest.mark.parametrize("make", [scaled, scaled_and_all_fp8])
+def test_scaled_fp8_on_either_side(webui, pair, own, file_beside, make):
+    strong, weak = pair
+    eight = file_beside(f"w2sd-{make.__name__}.safetensors", make)
+    if webui.name != "forge":
+        assert "scaled fp8, which this WebUI does not read" in webui.refused(alone(eight), **asking(strong))
+        return
+    theirs = webui.picture(**asking(eight))
+    assert not same(theirs, own[1])
+    assert same(webui.picture(alone(eight), **asking(strong)), theirs)
+    assert same(webui.picture(**asking(strong)), own[0])
+    assert same(webui.picture(alone(weak), **asking(eight)), own[1])
+    assert same(webui.picture(**asking(eight)), theirs)
+    webui.picture(**asking(strong))
 
 
 def test_with_loras(webui, pair, lora):

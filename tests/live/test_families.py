@@ -10,6 +10,7 @@ from . import families
 from .conftest import distance, png
 from .layouts import no_gap
 from .test_engine import same
+from .test_samplers import PASSES, note, outcome
 
 # What a batch of two differs by from two of one: rows at CFG 0 are evaluated alone, the WebUI's in a pair; LoRAs are
 # added beside a layer, the WebUI's merged into it.
@@ -209,3 +210,30 @@ def test_hires_and_img2img(webui, family, ask, init_image):
     no = webui.picture(no_gap(ask), kind="img2img", **ask, **init)
     assert far(no, plain) <= max(2 * far(plain, again), 2)
     assert set(gaps(webui)) == {0}
+
+
+@pytest.mark.parametrize("name", ["txt2img", "img2img 0.5", "inpaint"])
+def test_every_sampler_on_a_flow(webui, record, init_image, name):
+    """Of one family, the first that is there: the others differ from it in their network only."""
+    flows = [f for f in families.FAMILIES if f.shift or f.distilled]
+    there = [f for f in flows if families.there(webui, f)]
+    if not there:
+        pytest.skip("absent")
+    flow = min(there, key=lambda f: f.distilled)
+    ask = asking(flow, families.pair_of(webui, flow)[0], cfg_scale=4)
+    kind, fields, runs = PASSES[name]
+    if kind == "img2img":
+        ask["init_images"] = [png(init_image)]
+    wrong = {}
+    for sampler in (s["name"] for s in webui.get("/sdapi/v1/samplers")):
+        made = {**ask, **fields, "sampler_name": sampler}
+        equal = {"lambda_steps": -1, "inversion": "matched", "weak_cfg": 4}
+        note(
+            record,
+            wrong,
+            f"samplers on a flow, {webui.name}",
+            sampler,
+            name,
+            outcome(webui, kind, runs, equal, **made),
+        )
+    assert not wrong

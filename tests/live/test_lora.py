@@ -5,7 +5,11 @@ the host's own merging at scale a and once with ours at scale b, and the other w
 the same norm if and only if ours is the host's.
 """
 
+from pathlib import Path
+
 import pytest
+import torch
+from safetensors.torch import save
 
 from .conftest import PLAIN
 
@@ -134,8 +138,9 @@ def test_the_text_encoder_keeps_the_strong_scale_unless_told(webui, name):
     lora = name("te")
     ask = {"prompt": prompt(f"{lora}:0.8")}
     plain = webui.picture(**ask)
-    kept = webui.picture({**MATCHED, "lambda_steps": -1, "weak_lora_offset": -2.3}, **ask)
-    assert same(kept, plain)
+    for kept in ({"weak_lora_offset": -2.3}, {"weak_loras": f"<lora:{lora}:-1.5>"}):
+        message = webui.refused({**MATCHED, **kept}, **ask)
+        assert "only for the text encoder" in message and next(iter(kept)) in message
     told = {"weak_lora_text_encoder": True}
     ours = gap_norm(webui, {**told, "weak_lora_offset": -2.3}, **ask)
     hosts = gap_norm(webui, {**told, "weak_lora_offset": 2.3}, prompt=prompt(f"{lora}:-1.5"))
@@ -176,3 +181,60 @@ def test_infotext_says_what_was_asked(webui, name):
     infotext = webui.picture({"lambda_steps": 1, **settings}, steps=2).infotext
     for part in ("W2SD weak LoRA offset: -2.3", f'W2SD weak LoRAs: "{tag}"', "W2SD weak LoRA text encoder: True"):
         assert part in infotext
+
+
+TWICE = (0.4, 0.5), (-1.0, -0.5), (-1.0, -1.0)
+
+
+@pytest.mark.parametrize("scales", TWICE)
+def test_a_lora_that_stands_twice(webui, name, scales):
+    """In the weak LoRAs it is what it is in the picture's prompt; there, a weak scale of its own stands for both."""
+    lora = name("lora")
+    twice = [f"{lora}:{scale}" for scale in scales]
+    named = "".join(f"<lora:{tag}>" for tag in twice)
+    for once in ((), (f"{lora}:0.8",)):
+        alone = f"<lora:{lora}:{0.8 if once else 0}>"
+        ours = gap_norm(webui, {"weak_loras": named}, prompt=prompt(*once))
+        assert ours == pytest.approx(gap_norm(webui, {"weak_loras": alone}, prompt=prompt(*twice)), rel=TOLERANCE)
+    ours = gap_norm(webui, {"weak_loras": f"<lora:{lora}:-1.5>"}, prompt=prompt(*twice))
+    hosts = gap_norm(webui, {"weak_loras": named}, prompt=prompt(f"{lora}:-1.5"))
+    assert ours > 0.1 and ours == pytest.approx(hosts, rel=TOLERANCE)
+
+
+@pytest.fixture
+def file_beside(webui, loras):
+    """file_beside(name, data) writes a file into the WebUI's LoRA folder, for one test."""
+    there = next(e["path"] for e in webui.get("/sdapi/v1/loras") if e["name"].startswith("w2sd_"))
+    made = []
+
+    def beside(file_name, data):
+        made.append(Path(there).with_name(file_name))
+        made[-1].write_bytes(data)
+        webui.post("/sdapi/v1/refresh-loras", {})
+        return made[-1]
+
+    yield beside
+    for file in made:
+        file.unlink(missing_ok=True)
+        file.with_name(f"{file.name}.corrupted").unlink(missing_ok=True)
+    webui.post("/sdapi/v1/refresh-loras", {})
+
+
+def test_a_lora_of_which_the_host_understands_nothing(webui, file_beside, plain):
+    file = file_beside("w2sd_nothing.safetensors", save({"foo.lora_A.weight": torch.zeros(4, 8)}))
+    for settings, ask in (
+        ({"weak_loras": "<lora:w2sd_nothing:-1.5>"}, {}),
+        ({"weak_lora_offset": -2.3}, {"prompt": prompt("w2sd_nothing:0.8")}),
+    ):
+        message = webui.refused(settings, **ask)
+        assert next(iter(settings)) in message and file.name in message and "understands nothing" in message
+    assert same(webui.picture(), plain)
+
+
+@pytest.mark.parametrize("data", [b"", b"<!DOCTYPE html><html>", b"\x80\x02not a pickle"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_a_broken_lora_is_refused_and_left_as_it_is(webui, file_beside, plain, data, suffix):
+    file = file_beside(f"w2sd_broken{suffix}", data)
+    message = webui.refused({"weak_loras": "<lora:w2sd_broken:-1.5>"})
+    assert "weak_loras" in message and file.name in message
+    assert file.read_bytes() == data and same(webui.picture(), plain)

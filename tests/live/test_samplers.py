@@ -68,6 +68,8 @@ def outcome(webui, kind: str, runs: list, equal=EQUAL, gap=GAP, **ask) -> str:
         return f"n.a.: without W2SD too: {said.get('error')}: {why}"
     try:
         plain = Picture(answer.json())
+        if plain.pixels.std() == 0:
+            return "n.a.: of one colour without W2SD too"  # Forge Neo's DPM++ 2s a RF, for flow models only
         alike = [plain]
 
         def differ(other, repeats: int = 1) -> bool:

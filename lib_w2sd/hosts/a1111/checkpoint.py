@@ -62,7 +62,7 @@ class A1111Checkpoint(WeakCheckpoint):
         )
         return torch.float16 if devices.fp8 and into_the_same_modules else None
 
-    def place(self, info):
+    def place(self, info, file):
         return partial(checkpoint.like, via=self.rounding(info))
 
     # ------------------------------------------------------------------ LoRAs

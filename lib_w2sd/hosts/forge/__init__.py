@@ -2,7 +2,7 @@
 commit fca12a2 (August 2026), and chromaforge, which was only read (bce26ac, August 2026)."""
 
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 
 from modules import prompt_parser, sd_samplers_common, shared
 
@@ -98,9 +98,11 @@ class Forge(WebUI):
             # Weights of AND, or another extension's guidance: the uncond counts even at CFG 1, and the host would take
             # it for zero.
             ask = {**ask, "cond_scale": 1 + 1e-6, "uncond": self.uncond() if ask["uncond"] is None else ask["uncond"]}
-        with ExitStack() as stack:
-            if self.hires_pass:
-                stack.enter_context(swapped(self.p, "hr_cfg", ask["cond_scale"]))
+        return self.with_scale(x, t, ask)
+
+    def with_scale(self, x, t, ask):
+        """The host's own call, at the scale asked for in the hires pass too."""
+        with swapped(self.p, "hr_cfg", ask["cond_scale"]) if self.hires_pass else nullcontext():
             return self.denoiser(x, t, **ask)
 
 

@@ -10,12 +10,13 @@ from modules import shared
 
 from ...errors import CheckpointError
 from ...weights import exchange as checkpoint
-from ...weights.file import WeightsFile
+from ...weights.file import SCALE, WeightsFile, unscaled
 from ..checkpoints import WeakCheckpoint
 from . import lora as forge_lora
 from .lora import ONLINE
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "const": "flow", "edm": "edm"}
+CAST = "parameters_manual_cast"
 PREFIX = "diffusion_model."  # of the UNet's weights in the host's patcher
 
 
@@ -62,13 +63,27 @@ class ForgeCheckpoint(WeakCheckpoint):
     def prediction(self):
         return PREDICTIONS.get(patcher().model.predictor.prediction_type)
 
+    def zero_terminal(self):
+        return bool(getattr(shared.sd_model.model_config, "ztsnr", False))
+
     def refuse_loaded(self, given):
         if any(hasattr(p, "bnb_quantized") for p in self.diffusion_model().parameters()):
             raise CheckpointError(
                 given, "but the loaded checkpoint's UNet is stored in NF4 or FP4, which no other can be read into."
             )
 
-    def place(self, info):
+    # ------------------------------------------------------------------ scaled fp8
+
+    def comparable(self, shapes):
+        return unscaled(shapes)
+
+    def place(self, info, file):
+        """Where one of the two is scaled fp8 the weak tensors are stored as the host stores that file by itself: all of
+        one that is mostly fp8 in that, a plain one in what the host computes in."""
+        scaled, dtype = any(name.endswith(SCALE) for name in file.names), None
+        if scaled != self.is_scaled():
+            dtype = file.eight_bit() if scaled else patcher().model.computation_dtype
+
         def place(tensor, strong):
             if isinstance(tensor, ParameterGGUF):
                 if hasattr(strong, "gguf_cls"):  # a quantised layer takes any quantised tensor
@@ -82,9 +97,35 @@ class ForgeCheckpoint(WeakCheckpoint):
             elif hasattr(strong, "gguf_cls"):  # ... and a plain one as well
                 tensor = tensor.to(strong.device, strong.computation_dtype)
                 return torch.nn.Parameter(tensor, requires_grad=False)
-            return checkpoint.like(tensor.data, strong)
+            return checkpoint.like(tensor.data, strong, dtype=dtype)
 
         return place
+
+    def is_scaled(self) -> bool:
+        return any(name.endswith(SCALE) for name in self.slots())
+
+    def load_scales(self, file, slots, weights):
+        """Beside the weights where the loaded UNet has them too; else (its layers have no place for any) apart."""
+        for name in file.names:
+            if name.endswith(SCALE):
+                scale = file.read(name)
+                if self.is_scaled():
+                    # A layer of the loaded UNet that has none takes this one, and gives it back.
+                    weights.tensors[name] = torch.nn.Parameter(scale, requires_grad=False)
+                else:
+                    weights.scales[name[: -len(SCALE)]] = scale
+
+    def scales(self, weights) -> list:
+        """What is exchanged for weights that are stored scaled, in layers that are not: the layers' own scale, and
+        everywhere the host's casting of what is stored to what it computes in."""
+        if not weights.scales:
+            return []
+        modules = dict(self.diffusion_model().named_modules())
+        uncast = [module for module in modules.values() if vars(module).get(CAST) is False]
+        return [
+            *([vars(module), CAST, True] for module in uncast),
+            *([vars(modules[name]), SCALE[1:], scale] for name, scale in weights.scales.items()),
+        ]
 
     # ------------------------------------------------------------------ LoRAs
 
@@ -112,7 +153,10 @@ class ForgeCheckpoint(WeakCheckpoint):
             else:
                 weights.tensors[name] = torch.nn.Parameter(merged.to(weak.device), requires_grad=False)
 
-    def also(self):
+    def also(self, weights):
+        return [*self.scales(weights), *self.loras_on_the_fly()]
+
+    def loras_on_the_fly(self):
         """LoRAs that the host computes on the fly belong to the layers, whatever weights these have."""
         unet, wanted = patcher(), {}
         for weight, found in self.patches(online=True).items():

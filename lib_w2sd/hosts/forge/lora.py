@@ -154,7 +154,9 @@ def _changes(model, uses) -> dict:
             now = change.attributes.get(ONLINE) or getattr(module, ONLINE, {})
             change.attributes[ONLINE] = {**now, name: online_patches(theirs, patcher)}
             continue
-        change.low_rank = low_rank(module, parameter, mine, theirs) if name == "weight" else change.low_rank
+        # The host merges below a scaled fp8 weight's scale: there the LoRA counts scale times, and has no other form.
+        if name == "weight" and getattr(module, "scale_weight", None) is None:
+            change.low_rank = low_rank(module, parameter, mine, theirs)
         if name != "weight" or change.low_rank is None:
             base = patcher.lora_loader.backup.get(weight, parameter)
             change.parameters[name] = _merged(weight, base.to(parameter.device), theirs)

@@ -4,10 +4,8 @@ Forge's calls, with other families of networks behind them (latents of five dime
 way of keeping LoRAs. What is asked of a signature is in the Forge class already.
 """
 
-from contextlib import ExitStack
-
 import torch
-from modules import sd_samplers_common
+from modules import sd_samplers_common, shared
 
 from ..forge import Forge
 from ..swapped import swapped
@@ -50,14 +48,13 @@ class Neo(Forge):
     def call(self, x, t, ask):
         if ask["cond_scale"] != 0 or ask.get("model_options") or self.rows_are_told_apart():
             return super().call(x, t, ask)
+        if shared.opts.skip_early_cond or ask["s_min_uncond"]:
+            return self.with_scale(x, t, ask)  # under which the host may ask for the cond after all
         # Not the uncond in the cond's place, as on Forge: where both have a call in common the host repeats the shorter
         # text to the other's length, and a transformer answers something else then.
         unet = self.unet()
-        with ExitStack() as stack:
-            if self.hires_pass:
-                stack.enter_context(swapped(self.p, "hr_cfg", 0.0))
-            stack.enter_context(swapped(unet, "apply_model", uncond_alone(unet.apply_model)))
-            return self.denoiser(x, t, **ask)
+        with swapped(unet, "apply_model", uncond_alone(unet.apply_model)):
+            return self.with_scale(x, t, ask)
 
 
 def _without_reading_along(kwargs: dict) -> dict:

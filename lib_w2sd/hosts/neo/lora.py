@@ -157,7 +157,7 @@ def _is_patch(function) -> bool:
 def online(model, module, name: str, weight: str, patches) -> dict:
     """The attributes of a layer that applies `patches` at every call."""
     function = f"{name}_function"
-    found = [f for f in getattr(module, function) if not _is_patch(f)]
+    found = [f for f in getattr(module, function, ()) if not _is_patch(f)]
     if patches:
         _, set_back, convert = get_key_weight(model, weight)
         found.insert(0, LowVramPatch(weight, {weight: patches}, convert, set_back))
@@ -166,12 +166,12 @@ def online(model, module, name: str, weight: str, patches) -> dict:
 
 def merged(weight: str, base, patches, name: str):
     """A weight as the host merges `patches` into the unmerged `base`, in its storage."""
-    patcher = shared.sd_model.forge_objects.unet.clone()
-    patcher.patches = {weight: patches} if patches else {}
-    module, _, now = utils.get_attr_with_parent(patcher.model, weight)
+    patcher = shared.sd_model.forge_objects.unet
     if not patches:
         return layers.as_parameter(base)
-    with swapped_tensor(module, name, layers.as_parameter(base)):
+    module, _, now = utils.get_attr_with_parent(patcher.model, weight)
+    # Not on a clone: the end of one takes back what the host has changed in the network that all share.
+    with swapped(patcher, "patches", {weight: patches}), swapped_tensor(module, name, layers.as_parameter(base)):
         made = patcher.patch_weight_to_device(weight, device_to=patcher.load_device, return_weight=True)
     return layers.as_parameter(made.to(now.device))
 
@@ -199,12 +199,11 @@ def _plain(patch) -> tuple:
 @contextmanager
 def text_encoder(uses):
     """Prompts encoded within see the text encoder at the scales of `uses`."""
-    objects = shared.sd_model.forge_objects
-    own, weak = objects.clip, objects.clip.clone()
-    weak.patcher.patches = patches(uses, unet=False)
-    weak.patcher.patches_uuid = uuid.uuid4()  # or the host takes them for merged already
+    patcher = shared.sd_model.forge_objects.clip.patcher
+    wanted = patches(uses, unet=False)
     try:
-        with swapped(objects, "clip", weak):
+        # Under another mark, or the host takes them for merged already.
+        with swapped(patcher, "patches", wanted), swapped(patcher, "patches_uuid", uuid.uuid4()):
             yield
     finally:
-        memory_management.load_models_gpu([own.patcher])
+        memory_management.load_models_gpu([patcher])

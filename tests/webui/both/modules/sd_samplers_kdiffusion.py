@@ -4,7 +4,7 @@ import k_diffusion.sampling
 import torch
 from k_diffusion import sampling
 from modules import sd_models, shared
-from modules.flavour import FORGE
+from modules.flavour import FORGE, NEO
 from modules.sd_samplers_cfg_denoiser import CFGDenoiser
 from modules.sd_samplers_common import Sampler, setup_img2img_steps
 
@@ -29,6 +29,7 @@ K_DIFFUSION = {
     "Restart": (added.restart_sampler, {**TWO, "scheduler": "karras"}),
     "LCM": (added.sample_lcm, {}),
     **({"HeunPP2": (added.sample_heunpp2, {})} if FORGE else {}),
+    **({"Kohaku LoNyu Yog": (added.sample_Kohaku_LoNyu_Yog, {}), "UniPC": (added.sample_unipc, {})} if NEO else {}),
 }
 # The hosts' own form of the list: label, function, aliases, options.
 samplers_k_diffusion = [(label, func, [], options) for label, (func, options) in K_DIFFUSION.items()]

@@ -3,6 +3,7 @@ import inspect
 import torch
 from modules import sd_models, shared
 from modules import sd_samplers_timesteps_impl as timesteps
+from modules.flavour import NEO
 from modules.sd_samplers_cfg_denoiser import CFGDenoiser
 from modules.sd_samplers_common import Sampler, setup_img2img_steps
 
@@ -10,7 +11,7 @@ samplers_timesteps = [
     ("DDIM", timesteps.ddim, [], {}),
     ("DDIM CFG++", timesteps.ddim_cfgpp, [], {}),
     ("PLMS", timesteps.plms, [], {}),
-    ("UniPC", timesteps.unipc, [], {}),
+    *([] if NEO else [("UniPC", timesteps.unipc, [], {})]),
 ]
 
 
