@@ -1,0 +1,178 @@
+"""Trains the emoji model, each part where it stopped: `python -m lib_w2sd.lab.emoji train`.
+
+autoencoder  pictures to latents and back
+diffusion    text encoder and UNet on the latents; kept at WEAK of the run and at its end
+judge        picture and prompt encoder for the scores
+ink, blur    the LoRAs
+"""
+
+import functools
+import random
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+
+from . import autoencoder, captions, data, judge, lora, models, optimiser, text, unet, weights
+from .resumable import Run
+
+STATE = Path("out/train")
+AUTOENCODER_STEPS, AUTOENCODER_BATCH = 800, 8
+DIFFUSION_STEPS, DIFFUSION_BATCH = 1600, 40
+WEAK = 0.2  # the weak model's share of the training
+OFTEN = {"people": 0.6, "hand": 0.6, "painted": 0.7}  # how often a picture of a group is taken; others: 1
+NO_PROMPT = 0.1
+LORA_STEPS, LORA_BATCH = 120, 32
+
+
+def train_autoencoder(folder: Path = STATE, steps: int = AUTOENCODER_STEPS) -> Run:
+    pictures, _ = data.load()
+    torch.manual_seed(1)
+    model = autoencoder.new()
+    model.quant_conv.weight.data[4:].zero_()
+    chosen = optimiser.muon(model, 3e-3, adam=("conv_in", "conv_out", "quant_conv"))
+    run = Run("autoencoder", model, chosen, folder, steps, seed=1)
+
+    def loss_of(model, generator):
+        which = torch.randint(len(pictures), (AUTOENCODER_BATCH,), generator=generator)
+        loss, square = autoencoder.loss_of(model, autoencoder.augmented(pictures[which], generator), generator)
+        return loss, {"square": square.item()}
+
+    run.go(loss_of)
+    done = run.averaged.eval()
+    autoencoder.settle(done, pictures)
+    about = {"steps": steps, "batch": AUTOENCODER_BATCH, "loss": run.smooth["loss"], "seconds": round(run.seconds)}
+    about["PSNR, dB"] = round(autoencoder.psnr(done, pictures).mean().item(), 2)
+    print(about)
+    weights.save(weights.FOLDER / "autoencoder.safetensors", done.state_dict(), about)
+    return run
+
+
+@torch.inference_mode()
+def latents(pictures: torch.Tensor) -> torch.Tensor:
+    """[N, 2, 4, 8, 8]: of each picture as it is and mirrored, of unit variance."""
+    model = models.load_autoencoder()
+    found = []
+    for part in pictures.split(64):
+        x = part.float() / 127.5 - 1
+        both = torch.cat([x, x.flip(3)])
+        found.append((autoencoder.mean(model, both) * autoencoder.SCALING).unflatten(0, (2, -1)).transpose(0, 1))
+    return torch.cat(found)
+
+
+def all_texts(told: list) -> list:
+    """Every text that training may show, for the vocabulary."""
+    words = [variant for caption in told for variant in captions.variants(caption)]
+    return ["", *words, *captions.PREFIXES]
+
+
+class Pairs:
+    """The training's pictures (as latents) and prompts; held-out combinations left out."""
+
+    def __init__(self, changed=None):
+        """changed: pictures -> pictures, what a LoRA is to learn."""
+        pictures, told = data.load()
+        pictures = changed(pictures) if changed else pictures
+        self.tokens = text.Tokens.of(all_texts(told))
+        kept = [i for i, caption in enumerate(told) if not caption.held_out]
+        self.told = [told[i] for i in kept]
+        self.latents = latents(pictures[kept])
+        self.often = torch.tensor([OFTEN.get(caption.group, 1.0) for caption in self.told])
+
+    def batch(self, count: int, generator: torch.Generator):
+        """Latents [B, 4, 8, 8] and token rows [B, 77]."""
+        which = torch.multinomial(self.often, count, replacement=True, generator=generator)
+        mirrored = torch.randint(2, (count,), generator=generator)
+        rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
+        texts = [
+            "" if rng.random() < NO_PROMPT else captions.typed(captions.dropped(self.told[i], rng), rng)
+            for i in which.tolist()
+        ]
+        ids = self.tokens.ids(texts)
+        unknown = torch.rand(ids.shape, generator=generator) < 0.02
+        inner = ids < len(self.tokens) - 2  # never start and end
+        return self.latents[which, mirrored], ids.masked_fill(unknown & inner, 0)
+
+
+def train_diffusion(folder: Path = STATE, steps: int = DIFFUSION_STEPS) -> Run:
+    """The text encoder is trained as far as the weak model, whose prompts then mean the same to the strong one:
+    a WebUI's checkpoint gap gives both UNets what the loaded checkpoint's text encoder says."""
+    pairs = Pairs()
+    torch.manual_seed(2)
+    both = models.modules(pairs.tokens)
+    torch.nn.init.zeros_(both["unet"].conv_out.weight)
+    chosen = optimiser.muon(both, 2e-3, adam=("conv_in", "conv_out", "embedding"), decay=0.02)
+    run = Run("diffusion", both, chosen, folder, steps, seed=2)
+    weak = round(WEAK * steps)
+
+    def loss_of(both, generator):
+        z, ids = pairs.batch(DIFFUSION_BATCH, generator)
+        with torch.set_grad_enabled(run.step < weak):
+            cond = text.encode(both["text"], ids)
+        return unet.loss_of(both["unet"], z, cond, generator).mean(), {}
+
+    def keep(run):
+        if run.step == weak:
+            run.module["text"].load_state_dict(run.averaged["text"].state_dict())
+        about = {"steps": run.step, "batch": DIFFUSION_BATCH, "loss": run.smooth["loss"], "seconds": round(run.seconds)}
+        models.save(folder / f"diffusion-{run.step}", run.averaged, pairs.tokens, about)
+
+    run.go(loss_of, dict.fromkeys((weak, *range(100, steps + 1, 100)), keep))
+    return run
+
+
+def ship(folder: Path = STATE, steps: int = DIFFUSION_STEPS) -> None:
+    """Put the diffusion run's two models among the weights that ship."""
+    for name, at in (("strong", steps), ("weak", round(WEAK * steps))):
+        shutil.copy(folder / f"diffusion-{at}" / "strong.safetensors", weights.FOLDER / f"{name}.safetensors")
+    shutil.copy(folder / f"diffusion-{steps}" / "text.safetensors", weights.FOLDER / "text.safetensors")
+
+
+def train_lora(name: str, folder: Path = STATE, steps: int = LORA_STEPS) -> Run:
+    """On the strong model that ships; the prompts are the usual ones."""
+    pairs = Pairs(lora.PICTURES[name])
+    model = models.load("strong")
+    torch.manual_seed(4)
+    adapter = lora.new(model.unet)
+    run = Run(
+        f"lora-{name}", adapter, torch.optim.Adam(adapter.parameters(), 2e-3, betas=(0.9, 0.99)), folder, steps, seed=4
+    )
+
+    def loss_of(adapter, generator):
+        z, ids = pairs.batch(LORA_BATCH, generator)
+        with torch.no_grad():
+            cond = text.encode(model.text, ids)
+        with lora.on(model.unet, adapter):
+            return unet.loss_of(model.unet, z, cond, generator).mean(), {}
+
+    run.go(loss_of)
+    about = {"steps": steps, "batch": LORA_BATCH, "loss": round(run.smooth["loss"], 5), "seconds": round(run.seconds)}
+    lora.save(weights.FOLDER / f"emoji-{name}.safetensors", run.averaged, about)
+    return run
+
+
+def train_diffusion_and_ship(folder: Path = STATE) -> None:
+    train_diffusion(folder)
+    ship(folder)
+
+
+RUNS = {
+    "autoencoder": train_autoencoder,
+    "diffusion": train_diffusion_and_ship,
+    "judge": judge.train,
+    "ink": functools.partial(train_lora, "ink"),
+    "blur": functools.partial(train_lora, "blur"),
+}
+
+
+def main(names=(), folder: Path = STATE) -> None:
+    """Train the parts `names`, or all; each goes on where it was stopped."""
+    torch.set_num_threads(1)
+    data.fetch()
+    for name in names or RUNS:
+        RUNS[name](folder)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
