@@ -18,8 +18,8 @@ from . import autoencoder, captions, data, judge, lora, models, optimiser, text,
 from .resumable import Run
 
 STATE = Path("out/train")
-AUTOENCODER_STEPS, AUTOENCODER_BATCH = 800, 8
-DIFFUSION_STEPS, DIFFUSION_BATCH = 1600, 40
+AUTOENCODER_STEPS, AUTOENCODER_BATCH = 770, 8
+DIFFUSION_STEPS, DIFFUSION_BATCH = 1000, 40
 WEAK = 0.2  # the weak model's share of the training
 OFTEN = {"people": 0.6, "hand": 0.6, "painted": 0.7}  # how often a picture of a group is taken; others: 1
 NO_PROMPT = 0.1
