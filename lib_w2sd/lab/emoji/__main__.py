@@ -13,7 +13,10 @@ def main(argv=None) -> int:
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     train = names.add_parser("train", help="download the emoji and train, each part where it stopped (hours)")
     train.add_argument(
-        "parts", nargs="*", metavar="PART", help="autoencoder, diffusion, judge, ink, blur (default: all)"
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help="autoencoder, diffusion, judge, ink, blur (default: these); more, decoder",
     )
     train.add_argument("--state", type=Path, default=Path("out/train"), help="folder of the training's state")
     checkpoint = names.add_parser("checkpoint", help="write what AUTOMATIC1111's WebUI loads")
@@ -34,9 +37,11 @@ def main(argv=None) -> int:
     if given.name == "train":
         from . import training
 
-        unknown = set(given.parts) - set(training.RUNS)
+        unknown = set(given.parts) - set(training.RUNS | training.MORE)
         if unknown:
-            parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(training.RUNS)}")
+            parser.error(
+                f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(training.RUNS | training.MORE)}"
+            )
         training.main(given.parts, given.state)
     elif given.name == "checkpoint":
         from . import checkpoint

@@ -40,12 +40,16 @@ def loss_of(model: AutoencoderKL, x: torch.Tensor, generator: torch.Generator) -
     y = decode(model, z + NOISE * torch.randn(z.shape, generator=generator))
     spread = z.var(dim=(0, 2, 3))
     held = z.mean(dim=(0, 2, 3)).square().mean() + (spread - 1).square().mean()
-    square = F.mse_loss(y, x)
+    return difference(y, x) + 0.01 * held, F.mse_loss(y, x)
+
+
+def difference(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """How far a decoded picture y is from x: squares, edges and hue."""
     edges = sum((y.diff(dim=d) - x.diff(dim=d)).abs().mean() for d in (2, 3))
     # Without it red and green, and blue and purple, are told apart last of all.
     r, g, b = F.avg_pool2d(y - x, 4).unbind(1)
     hue = (r - g).square().mean() + (b - (r + g) / 2).square().mean()
-    return square + 0.1 * F.l1_loss(y, x) + 0.1 * edges + hue + 0.01 * held, square
+    return F.mse_loss(y, x) + 0.1 * F.l1_loss(y, x) + 0.1 * edges + hue
 
 
 def augmented(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -6,6 +6,7 @@ judge        picture and prompt encoder for the scores
 ink, blur    the LoRAs
 """
 
+import copy
 import functools
 import random
 import shutil
@@ -24,6 +25,7 @@ WEAK = 0.2  # the weak model's share of the training
 OFTEN = {"people": 0.6, "hand": 0.6, "painted": 0.7}  # how often a picture of a group is taken; others: 1
 NO_PROMPT = 0.1
 LORA_STEPS, LORA_BATCH = 120, 32
+MORE_STEPS, DECODER_STEPS = 1000, 400
 
 
 def train_autoencoder(folder: Path = STATE, steps: int = AUTOENCODER_STEPS) -> Run:
@@ -152,6 +154,60 @@ def train_lora(name: str, folder: Path = STATE, steps: int = LORA_STEPS) -> Run:
     return run
 
 
+def train_more(folder: Path = STATE, steps: int = MORE_STEPS) -> Run:
+    """Train the strong model that ships further, from its weights alone; it is shipped again, the weak one stays."""
+    pairs = Pairs()
+    model = models.load("strong")
+    if model.tokens.known != pairs.tokens.known:
+        raise ValueError("the captions have other words than the text encoder that ships: train diffusion anew")
+    net = copy.deepcopy(model.unet).requires_grad_(True)
+    chosen = optimiser.muon(net, 1.5e-3, adam=("conv_in", "conv_out", "embedding"), decay=0.02)
+    before = model.about["steps"]
+    run = Run(f"more-{before}", net, chosen, folder, steps, cooling=0.6, seed=before)
+
+    def loss_of(net, generator):
+        z, ids = pairs.batch(DIFFUSION_BATCH, generator)
+        with torch.no_grad():
+            cond = text.encode(model.text, ids)
+        return unet.loss_of(net, z, cond, generator).mean(), {}
+
+    run.go(loss_of)
+    about = {"steps": before + steps, "batch": DIFFUSION_BATCH, "loss": run.smooth["loss"]}
+    about["seconds"] = round(run.seconds) + model.about["seconds"]
+    weights.save(weights.FOLDER / "strong.safetensors", run.averaged.state_dict(), about)
+    return run
+
+
+def train_decoder(folder: Path = STATE, steps: int = DECODER_STEPS) -> Run:
+    """Train the decoder further; the latents, and with them the diffusion models, stay as they are."""
+    pictures, _ = data.load()
+    told = weights.read(weights.FOLDER / "autoencoder.safetensors")[1]
+    model = copy.deepcopy(models.load_autoencoder())
+    half = torch.nn.ModuleList([model.post_quant_conv, model.decoder]).requires_grad_(True)
+    before = told["steps"]
+    run = Run(
+        f"decoder-{before}", half, optimiser.muon(half, 2e-3, adam=("conv_in", "conv_out")), folder, steps, seed=before
+    )
+
+    def loss_of(half, generator):
+        which = torch.randint(len(pictures), (AUTOENCODER_BATCH,), generator=generator)
+        x = autoencoder.augmented(pictures[which], generator)
+        with torch.no_grad():
+            z = autoencoder.mean(model, x)
+        noise = torch.randn(z.shape, generator=generator) / autoencoder.SCALING
+        y = half[1](half[0](z + autoencoder.NOISE * noise))
+        return autoencoder.difference(y, x), {}
+
+    run.go(loss_of)
+    model.post_quant_conv.load_state_dict(run.averaged[0].state_dict())
+    model.decoder.load_state_dict(run.averaged[1].state_dict())
+    about = {**told, "steps": before + steps, "seconds": told["seconds"] + round(run.seconds)}
+    about["PSNR, dB"] = round(autoencoder.psnr(model, pictures).mean().item(), 2)
+    print(about)
+    weights.save(weights.FOLDER / "autoencoder.safetensors", model.state_dict(), about)
+    return run
+
+
 def train_diffusion_and_ship(folder: Path = STATE) -> None:
     train_diffusion(folder)
     ship(folder)
@@ -164,6 +220,7 @@ RUNS = {
     "ink": functools.partial(train_lora, "ink"),
     "blur": functools.partial(train_lora, "blur"),
 }
+MORE = {"more": train_more, "decoder": train_decoder}
 
 
 def main(names=(), folder: Path = STATE) -> None:
@@ -171,7 +228,7 @@ def main(names=(), folder: Path = STATE) -> None:
     torch.set_num_threads(1)
     data.fetch()
     for name in names or RUNS:
-        RUNS[name](folder)
+        (RUNS | MORE)[name](folder)
 
 
 if __name__ == "__main__":
