@@ -186,7 +186,7 @@ def frechet(own: torch.Tensor, real: "dict | None" = None) -> float:
     return 100 * float(away + real["covariance"].trace() + covariance.trace() - 2 * cross)
 
 
-def train(folder: Path, steps: int = 350, batch: int = 128):
+def train(folder: Path, steps: int = 150, batch: int = 96):
     """Train and save it; held-out combinations are among its pictures, since it has to know them."""
     from . import optimiser
     from .resumable import Run

@@ -20,11 +20,11 @@ from .resumable import Run
 
 STATE = Path("out/train")
 AUTOENCODER_STEPS, AUTOENCODER_BATCH = 770, 8
-DIFFUSION_STEPS, DIFFUSION_BATCH = 1000, 40
+DIFFUSION_STEPS, DIFFUSION_BATCH = 500, 40
 WEAK = 0.2  # the weak model's share of the training
 OFTEN = {"people": 0.6, "hand": 0.6, "painted": 0.7}  # how often a picture of a group is taken; others: 1
 NO_PROMPT = 0.1
-LORA_STEPS, LORA_BATCH = 120, 32
+LORA_STEPS, LORA_BATCH = 60, 32
 MORE_STEPS, DECODER_STEPS = 1000, 400
 
 
@@ -63,6 +63,19 @@ def latents(pictures: torch.Tensor) -> torch.Tensor:
     return torch.cat(found)
 
 
+def _kept_latents(pictures: torch.Tensor, name: str, folder: Path = STATE) -> torch.Tensor:
+    """latents(pictures), read from `folder` where they were made by this very encoder."""
+    told = weights.read(weights.FOLDER / "autoencoder.safetensors")[0]
+    mark = [told["quant_conv.weight"].double().sum().item(), len(pictures)]
+    path = folder / f"latents-{name}.pt"
+    if path.exists() and (kept := torch.load(path))["mark"] == mark:
+        return kept["latents"]
+    found = latents(pictures)
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({"mark": mark, "latents": found}, path)
+    return found
+
+
 def all_texts(told: list) -> list:
     """Every text that training may show, for the vocabulary."""
     words = [variant for caption in told for variant in captions.variants(caption)]
@@ -79,7 +92,7 @@ class Pairs:
         self.tokens = text.Tokens.of(all_texts(told))
         kept = [i for i, caption in enumerate(told) if not caption.held_out]
         self.told = [told[i] for i in kept]
-        self.latents = latents(pictures[kept])
+        self.latents = _kept_latents(pictures[kept], changed.__name__ if changed else "plain")
         self.often = torch.tensor([OFTEN.get(caption.group, 1.0) for caption in self.told])
 
     def batch(self, count: int, generator: torch.Generator):
@@ -104,7 +117,7 @@ def train_diffusion(folder: Path = STATE, steps: int = DIFFUSION_STEPS) -> Run:
     torch.manual_seed(2)
     both = models.modules(pairs.tokens)
     torch.nn.init.zeros_(both["unet"].conv_out.weight)
-    chosen = optimiser.muon(both, 2e-3, adam=("conv_in", "conv_out", "embedding"), decay=0.02)
+    chosen = optimiser.muon(both, 3e-3, adam=("conv_in", "conv_out", "embedding"), decay=0.02)
     run = Run("diffusion", both, chosen, folder, steps, seed=2)
     weak = round(WEAK * steps)
 
@@ -125,10 +138,11 @@ def train_diffusion(folder: Path = STATE, steps: int = DIFFUSION_STEPS) -> Run:
 
 
 def ship(folder: Path = STATE, steps: int = DIFFUSION_STEPS) -> None:
-    """Put the diffusion run's two models among the weights that ship."""
-    for name, at in (("strong", steps), ("weak", round(WEAK * steps))):
-        shutil.copy(folder / f"diffusion-{at}" / "strong.safetensors", weights.FOLDER / f"{name}.safetensors")
-    shutil.copy(folder / f"diffusion-{steps}" / "text.safetensors", weights.FOLDER / "text.safetensors")
+    """Put the diffusion run's two models among the weights that ship; weak is what was kept nearest to its share."""
+    kept = [int(path.name.partition("-")[2]) for path in folder.glob("diffusion-*")]
+    weak = min(kept, key=lambda step: abs(step - WEAK * steps))
+    for name, step, part in (("strong", steps, "strong"), ("weak", weak, "strong"), ("text", steps, "text")):
+        shutil.copyfile(folder / f"diffusion-{step}" / f"{part}.safetensors", weights.FOLDER / f"{name}.safetensors")
 
 
 def train_lora(name: str, folder: Path = STATE, steps: int = LORA_STEPS) -> Run:
