@@ -19,6 +19,7 @@ def main(argv=None) -> int:
         help="autoencoder, diffusion, judge, ink, blur (default: these); more, decoder",
     )
     train.add_argument("--state", type=Path, default=Path("out/train"), help="folder of the training's state")
+    train.add_argument("--steps", type=int, help="of each part (default: the parts' own)")
     checkpoint = names.add_parser("checkpoint", help="write what AUTOMATIC1111's WebUI loads")
     checkpoint.add_argument("folder", type=Path, help="where the files are to stay: .../models/Stable-diffusion")
     checkpoint.add_argument("--loras", type=Path, help="folder for the LoRAs: .../models/Lora (default: beside)")
@@ -42,7 +43,7 @@ def main(argv=None) -> int:
             parser.error(
                 f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(training.RUNS | training.MORE)}"
             )
-        training.main(given.parts, given.state)
+        training.main(given.parts, given.state, given.steps)
     elif given.name == "checkpoint":
         from . import checkpoint
 

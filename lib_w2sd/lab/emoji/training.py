@@ -20,7 +20,7 @@ from .resumable import Run
 
 STATE = Path("out/train")
 AUTOENCODER_STEPS, AUTOENCODER_BATCH = 770, 8
-DIFFUSION_STEPS, DIFFUSION_BATCH = 500, 40
+DIFFUSION_STEPS, DIFFUSION_BATCH = 580, 40
 WEAK = 0.2  # the weak model's share of the training
 OFTEN = {"people": 0.6, "hand": 0.6, "painted": 0.7}  # how often a picture of a group is taken; others: 1
 NO_PROMPT = 0.1
@@ -222,9 +222,9 @@ def train_decoder(folder: Path = STATE, steps: int = DECODER_STEPS) -> Run:
     return run
 
 
-def train_diffusion_and_ship(folder: Path = STATE) -> None:
-    train_diffusion(folder)
-    ship(folder)
+def train_diffusion_and_ship(folder: Path = STATE, steps: int = DIFFUSION_STEPS) -> None:
+    train_diffusion(folder, steps)
+    ship(folder, steps)
 
 
 RUNS = {
@@ -237,13 +237,9 @@ RUNS = {
 MORE = {"more": train_more, "decoder": train_decoder}
 
 
-def main(names=(), folder: Path = STATE) -> None:
-    """Train the parts `names`, or all; each goes on where it was stopped."""
+def main(names=(), folder: Path = STATE, steps: "int | None" = None) -> None:
+    """Train the parts `names`, or all; each goes on where it was stopped. `steps` instead of the parts' own."""
     torch.set_num_threads(1)
     data.fetch()
     for name in names or RUNS:
-        (RUNS | MORE)[name](folder)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+        (RUNS | MORE)[name](folder, **({"steps": steps} if steps else {}))
