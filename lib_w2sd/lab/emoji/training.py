@@ -10,7 +10,6 @@ import copy
 import functools
 import random
 import shutil
-import sys
 from pathlib import Path
 
 import torch
