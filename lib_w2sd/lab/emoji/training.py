@@ -133,6 +133,7 @@ def train_diffusion(folder: Path = STATE, steps: int = DIFFUSION_STEPS) -> Run:
         models.save(folder / f"diffusion-{run.step}", run.averaged, pairs.tokens, about)
 
     run.go(loss_of, dict.fromkeys((weak, *range(100, steps + 1, 100)), keep))
+    keep(run)
     return run
 
 
