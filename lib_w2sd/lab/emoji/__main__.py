@@ -16,7 +16,7 @@ def main(argv=None) -> int:
         "parts",
         nargs="*",
         metavar="PART",
-        help="autoencoder, diffusion, judge, ink, blur (default: these); more, decoder",
+        help="autoencoder, diffusion, judge, ink, blur (default: these); text, more, more-weak, decoder",
     )
     train.add_argument("--state", type=Path, default=Path("out/train"), help="folder of the training's state")
     train.add_argument("--steps", type=int, help="of each part (default: the parts' own)")

@@ -38,8 +38,12 @@ def modules(tokens: Tokens) -> torch.nn.ModuleDict:
 def save(folder: Path, both: torch.nn.ModuleDict, tokens: Tokens, about: dict, name: str = "strong") -> None:
     """Write `name`.safetensors, the UNet, and text.safetensors, the text encoder with its tokens."""
     weights.save(folder / f"{name}.safetensors", both["unet"].state_dict(), about)
-    encoder = {key: value for key, value in both["text"].state_dict().items() if "position_ids" not in key}
-    weights.save(folder / "text.safetensors", {**encoder, "tokens": torch.tensor(tokens.known)}, about)
+    save_text(folder, both["text"], tokens, about)
+
+
+def save_text(folder: Path, encoder: torch.nn.Module, tokens: Tokens, about: dict) -> None:
+    tensors = {key: value for key, value in encoder.state_dict().items() if "position_ids" not in key}
+    weights.save(folder / "text.safetensors", {**tensors, "tokens": torch.tensor(tokens.known)}, about)
 
 
 @functools.cache

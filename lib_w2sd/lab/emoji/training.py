@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from torch.nn import functional as F
 
 from . import autoencoder, captions, data, judge, lora, models, optimiser, text, unet, weights
 from .resumable import Run
@@ -24,6 +25,7 @@ WEAK = 0.2  # the weak model's share of the training
 OFTEN = {"people": 0.6, "hand": 0.6, "painted": 0.7}  # how often a picture of a group is taken; others: 1
 NO_PROMPT = 0.1
 LORA_STEPS, LORA_BATCH = 60, 32
+TEXT_STEPS, TEXT_BATCH = 200, 48
 MORE_STEPS, DECODER_STEPS = 1000, 400
 
 
@@ -109,6 +111,46 @@ class Pairs:
         return self.latents[which, mirrored], ids.masked_fill(unknown & inner, 0)
 
 
+def train_text(folder: Path = STATE, steps: int = TEXT_STEPS) -> Run:
+    """The text encoder, by contrast with the judge's picture features, as CLIP's was; after it, it stays as it is.
+
+    The feature is taken at any place from the prompt's end on: all of these the UNet sees. Right are all pictures that
+    the prompt may mean. Goes on from the text encoder that ships, where there is one with the same tokens.
+    """
+    pairs = Pairs()
+    pictures, told = data.load()
+    kept = [i for i, caption in enumerate(told) if not caption.held_out]
+    seen = F.normalize(judge.features(pictures[kept].float() / 255), dim=1)
+    values = [sorted({getattr(caption, key) for caption in pairs.told}) for key in judge.ATTRIBUTES]
+    facts = torch.tensor([[v.index(getattr(c, k)) for k, v in zip(judge.ATTRIBUTES, values)] for c in pairs.told])
+    torch.manual_seed(5)
+    both = torch.nn.ModuleDict({"text": text.new(pairs.tokens), "out": torch.nn.Linear(text.WIDTH, judge.WIDTH)})
+    if (weights.FOLDER / "text.safetensors").exists() and models.load("strong").tokens.known == pairs.tokens.known:
+        both["text"].load_state_dict(models.load("strong").text.state_dict())
+        both["text"].requires_grad_(True)
+    run = Run("text", both, optimiser.muon(both, 3e-3, adam=("embedding",)), folder, steps, seed=5)
+
+    def loss_of(both, generator):
+        which = torch.multinomial(pairs.often, TEXT_BATCH, replacement=True, generator=generator)
+        rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
+        said = [captions.dropped(pairs.told[i], rng) for i in which.tolist()]
+        ids = pairs.tokens.ids([captions.typed(caption, rng) for caption in said])
+        end = (ids == len(pairs.tokens) - 1).float().argmax(dim=1)
+        place = end + (torch.rand(len(ids), generator=generator) * (text.LENGTH - end)).long()
+        feature = text.encode(both["text"], ids)[torch.arange(len(ids)), place]
+        likeness = 20 * F.normalize(both["out"](feature), dim=1) @ seen.T
+        unsaid = torch.tensor([[getattr(c, key) == "" for key in judge.ATTRIBUTES] for c in said])
+        right = ((facts[which][:, None] == facts) | unsaid[:, None]).all(dim=2)
+        found = likeness.masked_fill(~right, -torch.inf).logsumexp(1) - likeness.logsumexp(1)
+        return -found.mean(), {}
+
+    run.go(loss_of)
+    about = {"steps": steps, "batch": TEXT_BATCH, "loss": run.smooth["loss"], "seconds": round(run.seconds)}
+    models.save_text(weights.FOLDER, run.averaged["text"], pairs.tokens, about)
+    models.load.cache_clear()
+    return run
+
+
 def train_diffusion(folder: Path = STATE, steps: int = DIFFUSION_STEPS) -> Run:
     """The text encoder is trained as far as the weak model, whose prompts then mean the same to the strong one:
     a WebUI's checkpoint gap gives both UNets what the loaded checkpoint's text encoder says."""
@@ -168,16 +210,16 @@ def train_lora(name: str, folder: Path = STATE, steps: int = LORA_STEPS) -> Run:
     return run
 
 
-def train_more(folder: Path = STATE, steps: int = MORE_STEPS) -> Run:
-    """Train the strong model that ships further, from its weights alone; it is shipped again, the weak one stays."""
+def train_more(name: str, folder: Path = STATE, steps: int = MORE_STEPS) -> Run:
+    """Train the strong or the weak model that ships further, from its weights alone, and ship it again."""
     pairs = Pairs()
-    model = models.load("strong")
+    model = models.load(name)
     if model.tokens.known != pairs.tokens.known:
         raise ValueError("the captions have other words than the text encoder that ships: train diffusion anew")
     net = copy.deepcopy(model.unet).requires_grad_(True)
-    chosen = optimiser.muon(net, 1.5e-3, adam=("conv_in", "conv_out", "embedding"), decay=0.02)
+    chosen = optimiser.muon(net, 3e-3, adam=("conv_in", "conv_out", "embedding"), decay=0.02)
     before = model.about["steps"]
-    run = Run(f"more-{before}", net, chosen, folder, steps, cooling=0.6, seed=before)
+    run = Run(f"more-{name}-{before}", net, chosen, folder, steps, cooling=0.6, seed=before)
 
     def loss_of(net, generator):
         z, ids = pairs.batch(DIFFUSION_BATCH, generator)
@@ -188,7 +230,7 @@ def train_more(folder: Path = STATE, steps: int = MORE_STEPS) -> Run:
     run.go(loss_of)
     about = {"steps": before + steps, "batch": DIFFUSION_BATCH, "loss": run.smooth["loss"]}
     about["seconds"] = round(run.seconds) + model.about["seconds"]
-    weights.save(weights.FOLDER / "strong.safetensors", run.averaged.state_dict(), about)
+    weights.save(weights.FOLDER / f"{name}.safetensors", run.averaged.state_dict(), about)
     return run
 
 
@@ -234,7 +276,12 @@ RUNS = {
     "ink": functools.partial(train_lora, "ink"),
     "blur": functools.partial(train_lora, "blur"),
 }
-MORE = {"more": train_more, "decoder": train_decoder}
+MORE = {
+    "text": train_text,
+    "more": functools.partial(train_more, "strong"),
+    "more-weak": functools.partial(train_more, "weak"),
+    "decoder": train_decoder,
+}
 
 
 def main(names=(), folder: Path = STATE, steps: "int | None" = None) -> None:
