@@ -2,6 +2,8 @@
 # make demo     a small trained model and the paper's mixtures: pictures, scores and tables in out/demo
 # make playground  the accordion over the small model, in a page of its own
 # make paper    the paper's analysis at our scale: docs/paper (long: it samples what it does not have yet)
+# make checkpoint  the emoji model as A1111 loads it:  make checkpoint DIR=.../models/Stable-diffusion LORAS=.../models/Lora
+# make train    the emoji model's training goes on where it stopped (long; needs npm for the pictures)
 # make live     the suite against your own WebUI:  make live A1111=http://localhost:7860 FORGE=http://... NEO=http://...
 # make bench    what W2SD costs there, same addresses
 
@@ -14,7 +16,7 @@ HOSTS = $(if $(A1111),--a1111 $(A1111)) $(if $(FORGE),--forge $(FORGE)) $(if $(N
 # One thread: results then do not depend on the machine's cores, and small tensors gain nothing from more.
 export OMP_NUM_THREADS = 1
 
-.PHONY: test lint demo playground paper live bench addresses clean
+.PHONY: test lint demo playground paper checkpoint train live bench addresses clean
 
 test: lint
 	$(BIN)/python -m pytest -q -n auto --maxprocesses=4
@@ -29,6 +31,14 @@ demo: $(READY)
 
 playground paper: $(READY)
 	$(BIN)/python -m lib_w2sd.lab $@
+
+DIR ?= out/checkpoint
+
+checkpoint: $(READY)
+	$(BIN)/python -m lib_w2sd.lab.emoji checkpoint "$(DIR)" $(if $(LORAS),--loras "$(LORAS)")
+
+train: $(READY)
+	nice $(BIN)/python -m lib_w2sd.lab.emoji train
 
 live: addresses $(READY)
 	$(BIN)/python -m pytest -q tests/live $(HOSTS)

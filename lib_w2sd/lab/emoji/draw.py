@@ -1,0 +1,68 @@
+"""Pictures from prompts, with k-diffusion's samplers and the extension's own reflection, as a WebUI would draw them."""
+
+from dataclasses import dataclass
+
+import torch
+
+from ...page.settings import Settings
+from ..models import sampling
+from . import models
+
+SIGMA_MIN, SIGMA_MAX = 0.0292, 14.6146  # of Stable Diffusion's schedule, as k-diffusion has them
+STEPS, CFG, SAMPLER = 20, 4.0, "DPM++ 2M"
+
+
+@dataclass
+class Drawn:
+    """pictures [B, 3, 64, 64] from 0 to 1; latents [B, 4, 8, 8]; rows: network rows for all of them; trace or None."""
+
+    pictures: torch.Tensor
+    latents: torch.Tensor
+    rows: int
+    trace: object = None
+
+
+def noise(seeds, height: int = 8, width: int = 8) -> torch.Tensor:
+    """Unit noise [len(seeds), 4, height, width]: what the WebUI starts from with these seeds (on the CPU)."""
+    return torch.stack(
+        [torch.randn(4, height, width, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
+    )
+
+
+@torch.inference_mode()
+def draw(
+    texts: list,
+    seeds,
+    settings: "Settings | None" = None,
+    model: str = "strong",
+    weak: "str | None" = None,
+    cfg: float = CFG,
+    steps: int = STEPS,
+    sampler: str = SAMPLER,
+    negative: str = "",
+    weak_texts: "list | None" = None,
+    step=None,
+) -> Drawn:
+    """One picture for each prompt and seed; with `settings`, reflected.
+
+    model, weak  names for models.load, or Models; weak None: the strong one, and the gap is in settings or weak_texts
+    weak_texts   the weak side's prompts
+    """
+    strong = models.load(model) if isinstance(model, str) else model
+    other = models.load(weak) if isinstance(weak, str) else weak
+    asked = other or strong
+    run = sampling.sample(
+        strong,
+        noise(seeds),
+        sampling.karras(steps, SIGMA_MIN, SIGMA_MAX),
+        settings,
+        other,
+        cond=strong.encode(texts),
+        uncond=strong.encode([negative] * len(texts)),
+        cond_scale=cfg,
+        weak_cond=asked.encode(weak_texts or texts) if weak_texts or other else None,
+        weak_uncond=asked.encode([negative] * len(texts)) if other else None,
+        sampler=sampler,
+        step=step,
+    )
+    return Drawn(models.decode(run.x), run.x, run.rows, run.trace)

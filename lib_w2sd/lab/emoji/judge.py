@@ -1,0 +1,220 @@
+"""The judge: a small picture encoder and prompt encoder, trained on the same emoji by contrast (as CLIP), apart from the model.
+
+Its cosine can serve as a reward; retrieval among prompts says whether a picture shows what was asked for.
+"""
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from . import captions, data, weights
+from .captions import NO_TONE, TONES, Caption
+from .text import Tokens
+
+WIDTH = 96
+ATTRIBUTES = ("name", "who", "tone", "color", "style")
+
+
+class Pictures(nn.Module):
+    """[B, 3, 64, 64] from -1 to 1 to features [B, WIDTH]."""
+
+    def __init__(self):
+        super().__init__()
+        sizes = ((3, 32, 2), (32, 64, 2), (64, 96, 2), (96, 96, 1), (96, 160, 2))
+        self.body = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.GroupNorm(8, b), nn.SiLU())
+                for a, b, stride in sizes
+            )
+        )
+        self.out = nn.Linear(160 * 4, WIDTH)
+
+    def forward(self, x):
+        return self.out(F.avg_pool2d(self.body(x), 2).flatten(1))
+
+
+class Prompts(nn.Module):
+    """Token rows [B, 77] to [B, WIDTH]: the mean of the words' vectors, and one layer."""
+
+    def __init__(self, rows: int):
+        super().__init__()
+        self.words = nn.Embedding(rows, WIDTH)
+        self.hidden, self.out = nn.Linear(WIDTH, 192), nn.Linear(192, WIDTH)
+
+    def forward(self, ids):
+        said = (ids < self.words.num_embeddings - 2)[..., None].float()
+        h = (self.words(ids) * said).sum(1) / said.sum(1).clamp(min=1).sqrt()
+        return self.out(F.gelu(self.hidden(h)))
+
+
+class Judge(nn.Module):
+    def __init__(self, rows: int):
+        super().__init__()
+        self.pictures, self.prompts = Pictures(), Prompts(rows)
+        self.sharpness = nn.Parameter(torch.tensor(2.5))
+
+    def loss(self, x, ids, same):
+        """Both directions; `same` [B, B]: pairs whose prompts are alike, which are no wrong answers to each other."""
+        a, b = F.normalize(self.pictures(x), dim=1), F.normalize(self.prompts(ids), dim=1)
+        likeness = (a @ b.T * self.sharpness.exp().clamp(max=60)).masked_fill(same, -torch.inf)
+        right = torch.arange(len(x))
+        return (F.cross_entropy(likeness, right) + F.cross_entropy(likeness.T, right)) / 2
+
+
+def disturbed(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """uint8 [B, 3, 64, 64] as a drawn picture might be: mirrored, shifted, a little blurred and noisy; from -1 to 1."""
+    x = pictures.float() / 127.5 - 1
+    y, z = torch.randint(-3, 4, (2,), generator=generator).tolist()
+    x = F.pad(x, (3, 3, 3, 3), value=1.0)[..., 3 + y : 67 + y, 3 + z : 67 + z]
+    if torch.rand((), generator=generator) < 0.5:
+        x = x.flip(3)
+    blurred = F.avg_pool2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
+    share = torch.rand(len(x), 1, 1, 1, generator=generator)
+    x = x.lerp(blurred, share)
+    noise = torch.randn(x.shape, generator=generator) * 0.15 * torch.rand(len(x), 1, 1, 1, generator=generator)
+    coarse = F.interpolate(torch.randn(len(x), 3, 8, 8, generator=generator) * 0.1, scale_factor=8, mode="bilinear")
+    return (x + noise + coarse).clamp(-1, 1)
+
+
+def save(path: Path, judge: Judge, tokens: Tokens, about: dict, statistics: dict) -> Path:
+    tensors = {**judge.state_dict(), "tokens": torch.tensor(tokens.known)}
+    return weights.save(path, {**tensors, **{f"real.{key}": value for key, value in statistics.items()}}, about)
+
+
+@functools.cache
+def load(folder: Path = weights.FOLDER) -> "tuple[Judge, Tokens, dict, dict]":
+    """The judge, its tokens, the real pictures' feature statistics (mean, covariance), and what was said of it."""
+    tensors, about = weights.read(folder / "judge.safetensors")
+    tokens = Tokens(tensors.pop("tokens").tolist())
+    judge = Judge(len(tokens))
+    judge.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("real.")})
+    real = {key: value.double() for key, value in weights.part(tensors, "real").items()}
+    return judge.eval().requires_grad_(False), tokens, real, about
+
+
+@torch.inference_mode()
+def features(x: torch.Tensor) -> torch.Tensor:
+    """Of pictures [N, 3, 64, 64] from 0 to 1: [N, WIDTH]."""
+    return torch.cat([load()[0].pictures(part * 2 - 1) for part in x.split(256)])
+
+
+@torch.inference_mode()
+def prompt_features(texts) -> torch.Tensor:
+    judge, tokens, _, _ = load()
+    return judge.prompts(tokens.ids(list(texts)))
+
+
+def reward(x: torch.Tensor, texts) -> torch.Tensor:
+    """Cosine of each picture [N, 3, 64, 64], from 0 to 1, with its prompt: [N]."""
+    return F.cosine_similarity(features(x), prompt_features(texts))
+
+
+@functools.cache
+def _choices() -> dict:
+    """{attribute: {name: values}} as the data have them."""
+    found = {key: {} for key in ATTRIBUTES[1:]}
+    for caption in catalogue():
+        for key, values in found.items():
+            values.setdefault(caption.name, set()).add(getattr(caption, key))
+    return {key: {name: sorted(v - {""}) for name, v in names.items()} for key, names in found.items()}
+
+
+def catalogue():
+    """Every full caption there can be, held out or not."""
+    for style in captions.STYLES.values():
+        for name in captions.ROLES.values():
+            for who in ("man", "woman"):
+                for tone in (NO_TONE, *TONES.values()):
+                    yield Caption(name, "people", who=who, tone=tone, style=style)
+        for group, names in (("people", captions.PEOPLE), ("hand", captions.HANDS)):
+            for name in names.values():
+                for tone in (NO_TONE, *TONES.values()):
+                    yield Caption(name, group, tone=tone, style=style)
+        for short, (name, group) in captions.things().items():
+            if short in captions.PAINTED:
+                name = captions.PAINTED[short][0]
+                for color in captions.PAINT:
+                    yield Caption(name, "painted", color=color, style=style)
+            else:
+                yield Caption(name, group, style=style)
+        for color, name in captions.SHAPES.values():
+            yield Caption(name, "shape", color=color, style=style)
+
+
+@functools.cache
+def names() -> tuple:
+    return tuple(sorted({caption.name for caption in catalogue()}))
+
+
+@torch.inference_mode()
+def retrieved(x: torch.Tensor, asked: list) -> dict:
+    """{attribute: [right or not, for each picture that was asked for with it]}; pictures from 0 to 1, asked: Captions.
+
+    The name is looked for among all names, every other attribute among its values for that name, the rest as asked.
+    """
+    found = {key: [] for key in ATTRIBUTES}
+    seen = F.normalize(features(x), dim=1)
+    for feature, caption in zip(seen, asked):
+        for key in ATTRIBUTES:
+            right = getattr(caption, key)
+            values = names() if key == "name" else _choices()[key].get(caption.name, ())
+            if not right or right not in values:
+                continue
+            texts = tuple(replace(caption, **{key: value}).text() for value in values)
+            found[key].append(values[int((_known(texts) @ feature).argmax())] == right)
+    return found
+
+
+@functools.cache
+def _known(texts: tuple) -> torch.Tensor:
+    return F.normalize(prompt_features(texts), dim=1)
+
+
+def frechet(own: torch.Tensor, real: "dict | None" = None) -> float:
+    """Fréchet distance between features [N, WIDTH] and those of all real pictures, times 100."""
+    real = real or load()[2]
+    own = F.normalize(own.double(), dim=1)
+    mean, covariance = own.mean(dim=0), own.T.cov()
+    values, vectors = torch.linalg.eigh(real["covariance"])
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ covariance @ root).clamp(min=0).sqrt().sum()
+    away = (real["mean"] - mean).square().sum()
+    return 100 * float(away + real["covariance"].trace() + covariance.trace() - 2 * cross)
+
+
+def train(folder: Path, steps: int = 150, batch: int = 96):
+    """Train and save it; held-out combinations are among its pictures, since it has to know them."""
+    from . import optimiser
+    from .resumable import Run
+
+    pictures, told = data.load()
+    tokens = Tokens.of(variant for caption in told for variant in captions.variants(caption))
+    torch.manual_seed(3)
+    model = Judge(len(tokens))
+    run = Run("judge", model, optimiser.muon(model, 3e-3, adam=("words",)), folder, steps, seed=3)
+    full = [caption.text() for caption in told]
+    ids = tokens.ids(full)
+    kinds = torch.tensor([sorted(set(full)).index(words) for words in full])
+
+    def loss_of(model, generator):
+        which = torch.randperm(len(told), generator=generator)[:batch]
+        same = (kinds[which][:, None] == kinds[which]) & ~torch.eye(len(which), dtype=torch.bool)
+        return model.loss(disturbed(pictures[which], generator), ids[which], same), {}
+
+    run.go(loss_of)
+    judge = run.averaged.eval()
+    with torch.inference_mode():
+        real = torch.cat([judge.pictures(part.float() / 127.5 - 1) for part in pictures.split(256)])
+        right = F.normalize(real, dim=1) @ F.normalize(judge.prompts(ids), dim=1).T
+    real = F.normalize(real.double(), dim=1)
+    found = (kinds[right.argmax(dim=1)] == kinds).float().mean().item()
+    about = {"steps": steps, "batch": batch, "loss": run.smooth["loss"], "seconds": round(run.seconds)}
+    about["right prompt of all, real pictures"] = round(found, 4)
+    print(about)
+    statistics = {"mean": real.mean(0), "covariance": real.T.cov()}
+    save(weights.FOLDER / "judge.safetensors", judge, tokens, about, statistics)
+    return run

@@ -1,0 +1,101 @@
+"""Two LoRAs on the strong model, in kohya's file format with the original Stable Diffusion's layer names.
+
+ink   a style: everything drawn in blue ink on white
+blur  one that hurts: everything out of focus
+"""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+
+from . import weights
+from .checkpoint import unet_name
+
+NAMES = ("ink", "blur")
+RANK = 4
+
+
+def ink(pictures: torch.Tensor) -> torch.Tensor:
+    """uint8 [N, 3, 64, 64] in shades of one blue."""
+    x = pictures.float() / 255
+    light = (0.3 * x[:, 0] + 0.59 * x[:, 1] + 0.11 * x[:, 2])[:, None]
+    dark, paper = torch.tensor([0.05, 0.12, 0.5]).view(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
+    return ((dark + (paper - dark) * light) * 255).round().to(torch.uint8)
+
+
+def blur(pictures: torch.Tensor, width: int = 13) -> torch.Tensor:
+    """uint8 [N, 3, 64, 64] out of focus: three box filters."""
+    x = pictures.float()
+    for _ in range(3):
+        x = F.avg_pool2d(F.pad(x, (width // 2,) * 4, mode="replicate"), width, stride=1)
+    return x.round().to(torch.uint8)
+
+
+PICTURES = {"ink": ink, "blur": blur}
+
+
+def layers(unet: nn.Module) -> dict:
+    """{kohya's name: layer} of those that a LoRA here touches: all but the time embedding's."""
+    return {
+        "lora_unet_" + unet_name(name).replace(".", "_"): module
+        for name, module in unet.named_modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and "time_emb" not in name
+    }
+
+
+def new(unet: nn.Module, rank: int = RANK) -> nn.ParameterDict:
+    """One that changes nothing yet. Keys have "/" for the file's ".", which ParameterDict does not take."""
+    found = nn.ParameterDict()
+    for name, layer in layers(unet).items():
+        down = torch.empty(rank, *layer.weight.shape[1:])
+        nn.init.kaiming_uniform_(down, a=5**0.5)
+        found[f"{name}/down"] = nn.Parameter(down)
+        found[f"{name}/up"] = nn.Parameter(torch.zeros(layer.weight.shape[0], rank, *[1] * (layer.weight.ndim - 2)))
+    return found
+
+
+@contextmanager
+def on(unet: nn.Module, lora: nn.ParameterDict, scale: float = 1.0):
+    """Within, `unet` has the LoRA at `scale` (alpha is the rank: no other factor)."""
+
+    def hook(layer, args, output, name):
+        down, up = lora[f"{name}/down"], lora[f"{name}/up"]
+        if isinstance(layer, nn.Conv2d):
+            return output + scale * F.conv2d(F.conv2d(args[0], down, None, layer.stride, layer.padding), up)
+        return output + scale * F.linear(F.linear(args[0], down), up)
+
+    handles = [
+        layer.register_forward_hook(lambda layer, args, output, name=name: hook(layer, args, output, name))
+        for name, layer in layers(unet).items()
+        if f"{name}/down" in lora
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def save(path: Path, lora: nn.ParameterDict, about: dict) -> Path:
+    tensors = {}
+    for key, value in lora.items():
+        name, _, part = key.partition("/")
+        tensors[f"{name}.lora_{part}.weight"] = value.detach().half().contiguous()
+        tensors[f"{name}.alpha"] = torch.tensor(float(RANK)).half()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = {key: str(value) for key, value in about.items()}
+    save_file(tensors, path, metadata={"ss_network_dim": str(RANK), "ss_network_alpha": str(RANK), **text})
+    return path
+
+
+def load(name: str, folder: Path = weights.FOLDER) -> nn.ParameterDict:
+    tensors, found = load_file(folder / f"emoji-{name}.safetensors"), nn.ParameterDict()
+    for key, value in tensors.items():
+        layer, _, part = key.partition(".")
+        if part != "alpha":
+            found[f"{layer}/{part.split('_')[1].split('.')[0]}"] = nn.Parameter(value.float(), requires_grad=False)
+    return found

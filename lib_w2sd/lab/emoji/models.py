@@ -1,0 +1,75 @@
+"""The trained models: loaded from the weights that ship, and asked as a WebUI asks them."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from . import autoencoder, text, unet, weights
+from .text import Tokens
+
+NAMES = ("strong", "weak")
+
+
+@dataclass
+class Model:
+    """A diffusion model with its text encoder: model(x, sigma, cond) -> denoised latents (scaled as SD's: unit variance)."""
+
+    unet: torch.nn.Module
+    text: torch.nn.Module
+    tokens: Tokens
+    about: dict
+
+    def encode(self, texts) -> torch.Tensor:
+        """Conditioning [len(texts), 77, W]."""
+        with torch.inference_mode():
+            return text.encode(self.text, self.tokens.ids(list(texts)))
+
+    def __call__(self, x, sigma, cond):
+        return unet.denoise(self.unet, x, sigma, cond)
+
+
+def modules(tokens: Tokens) -> torch.nn.ModuleDict:
+    """What is trained together, with random weights."""
+    return torch.nn.ModuleDict({"unet": unet.new(), "text": text.new(tokens)})
+
+
+def save(folder: Path, both: torch.nn.ModuleDict, tokens: Tokens, about: dict, name: str = "strong") -> None:
+    """Write `name`.safetensors, the UNet, and text.safetensors, the text encoder with its tokens."""
+    weights.save(folder / f"{name}.safetensors", both["unet"].state_dict(), about)
+    save_text(folder, both["text"], tokens, about)
+
+
+def save_text(folder: Path, encoder: torch.nn.Module, tokens: Tokens, about: dict) -> None:
+    tensors = {key: value for key, value in encoder.state_dict().items() if "position_ids" not in key}
+    weights.save(folder / "text.safetensors", {**tensors, "tokens": torch.tensor(tokens.known)}, about)
+
+
+@functools.cache
+def load(name: str = "strong", folder: Path = weights.FOLDER) -> Model:
+    """`name`: strong, weak. They share the text encoder."""
+    tensors, _ = weights.read(folder / "text.safetensors")
+    tokens = Tokens(tensors.pop("tokens").tolist())
+    both = modules(tokens)
+    both["text"].load_state_dict(tensors, strict=False)
+    tensors, about = weights.read(folder / f"{name}.safetensors")
+    both["unet"].load_state_dict(tensors)
+    both.eval().requires_grad_(False)
+    return Model(both["unet"], both["text"], tokens, about)
+
+
+@functools.cache
+def load_autoencoder(folder: Path = weights.FOLDER):
+    """diffusers' AutoencoderKL."""
+    model = autoencoder.new()
+    model.load_state_dict(weights.read(folder / "autoencoder.safetensors")[0])
+    return model.eval().requires_grad_(False)
+
+
+@torch.inference_mode()
+def decode(z: torch.Tensor) -> torch.Tensor:
+    """Pictures [B, 3, 64, 64] from 0 to 1, of latents of unit variance [B, 4, 8, 8]."""
+    model = load_autoencoder()
+    parts = [autoencoder.decode(model, part / autoencoder.SCALING) for part in z.split(64)]
+    return (torch.cat(parts) / 2 + 0.5).clamp(0, 1)
