@@ -137,8 +137,7 @@ def test_checkpoint_alone(webui, record, family, ask):
     assert far(plain, truth) > 0
     alone = webui.picture({**ALONE, "weak_cfg": scale, "weak_checkpoint": weak}, **ask)
     assert far(alone, truth) == 0
-    assert same(webui.picture(no_gap(ask, weak_checkpoint=strong), **ask), plain)
-    assert set(gaps(webui)) == {0}
+    assert "which is the loaded checkpoint itself" in webui.refused(no_gap(ask, weak_checkpoint=strong), **ask)
     made = webui.picture({"lambda_steps": 2, "strong_cfg": 1, "weak_cfg": 1, "weak_checkpoint": weak}, **ask)
     assert min(gaps(webui)) > 0 and not same(made, plain)
     assert same(webui.picture(**ask), plain)

@@ -66,7 +66,7 @@ def test_error_is_shown_below_the_gallery_and_the_next_picture_comes(page):
     page.setting("weak_prompt").locator("textarea").fill("a dog")
     infotext, log = page.generate()
     assert "W2SD weak prompt: a dog" in infotext
-    assert "the weak prompt has no effect at weak CFG 0" in log
+    assert "The weak prompt has no effect at weak CFG 0" in log
 
 
 def test_paste_restores_the_settings_and_the_picture(page, webui):
