@@ -478,6 +478,9 @@ def test_another_dtype_than_the_loaded_tensors():
 
 @pytest.mark.parametrize("name", ["a.safetensors", "a.ckpt"])
 def test_what_most_of_a_file_is_stored_in(file, name):
-    eight, half = torch.zeros(2, dtype=torch.float8_e4m3fn), torch.zeros(2, dtype=torch.float16)
-    assert open_weights("given", file({"a": eight, "b": eight, "c": half}, name=name)).eight_bit() == eight.dtype
-    assert open_weights("given", file({"a": eight, "b": half, "c": half}, name=name)).eight_bit() is None
+    def opened(*dtypes):
+        return open_weights("given", file({str(i): torch.zeros(2, dtype=d) for i, d in enumerate(dtypes)}, name=name))
+
+    eight, half = torch.float8_e4m3fn, torch.float16
+    assert opened(eight, eight, half).eight_bit() == eight
+    assert opened(eight, half, half).eight_bit() is None
