@@ -196,8 +196,9 @@ def test_a_lora_that_stands_twice(webui, name, scales):
         alone = f"<lora:{lora}:{0.8 if once else 0}>"
         ours = gap_norm(webui, {"weak_loras": named}, prompt=prompt(*once))
         assert ours == pytest.approx(gap_norm(webui, {"weak_loras": alone}, prompt=prompt(*twice)), rel=TOLERANCE)
-    ours = gap_norm(webui, {"weak_loras": f"<lora:{lora}:-1.5>"}, prompt=prompt(*twice))
-    hosts = gap_norm(webui, {"weak_loras": named}, prompt=prompt(f"{lora}:-1.5"))
+    # A scale that none of these is in sum, on either host: else there is no gap.
+    ours = gap_norm(webui, {"weak_loras": f"<lora:{lora}:-3>"}, prompt=prompt(*twice))
+    hosts = gap_norm(webui, {"weak_loras": named}, prompt=prompt(f"{lora}:-3"))
     assert ours > 0.1 and ours == pytest.approx(hosts, rel=TOLERANCE)
 
 
