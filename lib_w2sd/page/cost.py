@@ -1,8 +1,7 @@
 """What a request costs, before it is made: rows that go through the UNet (one picture once is one row).
 
-The accordion shows it while the user types; javascript/w2sd_cost.js is the same function, and tests/cost_cases.json is
-the table that both are tested with. Not counted: the parts of an AND, which take a row each, and the inpainting and
-InstructPix2Pix checkpoints of A1111, which take every row at any CFG scale.
+The accordion shows it while the user types (forecast). Not counted: the parts of an AND, which take a row each, and the
+inpainting and InstructPix2Pix checkpoints of A1111, which take every row at any CFG scale.
 """
 
 import math
