@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from .conftest import HOSTS, WebUI
 from .process import cpu_seconds, listening_process
-from .weights.test_checkpoint import asking, pairs
+from .test_checkpoint import asking, pairs
 
 CFG = 6.5
 SIZE = {"width": 256, "height": 256, "steps": 8, "cfg_scale": CFG}

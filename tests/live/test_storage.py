@@ -8,7 +8,7 @@ import pytest
 
 from .conftest import PLAIN
 from .test_engine import same
-from .weights.test_checkpoint import LORAS, alone, asking, names, pairs
+from .test_checkpoint import LORAS, alone, asking, names, pairs
 
 
 @pytest.fixture(params=[False, True], ids=["", "with fp16 kept for LoRAs"])

@@ -4,7 +4,7 @@ import pytest
 
 from .conftest import PLAIN
 from .test_engine import same
-from .weights.test_checkpoint import alone, asking, lora, own, pair  # noqa: F401
+from .test_checkpoint import alone, asking, lora, own, pair  # noqa: F401
 
 # On the UNet alone: the text encoder is the loaded checkpoint's on both sides.
 TAG = "<lora:{}:0:{}>"
