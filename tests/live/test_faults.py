@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from .conftest import PLAIN
-from .test_engine import same
 from .test_checkpoint import asking, file_beside, pair  # noqa: F401 (fixtures)
+from .test_engine import same
 
 # Asked at different places the two sides share no call: each evaluation takes its own time.
 SETTINGS = {"lambda_steps": -1, "inversion": "paper", "weak_prompt": "a dog", "weak_cfg": 3, "strong_cfg": 5}

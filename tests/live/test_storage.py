@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from .conftest import PLAIN
-from .test_engine import same
 from .test_checkpoint import LORAS, alone, asking, names, pairs
+from .test_engine import same
 
 
 @pytest.fixture(params=[False, True], ids=["", "with fp16 kept for LoRAs"])

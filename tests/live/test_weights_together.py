@@ -3,8 +3,8 @@
 import pytest
 
 from .conftest import PLAIN
-from .test_engine import same
 from .test_checkpoint import alone, asking, lora, own, pair  # noqa: F401
+from .test_engine import same
 
 # On the UNet alone: the text encoder is the loaded checkpoint's on both sides.
 TAG = "<lora:{}:0:{}>"
