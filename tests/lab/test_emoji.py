@@ -20,8 +20,8 @@ def tokens():
 @pytest.fixture(scope="module")
 def random_model(tokens):
     torch.manual_seed(0)
-    both = models.modules(tokens).eval().requires_grad_(False)
-    return models.Model(both["unet"], both["text"], tokens, {"steps": 0})
+    net, encoder = (module.eval().requires_grad_(False) for module in (unet.new(), text.new(tokens)))
+    return models.Model(net, encoder, tokens, {"steps": 0})
 
 
 def test_captions_read_as_a_person_would_type_them():

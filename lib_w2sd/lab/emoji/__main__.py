@@ -16,7 +16,7 @@ def main(argv=None) -> int:
         "parts",
         nargs="*",
         metavar="PART",
-        help="autoencoder, diffusion, judge, ink, blur (default: these); text, more, more-weak, decoder",
+        help="autoencoder, text, diffusion, decoder, judge, ink, blur (default: all, in this order)",
     )
     train.add_argument("--state", type=Path, default=Path("out/train"), help="folder of the training's state")
     train.add_argument("--steps", type=int, help="of each part (default: the parts' own)")
@@ -38,11 +38,9 @@ def main(argv=None) -> int:
     if given.name == "train":
         from . import training
 
-        unknown = set(given.parts) - set(training.RUNS | training.MORE)
+        unknown = set(given.parts) - set(training.RUNS)
         if unknown:
-            parser.error(
-                f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(training.RUNS | training.MORE)}"
-            )
+            parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(training.RUNS)}")
         training.main(given.parts, given.state, given.steps)
     elif given.name == "checkpoint":
         from . import checkpoint

@@ -30,33 +30,28 @@ class Model:
         return unet.denoise(self.unet, x, sigma, cond)
 
 
-def modules(tokens: Tokens) -> torch.nn.ModuleDict:
-    """What is trained together, with random weights."""
-    return torch.nn.ModuleDict({"unet": unet.new(), "text": text.new(tokens)})
-
-
-def save(folder: Path, both: torch.nn.ModuleDict, tokens: Tokens, about: dict, name: str = "strong") -> None:
-    """Write `name`.safetensors, the UNet, and text.safetensors, the text encoder with its tokens."""
-    weights.save(folder / f"{name}.safetensors", both["unet"].state_dict(), about)
-    save_text(folder, both["text"], tokens, about)
-
-
 def save_text(folder: Path, encoder: torch.nn.Module, tokens: Tokens, about: dict) -> None:
     tensors = {key: value for key, value in encoder.state_dict().items() if "position_ids" not in key}
     weights.save(folder / "text.safetensors", {**tensors, "tokens": torch.tensor(tokens.known)}, about)
 
 
 @functools.cache
-def load(name: str = "strong", folder: Path = weights.FOLDER) -> Model:
-    """`name`: strong, weak. They share the text encoder."""
+def load_text(folder: Path = weights.FOLDER) -> "tuple[torch.nn.Module, Tokens]":
     tensors, _ = weights.read(folder / "text.safetensors")
     tokens = Tokens(tensors.pop("tokens").tolist())
-    both = modules(tokens)
-    both["text"].load_state_dict(tensors, strict=False)
+    encoder = text.new(tokens)
+    encoder.load_state_dict(tensors, strict=False)
+    return encoder.eval().requires_grad_(False), tokens
+
+
+@functools.cache
+def load(name: str = "strong", folder: Path = weights.FOLDER) -> Model:
+    """`name`: strong, weak. They share the text encoder."""
+    encoder, tokens = load_text(folder)
     tensors, about = weights.read(folder / f"{name}.safetensors")
-    both["unet"].load_state_dict(tensors)
-    both.eval().requires_grad_(False)
-    return Model(both["unet"], both["text"], tokens, about)
+    net = unet.new()
+    net.load_state_dict(tensors)
+    return Model(net.eval().requires_grad_(False), encoder, tokens, about)
 
 
 @functools.cache

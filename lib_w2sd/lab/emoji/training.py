@@ -1,15 +1,16 @@
 """Trains the emoji model, each part where it stopped: `python -m lib_w2sd.lab.emoji train`.
 
 autoencoder  pictures to latents and back
-diffusion    text encoder and UNet on the latents; kept at WEAK of the run and at its end
-judge        picture and prompt encoder for the scores
-ink, blur    the LoRAs
+text         the text encoder, by contrast with a picture encoder that is then thrown away; frozen from here on
+diffusion    the UNet on the latents; the weak model is what it was at WEAK of the run, the strong one its end
+decoder      the decoder alone goes on; the latents, and with them the diffusion models, stay as they are
+judge        picture and prompt encoder for the scores; nothing else ever sees it
+ink, blur    the LoRAs, on the strong model
 """
 
 import copy
 import functools
 import random
-import shutil
 from pathlib import Path
 
 import torch
@@ -20,13 +21,13 @@ from .resumable import Run
 
 STATE = Path("out/train")
 AUTOENCODER_STEPS, AUTOENCODER_BATCH = 770, 8
-DIFFUSION_STEPS, DIFFUSION_BATCH = 580, 40
+TEXT_STEPS, TEXT_BATCH = 500, 64
+DIFFUSION_STEPS, DIFFUSION_BATCH = 2600, 40
 WEAK = 0.2  # the weak model's share of the training
 OFTEN = {"people": 0.6, "hand": 0.6, "painted": 0.7}  # how often a picture of a group is taken; others: 1
 NO_PROMPT = 0.1
 LORA_STEPS, LORA_BATCH = 60, 32
-TEXT_STEPS, TEXT_BATCH = 200, 48
-MORE_STEPS, DECODER_STEPS = 1000, 400
+DECODER_STEPS = 400
 
 
 def train_autoencoder(folder: Path = STATE, steps: int = AUTOENCODER_STEPS) -> Run:
@@ -93,7 +94,8 @@ class Pairs:
         self.tokens = text.Tokens.of(all_texts(told))
         kept = [i for i, caption in enumerate(told) if not caption.held_out]
         self.told = [told[i] for i in kept]
-        self.latents = _kept_latents(pictures[kept], changed.__name__ if changed else "plain")
+        self.pictures = pictures[kept]
+        self.latents = _kept_latents(self.pictures, changed.__name__ if changed else "plain")
         self.often = torch.tensor([OFTEN.get(caption.group, 1.0) for caption in self.told])
 
     def batch(self, count: int, generator: torch.Generator):
@@ -112,23 +114,19 @@ class Pairs:
 
 
 def train_text(folder: Path = STATE, steps: int = TEXT_STEPS) -> Run:
-    """The text encoder, by contrast with the judge's picture features, as CLIP's was; after it, it stays as it is.
+    """The text encoder, by contrast with pictures, as CLIP's was: its own picture encoder is trained beside it.
 
     The feature is taken at any place from the prompt's end on: all of these the UNet sees. Right are all pictures that
-    the prompt may mean. Goes on from the text encoder that ships, where there is one with the same tokens.
+    the prompt may mean.
     """
     pairs = Pairs()
-    pictures, told = data.load()
-    kept = [i for i, caption in enumerate(told) if not caption.held_out]
-    seen = F.normalize(judge.features(pictures[kept].float() / 255), dim=1)
+    torch.manual_seed(5)
+    encoder = text.new(pairs.tokens)
+    out = torch.nn.Linear(text.WIDTH, judge.WIDTH)
+    both = torch.nn.ModuleDict({"text": encoder, "out": out, "pictures": judge.Pictures()})
+    run = Run("text", both, optimiser.muon(both, 3e-3, adam=("embedding",)), folder, steps, seed=5)
     values = [sorted({getattr(caption, key) for caption in pairs.told}) for key in judge.ATTRIBUTES]
     facts = torch.tensor([[v.index(getattr(c, k)) for k, v in zip(judge.ATTRIBUTES, values)] for c in pairs.told])
-    torch.manual_seed(5)
-    both = torch.nn.ModuleDict({"text": text.new(pairs.tokens), "out": torch.nn.Linear(text.WIDTH, judge.WIDTH)})
-    if (weights.FOLDER / "text.safetensors").exists() and models.load("strong").tokens.known == pairs.tokens.known:
-        both["text"].load_state_dict(models.load("strong").text.state_dict())
-        both["text"].requires_grad_(True)
-    run = Run("text", both, optimiser.muon(both, 3e-3, adam=("embedding",)), folder, steps, seed=5)
 
     def loss_of(both, generator):
         which = torch.multinomial(pairs.often, TEXT_BATCH, replacement=True, generator=generator)
@@ -138,53 +136,46 @@ def train_text(folder: Path = STATE, steps: int = TEXT_STEPS) -> Run:
         end = (ids == len(pairs.tokens) - 1).float().argmax(dim=1)
         place = end + (torch.rand(len(ids), generator=generator) * (text.LENGTH - end)).long()
         feature = text.encode(both["text"], ids)[torch.arange(len(ids)), place]
-        likeness = 20 * F.normalize(both["out"](feature), dim=1) @ seen.T
+        seen = both["pictures"](judge.disturbed(pairs.pictures[which], generator))
+        likeness = 20 * F.normalize(both["out"](feature), dim=1) @ F.normalize(seen, dim=1).T
         unsaid = torch.tensor([[getattr(c, key) == "" for key in judge.ATTRIBUTES] for c in said])
-        right = ((facts[which][:, None] == facts) | unsaid[:, None]).all(dim=2)
-        found = likeness.masked_fill(~right, -torch.inf).logsumexp(1) - likeness.logsumexp(1)
-        return -found.mean(), {}
+        wrong = ((facts[which][:, None] != facts[which]) & ~unsaid[:, None]).any(dim=2)
+        found = likeness.masked_fill(wrong, -torch.inf)
+        both_ways = [found.logsumexp(way) - likeness.logsumexp(way) for way in (0, 1)]
+        return -torch.cat(both_ways).mean(), {}
 
     run.go(loss_of)
     about = {"steps": steps, "batch": TEXT_BATCH, "loss": run.smooth["loss"], "seconds": round(run.seconds)}
     models.save_text(weights.FOLDER, run.averaged["text"], pairs.tokens, about)
-    models.load.cache_clear()
     return run
 
 
 def train_diffusion(folder: Path = STATE, steps: int = DIFFUSION_STEPS) -> Run:
-    """The text encoder is trained as far as the weak model, whose prompts then mean the same to the strong one:
-    a WebUI's checkpoint gap gives both UNets what the loaded checkpoint's text encoder says."""
+    """Strong and weak in one run; the text encoder is the shipped one and stays as it is, so that a prompt means the
+    same to both: a WebUI's checkpoint gap gives both UNets what the loaded checkpoint's text encoder says."""
     pairs = Pairs()
+    encoder, tokens = models.load_text()
+    if tokens.known != pairs.tokens.known:
+        raise ValueError("the captions have other words than the text encoder that is there: train text anew")
     torch.manual_seed(2)
-    both = models.modules(pairs.tokens)
-    torch.nn.init.zeros_(both["unet"].conv_out.weight)
-    chosen = optimiser.muon(both, 3e-3, adam=("conv_in", "conv_out", "embedding"), decay=0.02)
-    run = Run("diffusion", both, chosen, folder, steps, seed=2)
-    weak = round(WEAK * steps)
+    net = unet.new()
+    torch.nn.init.zeros_(net.conv_out.weight)
+    chosen = optimiser.muon(net, 3e-3, adam=("conv_in", "conv_out", "embedding"), decay=0.02)
+    run = Run("diffusion", net, chosen, folder, steps, seed=2)
 
-    def loss_of(both, generator):
+    def loss_of(net, generator):
         z, ids = pairs.batch(DIFFUSION_BATCH, generator)
-        with torch.set_grad_enabled(run.step < weak):
-            cond = text.encode(both["text"], ids)
-        return unet.loss_of(both["unet"], z, cond, generator).mean(), {}
+        with torch.no_grad():
+            cond = text.encode(encoder, ids)
+        return unet.loss_of(net, z, cond, generator).mean(), {}
 
-    def keep(run):
-        if run.step == weak:
-            run.module["text"].load_state_dict(run.averaged["text"].state_dict())
+    def keep(run, name="weak"):
         about = {"steps": run.step, "batch": DIFFUSION_BATCH, "loss": run.smooth["loss"], "seconds": round(run.seconds)}
-        models.save(folder / f"diffusion-{run.step}", run.averaged, pairs.tokens, about)
+        weights.save(weights.FOLDER / f"{name}.safetensors", run.averaged.state_dict(), about)
 
-    run.go(loss_of, dict.fromkeys((weak, *range(100, steps + 1, 100)), keep))
-    keep(run)
+    run.go(loss_of, {round(WEAK * steps): keep})
+    keep(run, "strong")
     return run
-
-
-def ship(folder: Path = STATE, steps: int = DIFFUSION_STEPS) -> None:
-    """Put the diffusion run's two models among the weights that ship; weak is what was kept nearest to its share."""
-    kept = [int(path.name.partition("-")[2]) for path in folder.glob("diffusion-*")]
-    weak = min(kept, key=lambda step: abs(step - WEAK * steps))
-    for name, step, part in (("strong", steps, "strong"), ("weak", weak, "strong"), ("text", steps, "text")):
-        shutil.copyfile(folder / f"diffusion-{step}" / f"{part}.safetensors", weights.FOLDER / f"{name}.safetensors")
 
 
 def train_lora(name: str, folder: Path = STATE, steps: int = LORA_STEPS) -> Run:
@@ -207,30 +198,6 @@ def train_lora(name: str, folder: Path = STATE, steps: int = LORA_STEPS) -> Run:
     run.go(loss_of)
     about = {"steps": steps, "batch": LORA_BATCH, "loss": round(run.smooth["loss"], 5), "seconds": round(run.seconds)}
     lora.save(weights.FOLDER / f"emoji-{name}.safetensors", run.averaged, about)
-    return run
-
-
-def train_more(name: str, folder: Path = STATE, steps: int = MORE_STEPS) -> Run:
-    """Train the strong or the weak model that ships further, from its weights alone, and ship it again."""
-    pairs = Pairs()
-    model = models.load(name)
-    if model.tokens.known != pairs.tokens.known:
-        raise ValueError("the captions have other words than the text encoder that ships: train diffusion anew")
-    net = copy.deepcopy(model.unet).requires_grad_(True)
-    chosen = optimiser.muon(net, 3e-3, adam=("conv_in", "conv_out", "embedding"), decay=0.02)
-    before = model.about["steps"]
-    run = Run(f"more-{name}-{before}", net, chosen, folder, steps, cooling=0.6, seed=before)
-
-    def loss_of(net, generator):
-        z, ids = pairs.batch(DIFFUSION_BATCH, generator)
-        with torch.no_grad():
-            cond = text.encode(model.text, ids)
-        return unet.loss_of(net, z, cond, generator).mean(), {}
-
-    run.go(loss_of)
-    about = {"steps": before + steps, "batch": DIFFUSION_BATCH, "loss": run.smooth["loss"]}
-    about["seconds"] = round(run.seconds) + model.about["seconds"]
-    weights.save(weights.FOLDER / f"{name}.safetensors", run.averaged.state_dict(), about)
     return run
 
 
@@ -264,23 +231,14 @@ def train_decoder(folder: Path = STATE, steps: int = DECODER_STEPS) -> Run:
     return run
 
 
-def train_diffusion_and_ship(folder: Path = STATE, steps: int = DIFFUSION_STEPS) -> None:
-    train_diffusion(folder, steps)
-    ship(folder, steps)
-
-
 RUNS = {
     "autoencoder": train_autoencoder,
-    "diffusion": train_diffusion_and_ship,
+    "text": train_text,
+    "diffusion": train_diffusion,
+    "decoder": train_decoder,
     "judge": judge.train,
     "ink": functools.partial(train_lora, "ink"),
     "blur": functools.partial(train_lora, "blur"),
-}
-MORE = {
-    "text": train_text,
-    "more": functools.partial(train_more, "strong"),
-    "more-weak": functools.partial(train_more, "weak"),
-    "decoder": train_decoder,
 }
 
 
@@ -289,4 +247,4 @@ def main(names=(), folder: Path = STATE, steps: "int | None" = None) -> None:
     torch.set_num_threads(1)
     data.fetch()
     for name in names or RUNS:
-        (RUNS | MORE)[name](folder, **({"steps": steps} if steps else {}))
+        RUNS[name](folder, **({"steps": steps} if steps else {}))
