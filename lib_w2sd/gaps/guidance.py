@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ..setting import Setting
-from .gap import NEGATIVE_GAIN, Gap, Preset
+from .gap import FEW_STEPS, NEGATIVE_GAIN, UNTESTED, Gap, Preset
 
 
 def scales(settings, picture_cfg: float) -> "tuple[float, float]":
@@ -52,6 +52,11 @@ class Guidance(Gap):
                 "Pushes away from what the model draws without guidance. For CFG scales of 5 to 7; the paper's "
                 "guidance gap.",
                 self.given,
+            ),
+            Preset(
+                "Few steps: follow the prompt more",
+                f"Pushes away from what the model draws without your prompt. {UNTESTED}",
+                {**self.given, **FEW_STEPS},
             ),
         )
 

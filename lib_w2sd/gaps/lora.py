@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import SettingError, W2SDError, is_out_of_memory
 from ..setting import Setting
 from . import lora_scales
-from .gap import NEGATIVE_GAIN, Gap, Preset
+from .gap import FEW_STEPS, NEGATIVE_GAIN, UNTESTED, Gap, Preset
 from .prompt import Prompt, check_tags
 
 
@@ -77,14 +77,20 @@ class Lora(Gap):
     given = {"weak_lora_offset": -2.3}
 
     def presets(self):
+        asks = {"needs": "prompt", "ask": "Put a LoRA into your prompt, as <lora:name:0.8>."}
+        what = "Pushes towards what a LoRA in your prompt does: "
         return (
             Preset(
                 "More of my LoRA",
-                "Pushes towards what a LoRA in your prompt does: <lora:name:0.8> against the same at -1.5; the paper's "
-                "LoRA gap.",
+                f"{what}<lora:name:0.8> against the same at -1.5; the paper's LoRA gap.",
                 self.given,
-                needs="prompt",
-                ask="Put a LoRA into your prompt, as <lora:name:0.8>.",
+                **asks,
+            ),
+            Preset(
+                "Few steps: more of my LoRA",
+                f"{what}your scale against 1 less. {UNTESTED}",
+                {"weak_lora_offset": -1.0, **FEW_STEPS},
+                **asks,
             ),
         )
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..setting import Setting
 from . import lora_scales
-from .gap import Gap, Preset
+from .gap import FEW_STEPS, UNTESTED, Gap, Preset
 
 PROMPT, NEGATIVE_PROMPT = "{prompt}", "{negative_prompt}"
 
@@ -81,16 +81,15 @@ class Prompt(Gap):
     )
 
     def presets(self):
+        asks = {
+            "stays": ("weak_prompt", "weak_negative_prompt"),
+            "needs": "weak_prompt",
+            "ask": "Write a shorter, plainer version of your prompt as the weak prompt.",
+        }
+        what = "Pushes from the short, plain prompt that you write below towards your rich one"
         return (
-            Preset(
-                "More of my prompt's detail",
-                "Pushes from the short, plain prompt that you write below towards your rich one; the paper's prompt "
-                "gap.",
-                {},
-                stays=("weak_prompt", "weak_negative_prompt"),
-                needs="weak_prompt",
-                ask="Write a shorter, plainer version of your prompt as the weak prompt.",
-            ),
+            Preset("More of my prompt's detail", f"{what}; the paper's prompt gap.", {}, **asks),
+            Preset("Few steps: more of my prompt's detail", f"{what}. {UNTESTED}", FEW_STEPS, **asks),
         )
 
     def differs(self, settings, picture):

@@ -171,12 +171,27 @@ def open_weights(given: str, path, openers: "dict | None" = None) -> WeightsFile
 # ---------------------------------------------------------------------------------------- does it fit
 
 
+# A tensor that only networks of this kind have, most telling first.
+KINDS = {
+    "double_stream_modulation_img.lin.weight": "Flux.2 or Klein",
+    "distilled_guidance_layer.norms.0.scale": "Chroma",
+    "joint_blocks.0.x_block.attn.qkv.weight": "SD3",
+    "cap_embedder.1.weight": "Lumina 2 or Z-Image",
+    "head.modulation": "Wan",
+    "blocks.0.mlp.layer1.weight": "Anima",
+    "txtfusion.projector.weight": "Krea 2",
+    "txt_norm.weight": "Qwen-Image",
+    "layers.0.mlp.linear_fc2.weight": "Ernie-Image",
+}
+
+
 def architecture(shapes: dict) -> str:
     """The UNet's architecture by the names and shapes of its tensors, in words for the user."""
+    for name, kind in KINDS.items():
+        if name in shapes:
+            return kind
     if any(name.startswith("double_blocks.") for name in shapes):
         return "Flux"
-    if any(name.startswith("joint_blocks.") for name in shapes):
-        return "SD3"
     if "input_blocks.0.0.weight" not in shapes:
         return "an unknown architecture"
     context = next((shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight")), None)

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from .conftest import PLAIN
 
 KINDS = ("lora", "rank64", "locon", "locon_mid", "loha", "lokr", "glora", "norm", "full", "dora", "ia3", "oft")
-NOT_THERE = {"forge": ("ia3", "oft")}  # that this host does not load
+NOT_THERE = {"forge": ("ia3", "oft"), "neo": ("ia3",)}  # that this host does not load
 MATCHED = {"lambda_steps": 1, "inversion": "matched", "weak_cfg": PLAIN["cfg_scale"]}
 TOLERANCE = 1e-4  # of a difference between two evaluations that are equal to about 1e-6
 

@@ -88,6 +88,8 @@ def test_warnings(settings, page, expected):
         ("More of my checkpoint", ({"weak_checkpoint": "weak"}, {})),
         ("Follow the prompt more, and more of my checkpoint", ({"weak_checkpoint": "weak"}, {})),
         ("More of my prompt's detail", ({"weak_prompt": "a dog"}, {})),
+        ("Few steps: more of my prompt's detail", ({"weak_prompt": "a dog"}, {})),
+        ("Few steps: more of my LoRA", ({}, LORA)),
     ],
 )
 def test_a_preset_names_what_it_still_needs_until_it_is_there(name, given_then):
@@ -98,6 +100,12 @@ def test_a_preset_names_what_it_still_needs_until_it_is_there(name, given_then):
     assert said({**preset.fields, **settings}, page, preset=name)["warnings"] == []
     # Other settings, though the preset's name still stands in its box.
     assert preset.ask not in said({**preset.fields, "weak_cfg": -2.0}, preset=name)["warnings"]
+
+
+def test_a_preset_for_few_steps_acts_at_cfg_1_on_some_of_four_steps():
+    preset = presets.BUILT_IN["Few steps: follow the prompt more"]
+    told = said(preset.fields, {"cfg": 1, "steps": 4}, preset=preset.name)
+    assert told["warnings"] == [] and "2 of 4 steps improved" in told["cost"]
 
 
 def test_cost_is_one_line():

@@ -35,8 +35,10 @@ def test_numbers_of_the_paper():
     assert (both.weak_checkpoint, both.strong_cfg, both.weak_cfg) == ("sdxl", None, 0.0)
     flux = settings_of("Flux: follow the prompt more")
     assert (flux.strong_distilled_cfg, flux.weak_distilled_cfg, flux.lambda_steps) == (2.0, 1.0, 10)
-    others = set(BUILT_IN) - {"Flux: follow the prompt more", "Same time as before"}
+    ours = {name for name in BUILT_IN if name.startswith("Few steps")}
+    others = set(BUILT_IN) - {"Flux: follow the prompt more", "Same time as before"} - ours
     assert {settings_of(name).lambda_steps for name in others} == {-1}, "T - 1"
+    assert len(ours) == 3 and all("the paper has not tried it" in BUILT_IN[name].about for name in ours)
 
 
 def test_same_time_as_before():
