@@ -48,6 +48,7 @@ class Sides:
 
     def __init__(self, coordinates, strong, weak):
         self.coordinates, self._strong, self._weak = coordinates, strong, weak
+        self._generator = torch.Generator().manual_seed(1)
 
     def strong(self, x, t, kwargs):
         return self._strong(x, t)
@@ -58,11 +59,23 @@ class Sides:
     def rows(self):
         return 0
 
-    def sharing(self, inversion):
+    def sharing(self, wanted):
         return nullcontext()
+
+    def announce(self, x, t, kwargs):
+        pass
 
     def weak_first(self, kwargs):
         return False
+
+    def own_scale(self, kwargs):
+        return 7.0
+
+    def only_scales(self, kwargs):
+        return None
+
+    def noise(self, x):
+        return torch.randn(x.shape, generator=self._generator, dtype=x.dtype)
 
 
 def reflecting(func, settings, sides, **kwargs):

@@ -2,6 +2,8 @@
 
 from hypothesis import strategies as st
 
+from lib_w2sd.method import ways
+
 letters = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="()[]<>\\"), max_size=12)
 awkward = st.sampled_from(
     ['"', '"cat"', "a, b", "a: b", "two\nlines", "512x768", "{prompt}", "{negative_prompt}", "猫", "\\(", "\\]", "\\\\"]
@@ -23,7 +25,7 @@ VALID = {
     "enabled": st.just(True),
     "lambda_steps": lambdas | lambdas.map(float),
     "strength": st.floats(0, 2) | st.integers(0, 2),
-    "inversion": st.sampled_from(["paper", "matched", "fixed-point"]),
+    "inversion": st.sampled_from(ways.WAYS),
     "weak_cfg": scales,
     "strong_cfg": st.none() | scales,
     "weak_prompt": prompts,
@@ -40,6 +42,10 @@ VALID = {
     "strong_distilled_cfg": distilled_scales,
     "weak_distilled_cfg": distilled_scales,
     "comparison": st.booleans(),
+    "rounds": st.integers(1, 5),
+    "first_step": st.integers(1, 150),
+    "every": st.integers(1, 50),
+    "measure": st.booleans(),
 }
 valid_requests = st.fixed_dictionaries(
     {"enabled": VALID["enabled"]}, optional={k: v for k, v in VALID.items() if k != "enabled"}
@@ -83,6 +89,10 @@ INVALID = {
     "weak_checkpoint_loras": no_boolean,
     "weak_alone": no_boolean,
     "comparison": no_boolean,
+    "rounds": no_number | st.integers(max_value=0) | st.integers(min_value=6),
+    "first_step": no_number | st.integers(max_value=0) | st.integers(min_value=151),
+    "every": no_number | st.integers(max_value=0) | st.integers(min_value=51),
+    "measure": no_boolean,
     "strong_distilled_cfg": no_optional_number | outside_scale | st.floats(-30, -0.001),
     "weak_distilled_cfg": no_optional_number | outside_scale | st.floats(-30, -0.001),
 }

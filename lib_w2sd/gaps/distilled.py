@@ -48,6 +48,9 @@ class Distilled(Gap):
     def differs(self, settings, picture):
         return settings.strong_distilled_cfg != settings.weak_distilled_cfg
 
+    def moves_strong(self, settings):
+        return settings.strong_distilled_cfg is not None
+
     def offered(self, picture):
         return picture.flux
 

@@ -146,6 +146,10 @@ class Gap:
         """Whether, asked at one place, the weak side needs other UNet rows than the strong side: what it costs."""
         return self.differs(settings, picture)
 
+    def moves_strong(self, settings) -> bool:
+        """Whether the strong side has other rows than the sampler's own call, but for its CFG scale."""
+        return False
+
     def touched(self, settings, picture: Picture) -> bool:
         """Whether its section of the accordion has anything to show."""
         return any(getattr(settings, name) != value for name, value in self.off.items())

@@ -97,6 +97,9 @@ class Lora(Gap):
     def differs(self, settings, picture):
         return bool(weak_lora_tags(settings)) or (has_lora_gap(settings) and picture.loras)
 
+    def moves_strong(self, settings):
+        return bool(settings.strong_lora_offset)
+
     def touched(self, settings, picture):
         return has_lora_gap(settings) or settings.weak_lora_text_encoder
 

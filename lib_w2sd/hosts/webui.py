@@ -10,6 +10,7 @@ import functools
 import importlib
 import sys
 import time
+import zlib
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 
@@ -115,6 +116,7 @@ class WebUI:
         self.sampler = p.sampler
         self.hires_pass = bool(getattr(p, "is_hr_pass", False))
         self.meter = RowMeter(self.may_join)
+        self.generators = None  # of the noise that Re-Sampling draws
         self.begun = self.hires_pass and settings.acts_in(False)
         self.build_sides()
 
@@ -231,9 +233,46 @@ class WebUI:
     def rows(self) -> int:
         return self.meter.rows
 
-    def sharing(self, inversion: str):
-        """Rows that the strong side has just evaluated serve the weak side too, where both are asked at one place."""
-        return nullcontext() if inversion == "paper" else self.meter.sharing()
+    def sharing(self, wanted: bool):
+        """Rows that one side has just evaluated serve the other too, where both are asked at one place."""
+        return self.meter.sharing() if wanted else nullcontext()
+
+    def announce(self, x, t, kwargs):
+        self.follow_refiner(x, t, kwargs)
+        if self.asks_for_other_rows(kwargs):
+            with self.meter.noting():
+                self.evaluate(x, t, kwargs, self.weak_side)
+
+    def own_scale(self, kwargs) -> float:
+        return self.request_scale(kwargs)
+
+    def only_scales(self, kwargs):
+        strong, weak = self.strong_side, self.weak_side
+        if replace(strong, cfg_scale=None) != Side() or replace(weak, cfg_scale=None) != Side():
+            return None
+        if self.guidance_is_another_extensions():  # whose pictures do not go with the scale
+            return None
+        return self.scale_of(strong, kwargs), self.scale_of(weak, kwargs)
+
+    @property
+    def prompt_alone(self):
+        def at(scale):
+            def asked(x, t, kwargs):
+                return self.evaluate(x, t, kwargs, replace(self.strong_side, cfg_scale=scale))
+
+            return asked
+
+        return at(1.0), at(0.0)
+
+    def noise(self, x):
+        if self.generators is None:
+            # Not the seeds themselves: these give the noise that the picture starts from.
+            seeds = [zlib.crc32(f"W2SD {int(seed)}".encode()) for seed in self.p.seeds]
+            self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        drawn = [
+            torch.randn(x.shape[1:], generator=self.generators[i % len(self.generators)]) for i in range(x.shape[0])
+        ]
+        return torch.stack(drawn).to(x)
 
     def weak_first(self, kwargs) -> bool:
         """Whether the weak side's rows hold the strong side's: it needs a cond/uncond pair, the strong side one."""
@@ -271,9 +310,6 @@ class WebUI:
 
     def strong(self, x, t, kwargs):
         self.follow_refiner(x, t, kwargs)
-        if self.meter.begins and self.asks_for_other_rows(kwargs):
-            with self.meter.noting():
-                self.evaluate(x, t, kwargs, self.weak_side)
         return self.evaluate(x, t, kwargs, self.strong_side)
 
     def weak(self, x, t, kwargs):

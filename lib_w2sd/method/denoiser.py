@@ -14,13 +14,15 @@ their reflections.
 import functools
 import inspect
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 from ..errors import NoPictureError, OutOfMemory, is_out_of_memory
-from . import schedule
+from . import schedule, ways
 from .reflection import VariancePreserving, reflect
+from .resampling import resampled, turned
 
 
 class Sides(Protocol):
@@ -35,8 +37,11 @@ class Sides(Protocol):
     def rows(self) -> int:
         """UNet rows evaluated so far."""
 
-    def sharing(self, inversion: str) -> AbstractContextManager:
-        """Around one reflection: rows evaluated within need not be evaluated twice."""
+    def sharing(self, wanted: bool) -> AbstractContextManager:
+        """Around evaluations at one place: rows evaluated within need not be evaluated twice, if that is `wanted`."""
+
+    def announce(self, x, t, kwargs: dict):
+        """Within sharing, before the first evaluation: the weak side's rows may travel in its call."""
 
     def step_as_weak(self, x, t, kwargs: dict):
         """The sampler's own call, made as the weak side would make it."""
@@ -44,28 +49,81 @@ class Sides(Protocol):
     def weak_first(self, kwargs: dict) -> bool:
         """Whether, asked at one place, the weak side's rows serve the strong side rather than the other way round."""
 
+    def own_scale(self, kwargs: dict) -> float:
+        """The CFG scale of the sampler's own call."""
+
+    def only_scales(self, kwargs: dict) -> "tuple[float, float] | None":
+        """The CFG scales of strong and weak side, where nothing else tells them apart."""
+
+    prompt_alone: tuple  # (x, t, kwargs) -> output of the strong side at CFG 1, and at CFG 0
+
+    def noise(self, x) -> torch.Tensor:
+        """Normal noise of x's shape, drawn from the pictures' own seeds, in a sequence of its own."""
+
+
+@dataclass
+class Found:
+    """A gap d_strong - d_weak, and how much of it lies along the guidance g = d_cond - d_uncond at the same place.
+
+    along   k of gap = k g + rest: to first order the sampler's step is then the one at CFG `own` + strength * k, the
+            effective guidance scale (calibrated by projection, as arXiv 2602.22570 does to set methods side by side)
+    across  |rest| / |gap|
+    """
+
+    gap: torch.Tensor
+    along: "torch.Tensor | float | None" = None
+    across: "torch.Tensor | float | None" = None
+    own: float = 1.0
+
+    def __add__(self, other: "Found") -> "Found":
+        """Of two rounds of one step."""
+        gap = self.gap + other.gap
+        if self.along is None or other.along is None:
+            return Found(gap)
+        return Found(gap, self.along + other.along, (self.across + other.across) / 2, self.own)
+
+
+def along(gap: torch.Tensor, g: torch.Tensor) -> tuple:
+    """k and |rest| / |gap| of gap = k g + rest, means over the batch [B, ...]."""
+    gap, g = gap.flatten(1).float(), g.flatten(1).float()
+    k = (gap * g).sum(1) / (g * g).sum(1).clamp(min=1e-20)
+    rest = (gap - k[:, None] * g).norm(dim=1) / gap.norm(dim=1).clamp(min=1e-20)
+    return k.mean(), rest.mean()
+
 
 class ReflectingDenoiser:
-    """Calls `model`; at the first call of each step that `window` names it reflects the latent before.
+    """Calls `model`; at the first call of each step that `window` names it reflects the latent before (or,
+    auto-guidance, changes the answer to every call of it; see ways).
 
     Attributes are read from and written to `model`: samplers look for inner_model and leave flags there.
     """
 
-    _OWN = ("_model", "_window", "_sides", "_settings", "_trace", "_before", "_move", "_unchecked")
+    _OWN = ("_model", "_window", "_sides", "_settings", "_trace", "_before", "_move", "_gaps", "_unchecked")
 
     def __init__(self, model, window: "schedule.Window | schedule.AdaptiveWindow", sides: Sides, settings, trace):
         self._model, self._window, self._sides = model, window, sides
         self._settings, self._trace = settings, trace
         self._before = (-1, None)  # the latest step that was reflected, and its latent before
         self._move = None  # what this call's reflection has added to its latent
+        self._gaps = {}  # previous-gap: those found in the latest two steps, by the step's number
         self._unchecked = []  # (side, step, whether its output was finite): still on the device
 
     def __call__(self, x, t, **kwargs):
         self.check()
         step, self._move = self._window.advance(t), None
-        if step is not None:
+        way, index = self._settings.inversion, self._window.index
+        if step is not None and way != ways.AUTO_GUIDANCE:
             x = x.clone() if self._window.apart else x
-            self._reflect(x, t, step, kwargs)
+            self._move_latent(x, t, step, kwargs)
+        if way == ways.PREVIOUS_GAP and self._window.begins and self._window.reflects(index + 1):
+            output, _, _, found = self._with_both(x, t, kwargs)
+            self._gaps = {key: self._gaps[key] for key in self._gaps if key == index - 1} | {index: found}
+            return output
+        if way == ways.AUTO_GUIDANCE and self._window.reflects(index):
+            output, strong, weak, found = self._with_both(x, t, kwargs)
+            if step is not None:
+                self._note(t, step, found)
+            return output + self._settings.strength * (strong - weak)
         with self._evaluation("step", t):
             return self._model(x, t, **kwargs)
 
@@ -91,31 +149,98 @@ class ReflectingDenoiser:
                 "--no-half)."
             )
 
-    def _reflect(self, x, t, step: schedule.Step, kwargs: dict):
+    def _move_latent(self, x, t, step: schedule.Step, kwargs: dict):
+        """Write x~ into x."""
         index, before = self._before
         if index == self._window.index:
             x.copy_(before)  # the sampler has taken the step back, its reflection with it
         self._before = (self._window.index, x.clone())
+        once = self._settings.inversion == ways.PREVIOUS_GAP
+        found = None
+        for _ in range(1 if once else self._settings.rounds):
+            new, one = self._moved(x, t, step, kwargs)
+            found = one if found is None else found + one
+            x.copy_(new)
+        self._move = x - self._before[1]
+        if self._window.apart:
+            self._move = VariancePreserving.of_sigma(self._move, t)
+        self._note(t, step, found)
+
+    def _moved(self, x, t, step: schedule.Step, kwargs: dict) -> "tuple[torch.Tensor, Found]":
+        """x~, and the gap that it follows from."""
+        way, strength, where = self._settings.inversion, self._settings.strength, self._sides.coordinates
+        a, b = where.step(x, t, step.end)
+        if way == ways.PREVIOUS_GAP:
+            found = self._gaps[self._window.index - 1]
+            return (x + strength * (b / a) * found.gap).to(x.dtype), found
+        answers = {}
 
         def evaluated(kind, side):
             def model(x, t):
-                with self._evaluation(kind, t), _naming_memory(kind):
-                    return self._noted(kind, side(x, t, kwargs))
+                answers[kind] = self._asked(kind, side, x, t, kwargs)
+                return answers[kind]
 
             return model
 
         strong, weak = evaluated("strong", self._sides.strong), evaluated("weak", self._sides.weak)
-        inversion = self._settings.inversion
-        with self._sides.sharing(inversion):
-            if inversion != "paper" and self._sides.weak_first(kwargs):
-                weak(x, t)
+        if way == ways.RE_SAMPLING:
+            new = resampled(x, t, step.end, strong(x, t), self._sides.noise(x), where, strength)
+            return new, Found((new - x) * (a / b) / (strength or 1.0))
+        inversion = "matched" if way == ways.ADVANCED_RE_SAMPLING else way
+        with self._sharing():
+            if inversion != "paper":
+                weak(x, t) if self._sides.weak_first(kwargs) else self._sides.announce(x, t, kwargs)
+            reflected = reflect(x, t, step.end, strong, weak, where, inversion, strength)
+            found = self._found(reflected.gap, x, t, kwargs, at_one_place=way == "matched")
+        if way != ways.ADVANCED_RE_SAMPLING:
+            return reflected.x, found
+        noise = turned(self._sides.noise(x), (b / a) * reflected.gap)
+        new = resampled(x, t, step.end, answers["strong"], noise, where, strength)
+        return new, found
+
+    def _with_both(self, x, t, kwargs: dict) -> tuple:
+        """The sampler's own call, and both sides at its place: (its output, strong, weak, Found)."""
+        sides = {"strong": self._sides.strong, "weak": self._sides.weak}
+        with self._sharing():
+            # A side whose rows hold all the others' comes first.
+            if self._sides.own_scale(kwargs) in (0, 1):
+                scales = zip(sides, self._sides.only_scales(kwargs) or ())
+                for kind in [kind for kind, scale in scales if scale not in (0, 1)][:1]:
+                    self._asked(kind, sides[kind], x, t, kwargs)
+            self._sides.announce(x, t, kwargs)
+            with self._evaluation("step", t):
+                output = self._model(x, t, **kwargs)
+            strong, weak = (self._asked(kind, side, x, t, kwargs) for kind, side in sides.items())
             where = self._sides.coordinates
-            reflected = reflect(x, t, step.end, strong, weak, where, inversion, self._settings.strength)
-        self._move = reflected.x - x
-        if self._window.apart:
-            self._move = VariancePreserving.of_sigma(self._move, t)
-        x.copy_(reflected.x)
-        self._trace.reflection(self._window.index, t, step.end, reflected.gap)
+            gap = where.direction(x, strong, t) - where.direction(x, weak, t)
+            return output, strong, weak, self._found(gap, x, t, kwargs, at_one_place=True)
+
+    def _found(self, gap, x, t, kwargs: dict, at_one_place: bool) -> "Found":
+        """The gap with its part along the guidance: known where only the CFG scales differ, else measured if asked."""
+        scales = self._sides.only_scales(kwargs) if at_one_place else None
+        if scales is not None:
+            return Found(gap, scales[0] - scales[1], 0.0, self._sides.own_scale(kwargs))
+        if not self._settings.measure:
+            return Found(gap)
+        where = self._sides.coordinates
+        cond, uncond = (self._asked("measure", side, x, t, kwargs) for side in self._sides.prompt_alone)
+        g = where.direction(x, cond, t) - where.direction(x, uncond, t)
+        return Found(gap, *along(gap, g), self._sides.own_scale(kwargs))
+
+    def _note(self, t, step: schedule.Step, found: "Found"):
+        pushed = {}
+        if found.along is not None:
+            effective = found.own + self._settings.strength * found.along
+            pushed = {"effective_cfg": effective, "across": found.across}
+        self._trace.reflection(self._window.index, t, step.end, found.gap, **pushed)
+
+    def _sharing(self):
+        settings = self._settings
+        return self._sides.sharing(settings.inversion != "paper" or settings.measure)
+
+    def _asked(self, kind: str, side, x, t, kwargs: dict):
+        with self._evaluation(kind, t), _naming_memory(kind):
+            return self._noted(kind, side(x, t, kwargs))
 
     def _noted(self, kind, output):
         self._unchecked.append((kind, self._window.index, torch.isfinite(output).all()))
@@ -184,8 +309,7 @@ def reflecting(func, settings, open_sides, new_pass, hires_pass: bool = False, k
         arguments = signature.bind(model, x, *args, **kwargs).arguments
         if not settings.acts_in(hires_pass):
             return func(model, x, *args, **kwargs)
-        lambda_steps = 0 if settings.weak_alone else settings.lambda_of(hires_pass)
-        window = schedule.window_of(func, arguments, lambda_steps, keeping)
+        window = schedule.window_of(func, arguments, settings.plan_of(hires_pass), keeping)
         kind = WeakDenoiser if settings.weak_alone else ReflectingDenoiser
         trace = new_pass(
             sampler=func.__name__, steps=window.total, reflected=window.reflected, inversion=settings.inversion

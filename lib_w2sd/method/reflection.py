@@ -42,6 +42,14 @@ class Sigma:
     def direction(self, x, output, t):
         return (x - output) / _as(x, t)
 
+    def levels(self, x, t):
+        """alpha and beta of x = alpha * signal + beta * noise."""
+        return 1.0, _as(x, t)
+
+    def noise(self, x, output, t):
+        """The noise that the model sees in x."""
+        return self.direction(x, output, t)
+
     def step(self, x, t, t_next):
         """A and B of x' = A x + B d."""
         return 1.0, _as(x, t_next) - _as(x, t)
@@ -59,6 +67,12 @@ class Flow(Sigma):
 
     ``d = (x - denoised) / sigma`` is the velocity; the network sees x unscaled.
     """
+
+    def levels(self, x, t):
+        return 1 - _as(x, t), _as(x, t)
+
+    def noise(self, x, output, t):
+        return output + self.direction(x, output, t)
 
     def at_time(self, x_next, t, t_next):
         return x_next
@@ -88,6 +102,13 @@ class VariancePreserving:
         return x / (1 + _as(x, sigma) ** 2) ** 0.5
 
     def direction(self, x, output, t):
+        return output
+
+    def levels(self, x, t):
+        abar = self.alpha_bar(x, t)
+        return abar**0.5, (1 - abar) ** 0.5
+
+    def noise(self, x, output, t):
         return output
 
     def step(self, x, t, t_next):

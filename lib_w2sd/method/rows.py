@@ -130,11 +130,6 @@ class RowMeter:
         finally:
             self._seen, self._waiting = None, []
 
-    @property
-    def begins(self) -> bool:
-        """Whether rows are shared and none has been evaluated yet."""
-        return self._seen == []
-
     @contextmanager
     def noting(self):
         """Within, the network is not asked, and zeros are handed out; the next calls take the rows along."""

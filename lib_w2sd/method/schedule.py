@@ -6,6 +6,7 @@ it goes.
 """
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -182,17 +183,30 @@ def steps_of(func, arguments: dict, keeping: Callable = keeping) -> list[Step]:
     return [Step(*pair) for pair in pairs] if name in ONE_CALL else _rehearsed(func, arguments, pairs, keeping)
 
 
-def reflected_steps(lambda_steps: int, total: int) -> int:
-    """How many of `total` executed steps are reflected: lambda, at most T - 1; -1 stands for T - 1.
+@dataclass(frozen=True)
+class Plan:
+    """Which steps are reflected: `lambda_steps` of them (-1: as many as there are), from step `first` on (1: the run's
+    first), every `every`-th.
 
-    The last step is never reflected: it ends at sigma 0, where nothing is left to invert.
+    later  a step is only reflected where there is one before it
+
+    The last step of a run is never reflected: it ends at sigma 0, where nothing is left to invert.
     """
-    most = max(total - 1, 0)
-    return most if lambda_steps < 0 else min(lambda_steps, most)
+
+    lambda_steps: int
+    first: int = 1
+    every: int = 1
+    later: bool = False
+
+    def steps(self, total: int) -> range:
+        """Their numbers, from 0, in a run of `total` steps."""
+        found = range(self.first - 1, max(total - 1, self.first - 1), self.every)
+        found = found if self.lambda_steps < 0 else found[: self.lambda_steps]
+        return found[1:] if self.later and 0 in found else found
 
 
 class Window:
-    """Follows a run call by call: the first `reflect` of `steps` are reflected, each at its first call.
+    """Follows a run call by call: the steps `reflect` of `steps` are reflected, each at its first call.
 
     ahead   1 for a sampler that evaluates the model where a step is predicted to end before it reports that step: at
             its callback it is one call ahead, and what it hands there is the latent that it continues from
@@ -200,9 +214,11 @@ class Window:
             only seen by the callback
     """
 
-    def __init__(self, name: str, steps: list[Step], reflect: int, ahead: int = 0, apart: bool = False):
+    def __init__(self, name: str, steps: list[Step], reflect: range, ahead: int = 0, apart: bool = False):
         self.name, self.steps, self.reflect, self.ahead, self.apart = name, steps, reflect, ahead, apart
         self.index = -1  # of the step that the latest call belongs to
+        self.begins = False  # whether that call is the step's first
+        self._until = reflect[-1] + 1 if reflect else 0
         self._calls_left = 0
 
     @property
@@ -212,19 +228,24 @@ class Window:
 
     @property
     def reflected(self) -> int:
-        """Those of them that are reflected."""
-        return self.reflect
+        """How many of them are reflected."""
+        return len(self.reflect)
+
+    def reflects(self, index: int) -> bool:
+        """Whether this step is one of them."""
+        return index in self.reflect
 
     def advance(self, t) -> "Step | None":
         """Count one model call at `t` (sigma or timestep); the step, if it is now to be reflected, else None.
 
         Raises SamplerError when the sampler is not where its schedule says.
         """
+        self.begins = not self._calls_left
         if self._calls_left:
             self._calls_left -= 1
             return None
         self.index += 1
-        if self.index >= self.reflect:
+        if self.index >= self._until:
             # Nothing left to decide; the count goes on for the trace, as far as the plan reaches.
             self._calls_left = self.steps[self.index].calls - 1 if self.index < len(self.steps) else 0
             return None
@@ -233,13 +254,13 @@ class Window:
         at = _number(t)
         if not step.start * (1 - START) <= at <= step.start * LARGEST_CHURN * (1 + START):
             self._lost(f"step {self.index + 1} starts at {step.start:g} in its schedule, but it evaluates at {at:g}")
-        return step
+        return step if self.reflects(self.index) else None
 
     def confirm(self, info: dict):
         """The sampler's callback reports step `info["i"]` (from 0). Raises SamplerError where the count above is
         another."""
         i = info["i"] + self.ahead
-        if min(i, self.index) < self.reflect and i != self.index:
+        if min(i, self.index) < self._until and i != self.index:
             self._lost(f"it reports step {i + 1} where its schedule has step {self.index + 1}")
 
     def _lost(self, how: str):
@@ -257,21 +278,31 @@ class AdaptiveWindow:
 
     ahead, apart = 0, False
 
-    def __init__(self, lambda_steps: int, sigma_min: float, order: int = 3, h_init: float = 0.05):
+    def __init__(self, plan: Plan, sigma_min: float, order: int = 3, h_init: float = 0.05):
         """order, h_init: the sampler's own arguments, model calls a step and the first step's length."""
-        self.reflect = math.inf if lambda_steps < 0 else lambda_steps
+        self._planned = plan.steps(sys.maxsize)
         self.sigma_min, self.order = float(sigma_min), order
         self._length = abs(h_init)
         self._calls_left, self._accepted = 0, 0
-        self.index, self.reflected = -1, 0
+        self.index, self.begins, self._reflected = -1, False, set()
 
     @property
     def total(self) -> int:
         """Steps of the run so far."""
         return self.index + 1
 
+    @property
+    def reflected(self) -> int:
+        """How many of them are reflected."""
+        return len(self._reflected)
+
+    def reflects(self, index: int) -> bool:
+        """As Window.reflects; a step that has not begun may turn out to be the last."""
+        return index in (self._reflected if index <= self.index else self._planned)
+
     def advance(self, t) -> "Step | None":
         """As Window.advance. The last step is never reflected here either, though it ends above sigma 0."""
+        self.begins = not self._calls_left
         if self._calls_left:
             self._calls_left -= 1
             return None
@@ -279,9 +310,10 @@ class AdaptiveWindow:
         self.index = self._accepted
         start = _number(t)
         end = max(self.sigma_min, start * math.exp(-self._length))
-        if self.index >= self.reflect or end <= self.sigma_min * (1 + 1e-5):
+        self._reflected.discard(self.index)
+        if self.index not in self._planned or end <= self.sigma_min * (1 + 1e-5):
             return None
-        self.reflected = self.index + 1
+        self._reflected.add(self.index)
         return Step(start, end, self.order)
 
     def confirm(self, info: dict):
@@ -289,15 +321,14 @@ class AdaptiveWindow:
         self._length, self._accepted = float(info["h"]), info["n_accept"]
 
 
-def window_of(func, arguments: dict, lambda_steps: int, keeping: Callable = keeping) -> "Window | AdaptiveWindow":
-    """The window of a run that reflects `lambda_steps`; see steps_of."""
+def window_of(func, arguments: dict, plan: Plan, keeping: Callable = keeping) -> "Window | AdaptiveWindow":
+    """The window of a run that reflects as `plan` says; see steps_of."""
     name = func.__name__
     if name == "sample_dpm_adaptive":
         own = {key: arguments[key] for key in ("sigma_min", "order", "h_init") if key in arguments}
-        return AdaptiveWindow(lambda_steps, **own)
+        return AdaptiveWindow(plan, **own)
     steps = steps_of(func, arguments, keeping)
-    reflect = reflected_steps(lambda_steps, len(steps))
-    return Window(name, steps, reflect, ahead=int(name == "unipc"), apart=name == "sample_unipc")
+    return Window(name, steps, plan.steps(len(steps)), ahead=int(name == "unipc"), apart=name == "sample_unipc")
 
 
 def _number(t) -> float:

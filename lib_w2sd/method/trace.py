@@ -26,7 +26,7 @@ class Pass:
 
     @contextmanager
     def evaluation(self, kind: str, step: int, t, rows):
-        """Time one evaluation of the host's denoiser. `kind`: strong, weak or step; `rows()`: UNet rows so far.
+        """Time one evaluation of the host's denoiser. `kind`: strong, weak, measure or step. `rows()`: so far.
 
         The time is the host program's: on a GPU, which works on behind it, it is the time to queue the work.
         """
@@ -35,9 +35,12 @@ class Pass:
         seconds = time.perf_counter() - start
         self.evaluations.append({"step": step, "t": t, "kind": kind, "rows": rows() - before, "ms": seconds * 1e3})
 
-    def reflection(self, step: int, t, t_next: float, gap: torch.Tensor):
-        """Note the gap d_strong - d_weak of a step: its norm a picture, and its cosine to the step before. A step that
-        the sampler took back is noted as it was in the end."""
+    def reflection(self, step: int, t, t_next: float, gap: torch.Tensor, **pushed):
+        """Note the gap d_strong - d_weak of a step (of its rounds: their sum): its norm a picture, its cosine to the
+        step before. A step that the sampler took back is noted as it was in the end.
+
+        pushed  effective_cfg, across: see denoiser.Found
+        """
         flat = gap.detach().flatten(1).float()
         if self.reflections and self.reflections[-1]["step"] == step:
             self.reflections.pop()
@@ -45,7 +48,7 @@ class Pass:
         cosine = None if before is None else torch.nn.functional.cosine_similarity(flat, before).mean()
         self._gaps = {step - 1: before, step: flat}
         self.reflections.append(
-            {"step": step, "t": t, "t_next": t_next, "gap_norm": flat.norm(dim=1).mean(), "cosine": cosine}
+            {"step": step, "t": t, "t_next": t_next, "gap_norm": flat.norm(dim=1).mean(), "cosine": cosine, **pushed}
         )
 
     def gap_norms(self) -> torch.Tensor:

@@ -166,7 +166,9 @@ def build(accordion, tab: str, checkpoints: Checkpoints = Checkpoints(), page: "
             with gr.Column(visible=shown_here, **section):
                 make_gap(gap)
         with gr.Accordion("For experts", open=page is None, elem_id=f"w2sd_{tab}_experts"):
-            make("inversion", *(name for gap in GAPS for name in gap.experts))
+            make(
+                "inversion", "rounds", "first_step", "every", "measure", *(name for gap in GAPS for name in gap.experts)
+            )
             hires = {"visible": tab == "txt2img", "elem_id": f"w2sd_{tab}_hires_pass"}
             with gr.Column(**hires):
                 make("hires", "hires_lambda_steps")

@@ -8,13 +8,15 @@ import math
 
 from ..gaps import GAPS
 from ..gaps.gap import Picture
-from ..gaps.guidance import scales
+from ..gaps.guidance import Guidance, scales
+from ..method import ways
 from ..method.reflection import FIXED_POINT_ROUNDS
-from ..method.schedule import TWO_CALLS, reflected_steps
+from ..method.schedule import TWO_CALLS
 from .settings import Settings, parse
 
 ONE, TWO, THREE, FAST, TIMESTEPS, PLMS = "one", "two", "three", "fast", "timesteps", "plms"
 HALF = "half"  # three calls in the first half of the steps, then one
+CALLS = {TWO: 2, THREE: 3, FAST: 3, HALF: 3}  # of one of the first steps
 _KINDS = {
     "sample_heunpp2": THREE,
     "sample_dpm_fast": FAST,
@@ -74,17 +76,44 @@ def evaluation_rows(scale: float) -> int:
     return 1 if scale in (0, 1) else 2
 
 
-def reflection_rows(settings: Settings, picture: Picture) -> int:
-    """Rows that one reflected step takes more."""
-    strong, weak = map(evaluation_rows, scales(settings, picture.cfg))
-    if settings.inversion == "paper":
-        return strong + weak
+def reflection_rows(settings: Settings, picture: Picture, own: int) -> int:
+    """Rows that one reflected step takes more; `own`: of the sampler's own call."""
+    way, (strong_scale, weak_scale) = settings.inversion, scales(settings, picture.cfg)
+    strong, weak = evaluation_rows(strong_scale), evaluation_rows(weak_scale)
+    if way in ways.ALONG:
+        return _rows_along(settings, picture, own)
+    if way == ways.RE_SAMPLING:
+        return strong * settings.rounds
+    measured = 2 - strong if settings.measure else 0
+    if way == "paper":
+        return (strong + weak + measured) * settings.rounds
     # Asked at one place, rows of the one side serve the other where they are the same.
     shared = 0 if any(gap.other_rows(settings, picture) for gap in GAPS) else min(strong, weak)
     # Where both sides are the same, x stays where it is, and all rounds are the first.
     moves = any(gap.differs(settings, picture) for gap in GAPS)
-    rounds = FIXED_POINT_ROUNDS if settings.inversion == "fixed-point" and moves else 1
-    return strong + weak * rounds - shared
+    rounds = FIXED_POINT_ROUNDS if way == "fixed-point" and moves else 1
+    only_guidance = not any(gap.differs(settings, picture) for gap in GAPS if not isinstance(gap, Guidance))
+    if only_guidance:  # the weak side's rows are among those that are measured, or nothing need be
+        measured = 0 if way == "matched" else max(measured - (weak - shared), 0)
+    return (strong + weak * rounds - shared + measured) * settings.rounds
+
+
+def _rows_along(settings: Settings, picture: Picture, own: int) -> int:
+    """Rows that both sides take more where the sampler's own call is made."""
+
+    def asked(scale):
+        return {0.0: {"uncond"}, 1.0: {"cond"}}.get(scale, {"cond", "uncond"})
+
+    strong, weak = map(asked, scales(settings, picture.cfg))
+    others = [gap for gap in GAPS if not isinstance(gap, Guidance)]
+    there = {"cond"} if own == 1 else {"cond", "uncond"}
+    if not any(gap.other_rows(settings, picture) for gap in others):
+        return len((strong | weak) - there)
+    if any(gap.moves_strong(settings) for gap in others) or strong - there:
+        there, more = strong, len(strong)
+    else:
+        more = 0
+    return more + len(weak) + (len({"cond", "uncond"} - there) if settings.measure else 0)
 
 
 def estimate(request: dict) -> dict:
@@ -113,15 +142,17 @@ def estimate(request: dict) -> dict:
     for kind, steps, scale, area, denoising, as_many, is_hires in passes:
         made.append(steps_made(kind, steps, denoising, as_many))
         calls = calls_made(kind, steps, denoising, as_many)
-        own = calls * (1 if scale == 1 and request.get("skips_uncond") else 2)
+        of_call = 1 if scale == 1 and request.get("skips_uncond") else 2
+        own = calls * of_call
         acts = settings.enabled and settings.acts_in(is_hires)
-        reflected.append(
-            reflected_steps(settings.lambda_of(is_hires), made[-1]) if acts and not settings.weak_alone else 0
-        )
+        reflected.append(len(settings.plan_of(is_hires).steps(made[-1])) if acts else 0)
+        # Auto-guidance changes every call of a step.
+        times = CALLS.get(kind, 1) if settings.inversion == ways.AUTO_GUIDANCE else 1
         if acts and settings.weak_alone:
             total = calls * (evaluation_rows(settings.weak_cfg) if request.get("skips_uncond") else 2)
         else:
-            total = own + reflected[-1] * reflection_rows(settings, Picture(scale, request.get("loras", False)))
+            picture = Picture(scale, request.get("loras", False))
+            total = own + reflected[-1] * times * reflection_rows(settings, picture, of_call)
         plain, rows = plain + own, rows + total
         plain_time, time = plain_time + own * area, time + total * area
     pictures = request.get("pictures", 1)

@@ -4,12 +4,13 @@ The page sends its own fields whenever one changes (POST /w2sd/v1/estimate) and 
 and no setting by name.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import SettingError
 from ..gaps import GAPS
 from ..gaps.gap import Gap, Picture, Preset
 from ..gaps.lora_scales import TAG
+from ..method import ways
 from . import cost
 from .settings import SETTINGS, Settings, as_dict
 
@@ -153,23 +154,38 @@ def warnings(facts: Facts, settings: Settings, page: dict, result: dict, preset:
     made, sampler = result["steps"][0], page.get("sampler")
     if sampler in facts.footnotes:
         said.append(f"{sampler}: {facts.footnotes[sampler]}.")
-    if settings.lambda_steps > made - 1 and made > 1:
-        said.append(
-            f"Lambda is {settings.lambda_steps}, but {made} steps allow {made - 1}: the last is never improved."
-        )
+    plan = settings.plan_of(False)
+    most = len(replace(plan, lambda_steps=-1).steps(made))
+    if settings.lambda_steps > most and made > 1:
+        said.append(f"Lambda is {settings.lambda_steps}, but {made} steps allow {most}: the last is never improved.")
+    elif settings.lambda_steps and not plan.steps(made) and not settings.weak_alone:
+        said.append("No step is improved: previous-gap needs a step before, so a lambda of at least 2.")
     if settings.lambda_steps == 0 or settings.strength == 0:
         zero = "Lambda" if settings.lambda_steps == 0 else "Strength"
         said.append(f"{zero} is 0: this is the plain picture.")
     for gap in facts.gaps:
         said += gap.without_effect(settings) + gap.cautions(settings, picture)
+    said += _of_the_way(settings)
     ask = missing(facts.presets.get(preset), settings, picture)
     if ask:
         said.append(ask)
-    elif not any(gap.differs(settings, picture) for gap in facts.gaps):
+    elif settings.inversion != ways.RE_SAMPLING and not any(gap.differs(settings, picture) for gap in facts.gaps):
         choose = "" if any(gap.touched(settings, picture) for gap in facts.gaps) else " Choose one below, or a preset."
         said.append(f"Nothing differs between the good and the weak version: only the time will.{choose}")
     if settings.weak_alone:
         said.append("The weak version draws alone: nothing is improved.")
+    return said
+
+
+def _of_the_way(settings: Settings) -> list:
+    """What of the method's own settings does not count, in sentences."""
+    said, way = [], settings.inversion
+    if settings.rounds > 1 and way in ways.ALONG:
+        said.append(f"Rounds have no effect with {way}.")
+    if settings.strength > 1 and way in ways.NOISY:
+        said.append(f"A strength above 1 counts as 1 with {way}: all noise is new then.")
+    if way == ways.RE_SAMPLING:
+        said.append("re-sampling puts new noise in the weak version's place: what the weak version has does not count.")
     return said
 
 

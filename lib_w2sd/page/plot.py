@@ -5,6 +5,7 @@ Colours are the page's own (style.css), so that it reads on a light and on a dar
 
 import math
 from html import escape
+from statistics import median
 
 WIDTH, HEIGHT = 320, 130  # of one plot; the picture scales with its column
 LEFT, RIGHT, TOP, BOTTOM = 40, 10, 22, 30
@@ -40,8 +41,19 @@ def words(passes: list) -> str:
     reflected = " + ".join(str(p["reflected"]) for p in passes)
     steps = " + ".join(str(p["steps"]) for p in passes)
     text = f"Last run: {reflected} of {steps} steps improved, {rows} UNet rows"
+    pushed = push(passes)
     plain = sum(e["ms"] for p in passes for e in p["evaluations"] if e["kind"] == "step") / 1e3
-    return text + (f", {seconds / plain:.2f} × the time of its steps alone." if plain else ".")
+    text += f", {seconds / plain:.2f} × the time of its steps alone." if plain else "."
+    return f"{text} {pushed}" if pushed else text
+
+
+def push(passes: list) -> str:
+    """The first pass's effective guidance, where it is known: the middle one of its steps."""
+    known = [r for r in passes[0]["reflections"] if r.get("effective_cfg") is not None]
+    if not known:
+        return ""
+    scale, across = (median(r[name] for r in known) for name in ("effective_cfg", "across"))
+    return f"In the improved steps the push was as of CFG {scale:.3g}, with {across:.0%} of it going elsewhere."
 
 
 def _plot(title: str, lines: list, steps: int, low: float, high: "float | None") -> str:

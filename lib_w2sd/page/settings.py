@@ -4,7 +4,8 @@ from dataclasses import asdict, field, make_dataclass
 
 from ..errors import SettingError
 from ..gaps import GAPS
-from ..method.reflection import INVERSIONS
+from ..method import ways
+from ..method.schedule import Plan
 from ..setting import Setting
 
 HIRES = ("same", "off", "own")
@@ -46,11 +47,13 @@ METHOD = (
         "inversion",
         # The verdict of docs/paper: at 8 to 50 steps the paper's own form pays for its gain with distribution.
         "matched",
-        "Way back (inversion)",
-        "How the weak version takes a step back. matched: the cheapest, and the fewest side effects. paper: pushes "
-        "harder, smooths, costs more. fixed-point: exact, the slowest.",
+        "Way (inversion)",
+        "How the weak version is used. matched: a step back with it, the fewest side effects. paper: pushes harder, "
+        "smooths, costs more. fixed-point: exact, the slowest. previous-gap: by what the step before has shown; with "
+        "less guidance as the gap it is free. auto-guidance: changes the model's answer, not the noise. re-sampling: a "
+        "step back with new noise, no weak version; advanced-re-sampling: with noise that the weak version agrees to.",
         "W2SD inversion",
-        choices=INVERSIONS,
+        choices=ways.WAYS,
         always=True,
     ),
     Setting(
@@ -70,6 +73,46 @@ METHOD = (
         minimum=-1,
         maximum=150,
         step=1,
+    ),
+    Setting(
+        "rounds",
+        1,
+        "Rounds a step (T_max of Z-Sampling)",
+        "How often a step is improved before it is taken. More: stronger, and slower. Not with previous-gap and "
+        "auto-guidance.",
+        "W2SD rounds",
+        minimum=1,
+        maximum=5,
+        step=1,
+    ),
+    Setting(
+        "first_step",
+        1,
+        "First step to improve",
+        "Steps before it are left as they are. The first ones decide what is where, later ones how it looks.",
+        "W2SD first step",
+        minimum=1,
+        maximum=150,
+        step=1,
+    ),
+    Setting(
+        "every",
+        1,
+        "Every n-th step",
+        "2: every other step from there on is improved, as many as chosen above.",
+        "W2SD every",
+        minimum=1,
+        maximum=50,
+        step=1,
+    ),
+    Setting(
+        "measure",
+        False,
+        "Measure the push",
+        "Says after the run which CFG scale pushes as far, and how much of it goes elsewhere (effective guidance). "
+        "Where the prompt's or the negative prompt's rows are not asked for anyway, it asks for them.",
+        "W2SD measure",
+        kept=False,
     ),
     Setting(
         "weak_alone",
@@ -114,6 +157,11 @@ class Passes:
         if not hires_pass or self.hires == "same":
             return self.lambda_steps
         return self.hires_lambda_steps if self.hires == "own" else 0
+
+    def plan_of(self, hires_pass: bool) -> Plan:
+        """Which steps of this sampling pass are reflected."""
+        lambda_steps = 0 if self.weak_alone else self.lambda_of(hires_pass)
+        return Plan(lambda_steps, self.first_step, self.every, later=self.inversion == ways.PREVIOUS_GAP)
 
     def acts_in(self, hires_pass: bool) -> bool:
         """Whether this sampling pass is any other than the plain one."""

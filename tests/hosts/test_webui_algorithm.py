@@ -61,9 +61,18 @@ def euler_by_hand(host, settings, strong, weak, sigmas, scaled=True):
     def d(model, x, sigma):
         return (x - model(x, sigma)) / sigma
 
+    way, strength, before = settings["inversion"], settings.get("strength", 1.0), None
     for i, (sigma, sigma_next) in enumerate(zip(sigmas[:-1], sigmas[1:])):
-        if i < LAMBDA:
-            h = sigma_next - sigma
+        h = sigma_next - sigma
+        if way == "auto-guidance":
+            gap = d(strong, x, sigma) - d(weak, x, sigma)
+            x = x + h * (d(own, x, sigma) + (strength * gap if i < LAMBDA else 0))
+            continue
+        if way == "previous-gap":
+            if before is not None and i < LAMBDA:
+                x = x + strength * h * before
+            before = d(strong, x, sigma) - d(weak, x, sigma)
+        elif i < LAMBDA:
             x_next = x + h * d(strong, x, sigma)
             if settings["inversion"] == "paper":
                 seen = x_next * ((1 + sigma**2) / (1 + sigma_next**2)) ** 0.5 if scaled else x_next
@@ -74,8 +83,8 @@ def euler_by_hand(host, settings, strong, weak, sigmas, scaled=True):
                 reflected = x
                 for _ in range(3):
                     reflected = x_next - h * d(weak, reflected, sigma)
-            x = x + settings.get("strength", 1.0) * (reflected - x)
-        x = x + (sigma_next - sigma) * d(own, x, sigma)
+            x = x + strength * (reflected - x)
+        x = x + h * d(own, x, sigma)
     return x[0]
 
 
@@ -122,7 +131,7 @@ inversions = pytest.mark.parametrize("inversion", ["paper", "matched", "fixed-po
 gaps = pytest.mark.parametrize("gap", GAPS)
 
 
-@inversions
+@pytest.mark.parametrize("inversion", ["paper", "matched", "fixed-point", "previous-gap", "auto-guidance"])
 @gaps
 @torch.no_grad()
 def test_euler(host, gap, inversion):
@@ -145,7 +154,7 @@ def test_ddim(host, gap, inversion):
     close(host.txt2img({"lambda_steps": LAMBDA, **settings}, sampler_name="DDIM", **REQUEST).pictures[0], expected)
 
 
-@inversions
+@pytest.mark.parametrize("inversion", ["paper", "matched", "fixed-point", "previous-gap", "auto-guidance"])
 @gaps
 @torch.no_grad()
 def test_flow(forge, gap, inversion):

@@ -284,12 +284,9 @@ def test_grid_of_three_axes_with_checkpoints(webui, ask, weak):
 
 
 def test_grid_over_weak_checkpoints_and_strength(webui, ask, weak):
-    strong = ask["override_settings"]["sd_model_checkpoint"]
-    answer = Axes(webui).grid(
-        ("[W2SD] Weak checkpoint", f"{weak},{strong},None"), ("[W2SD] Strength", "0.5,1"), w2sd=GAP, **ask
-    )
-    images, _ = cells(answer, 6)
-    wanted = [(strength, name) for strength in (0.5, 1) for name in (weak, strong, "")]
+    answer = Axes(webui).grid(("[W2SD] Weak checkpoint", f"{weak},None"), ("[W2SD] Strength", "0.5,1"), w2sd=GAP, **ask)
+    images, _ = cells(answer, 4)
+    wanted = [(strength, name) for strength in (0.5, 1) for name in (weak, "")]
     for pixels, (strength, name) in zip(images, wanted):
         own = webui.picture({**GAP, "strength": strength, "weak_checkpoint": name}, **ask)
         assert (pixels == own.pixels).all(), (name, strength)

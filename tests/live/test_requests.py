@@ -131,7 +131,7 @@ def check(host, request, args):
         return
     assert f"W2SD lambda: {asked.lambda_steps}" in made.infotext
     passes = [False] + ([True] if request.get("hires") and not request.get("init") else [])
-    expected = [asked.lambda_of(hires_pass) for hires_pass in passes if asked.acts_in(hires_pass)]
+    expected = [asked.plan_of(hires_pass) for hires_pass in passes if asked.acts_in(hires_pass)]
     if not expected:
         return
     runs = host.trace()
@@ -139,12 +139,11 @@ def check(host, request, args):
         assert runs != host.traces, "another request's trace: this one was a plain picture"
     host.traces = runs
     assert len(runs) == len(expected)
-    for run, lambda_steps in zip(runs, expected):
-        most = run["steps"] - 1
+    for run, plan in zip(runs, expected):
         if asked.weak_alone:
             assert {e["kind"] for e in run["evaluations"]} <= {"weak"}
         else:
-            assert len(run["reflections"]) == max(0, most if lambda_steps < 0 else min(lambda_steps, most))
+            assert len(run["reflections"]) == len(plan.steps(run["steps"]))
 
 
 def test_generated_requests(host):

@@ -237,7 +237,7 @@ def test_restart_with_a_list_of_its_own():
 
 @given(sigma=st.floats(0.1, 10), off=st.floats(0.005, 0.9))
 def test_a_call_below_its_step_is_a_mismatch(sigma, off):
-    window = schedule.Window("sample_new", [schedule.Step(sigma, sigma / 2), schedule.Step(sigma / 2, 0)], 1)
+    window = schedule.Window("sample_new", [schedule.Step(sigma, sigma / 2), schedule.Step(sigma / 2, 0)], range(1))
     with pytest.raises(SamplerError, match="sample_new"):
         window.advance(sigma * (1 - off))
 
@@ -432,8 +432,10 @@ def test_sampler_of_unknown_arguments_is_refused():
         reflecting(sample_by_feeling, Settings(enabled=True), None)(None, torch.zeros(1), "good")
 
 
-@given(lambda_steps=st.integers(-1, 200), total=st.integers(1, 150))
-def test_number_of_reflected_steps(lambda_steps, total):
-    reflected = schedule.reflected_steps(lambda_steps, total)
-    assert 0 <= reflected <= total - 1
-    assert reflected == (total - 1 if lambda_steps == -1 or lambda_steps >= total else lambda_steps)
+@given(st.integers(-1, 200), st.integers(1, 20), st.integers(1, 5), st.booleans(), st.integers(1, 150))
+def test_planned_steps(lambda_steps, first, every, later, total):
+    """Lambda of them, from the first on, every n-th; never the run's last."""
+    found = list(schedule.Plan(lambda_steps, first, every, later).steps(total))
+    could_be = [i for i in range(total - 1) if i >= first - 1 and (i - first + 1) % every == 0]
+    chosen = could_be if lambda_steps == -1 else could_be[:lambda_steps]
+    assert found == [i for i in chosen if i > 0 or not later]

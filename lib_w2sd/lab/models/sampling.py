@@ -54,6 +54,7 @@ class Pair:
     def __init__(self, strong: Guided, weak: Guided, sides: "tuple[Side, Side]"):
         self._strong, self._weak = strong, weak
         self._sides = sides
+        self._generator = torch.Generator().manual_seed(1)  # of the noise that Re-Sampling draws
 
     def strong(self, x, t, kwargs):
         return self._evaluate(self._strong, x, t, kwargs, self._sides[0])
@@ -76,9 +77,29 @@ class Pair:
     def rows(self) -> int:
         return self._strong.meter.rows
 
-    def sharing(self, inversion: str):
-        one_network = self._strong.network is self._weak.network
-        return self._strong.meter.sharing() if one_network and inversion != "paper" else nullcontext()
+    def sharing(self, wanted: bool):
+        return self._strong.meter.sharing() if wanted else nullcontext()
+
+    def announce(self, x, t, kwargs):
+        pass
+
+    def own_scale(self, kwargs) -> float:
+        return kwargs.get("cond_scale", 1.0)
+
+    def only_scales(self, kwargs):
+        if self._strong.network is not self._weak.network or self._sides[1] != Side(self._sides[1].cfg_scale):
+            return None
+        return self._scale(self._sides[0], kwargs), self._scale(self._sides[1], kwargs)
+
+    @property
+    def prompt_alone(self):
+        def at(scale):
+            return lambda x, t, kwargs: self._evaluate(self._strong, x, t, kwargs, Side(scale))
+
+        return at(1.0), at(0.0)
+
+    def noise(self, x):
+        return torch.randn(x.shape, generator=self._generator, dtype=x.dtype)
 
     def weak_first(self, kwargs) -> bool:
         one_row, weak = (0.0, 1.0), self._sides[1]

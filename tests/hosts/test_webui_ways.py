@@ -1,0 +1,87 @@
+"""The ways other than reflection with the step's own gap, in the WebUIs: rows, equal sides, seeds, what is said."""
+
+import pytest
+
+from lib_w2sd.method import ways
+from lib_w2sd.page import cost
+from lib_w2sd.page.settings import Settings, as_dict
+
+from ..webui.host import same_pictures
+
+STEPS, LAMBDA = 5, 3
+REQUEST = {"prompt": "a cat", "negative_prompt": "blurry", "cfg_scale": 6.0, "steps": STEPS}
+PROMPT_GAP = {"weak_prompt": "a dog", "weak_cfg": 1, "strong_cfg": 1}
+SAMPLERS = ("Euler", "Euler a", "DPM++ 2M", "DPM++ SDE", "Heun", "DPM adaptive", "DDIM", "UniPC")
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("way", ways.ALONG)
+def test_equal_sides_give_the_plain_picture(host, way, sampler):
+    ask = {**REQUEST, "sampler_name": sampler}
+    plain = host.txt2img(**ask)
+    equal, gap = ({"weak_cfg": weak, "lambda_steps": -1, "inversion": way} for weak in (6.0, 0.0))
+    assert same_pictures(plain, host.txt2img(equal, **ask))
+    assert not same_pictures(plain, host.txt2img(gap, **ask))
+
+
+@pytest.mark.parametrize("way", ways.ALONG)
+@pytest.mark.parametrize("sampler", ["Euler", "Heun"])
+def test_a_guidance_gap_costs_no_row(host, way, sampler):
+    host.txt2img(sampler_name=sampler, **REQUEST)
+    plain = sum(host.calls)
+    host.txt2img({"weak_cfg": 0, "lambda_steps": LAMBDA, "inversion": way}, sampler_name=sampler, **REQUEST)
+    assert sum(host.calls) == plain == host.trace()[0]["rows"]
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+@pytest.mark.parametrize("measure", [False, True])
+@pytest.mark.parametrize("way", ways.WAYS)
+@pytest.mark.parametrize("cfg", [1.0, 6.0])
+def test_rows_are_as_said_before(host, cfg, way, measure, rounds):
+    for gap in ({"weak_cfg": 0}, {"weak_cfg": 1}, {"weak_cfg": 3, "strong_cfg": 1}, PROMPT_GAP):
+        settings = {**gap, "lambda_steps": LAMBDA, "inversion": way, "measure": measure, "rounds": rounds}
+        host.txt2img(settings, **{**REQUEST, "cfg_scale": cfg})
+        whole = {**as_dict(Settings(enabled=True)), **settings}
+        request = {"settings": whole, "kind": cost.ONE, "steps": STEPS, "cfg": cfg, "skips_uncond": host.forge}
+        assert sum(host.calls) == cost.estimate(request)["rows"], gap
+
+
+@pytest.mark.parametrize("way", ways.NOISY)
+def test_new_noise_is_the_seeds_own(host, way):
+    settings = {"weak_cfg": 0, "lambda_steps": LAMBDA, "inversion": way}
+    one, again = (host.txt2img(settings, sampler_name="Euler a", **REQUEST) for _ in range(2))
+    assert same_pictures(one, again)
+    # A batch draws for each picture what it would draw alone, and the sampler's own noise stays as it was.
+    plain, still = host.txt2img(sampler_name="Euler a", **REQUEST), {**settings, "strength": 0}
+    assert same_pictures(plain, host.txt2img(still, sampler_name="Euler a", **REQUEST))
+    both = host.txt2img(settings, batch_size=2, sampler_name="Euler a", **REQUEST)
+    assert (both.pictures[0] - one.pictures[0]).abs().max() < 1e-4
+    assert not same_pictures(plain, one)
+
+
+@pytest.mark.parametrize("way", ["matched", *ways.ALONG])
+def test_of_a_guidance_gap_the_effective_scale_is_known(host, way):
+    host.txt2img({"weak_cfg": 2, "strength": 0.5, "lambda_steps": LAMBDA, "inversion": way}, **REQUEST)
+    for entry in host.trace()[0]["reflections"]:
+        assert entry["effective_cfg"] == pytest.approx(6 + 0.5 * (6 - 2)) and entry["across"] == 0
+
+
+@pytest.mark.parametrize("way", [way for way in ways.WAYS if way != "re-sampling"])
+def test_of_every_gap_the_effective_scale_can_be_measured(host, way):
+    """Measured and known are the same number, where only scales differ; a prompt gap goes elsewhere too."""
+    ask = {"lambda_steps": LAMBDA, "inversion": way, "measure": True}
+    host.txt2img({**ask, "weak_cfg": 2}, **REQUEST)
+    assert all(entry["effective_cfg"] is not None for entry in host.trace()[0]["reflections"])
+    first = host.trace()[0]["reflections"][0]
+    if way in ("fixed-point", "advanced-re-sampling"):
+        assert first["effective_cfg"] == pytest.approx(6 + 4, rel=0.3)
+    host.txt2img({**ask, **PROMPT_GAP}, **REQUEST)
+    assert all(0 < entry["across"] <= 1 for entry in host.trace()[0]["reflections"])
+
+
+def test_measuring_changes_no_picture(host):
+    for way in ways.WAYS:
+        one, other = (
+            host.txt2img({"weak_cfg": 2, "inversion": way, "measure": measure}, **REQUEST) for measure in (False, True)
+        )
+        assert same_pictures(one, other), way
