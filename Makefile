@@ -5,6 +5,7 @@
 # make checkpoint  the emoji model as A1111 loads it:  make checkpoint DIR=.../models/Stable-diffusion LORAS=.../models/Lora
 # make train    the emoji model's training goes on where it stopped (long; needs npm for the pictures)
 # make live     the suite against your own WebUI:  make live A1111=http://localhost:7860 FORGE=http://... NEO=http://...
+#               (each value of each test's parameters at least once; ALL=1 for all their combinations: hours)
 # make bench    what W2SD costs there, same addresses
 
 PYTHON ?= python3
@@ -41,7 +42,7 @@ train: $(READY)
 	nice $(BIN)/python -m lib_w2sd.lab.emoji train
 
 live: addresses $(READY)
-	$(BIN)/python -m pytest -q tests/live $(HOSTS)
+	$(BIN)/python -m pytest -q tests/live $(HOSTS) $(if $(ALL),--all-combinations)
 
 bench: addresses $(READY)
 	$(BIN)/python -m tests.live.bench $(HOSTS)

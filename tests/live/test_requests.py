@@ -148,7 +148,7 @@ def check(host, request, args):
 
 def test_generated_requests(host):
     @settings(
-        max_examples=int(os.environ.get("REQUESTS", "1000")),
+        max_examples=int(os.environ.get("REQUESTS", "150")),
         deadline=None,
         database=None,
         phases=[Phase.explicit, Phase.generate],  # no shrinking: each try is a request
