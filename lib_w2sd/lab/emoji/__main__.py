@@ -34,6 +34,9 @@ def main(argv=None) -> int:
     scores = names.add_parser("scores", help="retrieval, Fréchet distance and the judge's reward, way by way")
     scores.add_argument("--out", type=Path, default=Path("out/emoji/scores.md"))
     scores.add_argument("--each", type=int, default=1, help="pictures of each prompt")
+    report = names.add_parser("report", help="every way against tuned plain pictures (hours; goes on where it stopped)")
+    report.add_argument("--out", type=Path, default=Path("docs/emoji"))
+    report.add_argument("--minutes", type=float, help="measure for at most so long, then write what is there")
     given = parser.parse_args(argv)
     if given.name == "train":
         from . import training
@@ -57,6 +60,10 @@ def main(argv=None) -> int:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         grid.sheet({f"CFG {given.cfg:g}": pictures}, given.prompts, 1).save(given.out)
         print(given.out)
+    elif given.name == "report":
+        from . import bought
+
+        print(bought.run(given.out, given.minutes))
     elif given.name == "grid":
         from . import grid
 
