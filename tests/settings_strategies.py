@@ -46,6 +46,7 @@ VALID = {
     "first_step": st.integers(1, 150),
     "every": st.integers(1, 50),
     "measure": st.booleans(),
+    "comparison_with": st.sampled_from(["plain", "same push", "same time"]),
 }
 valid_requests = st.fixed_dictionaries(
     {"enabled": VALID["enabled"]}, optional={k: v for k, v in VALID.items() if k != "enabled"}
@@ -93,6 +94,7 @@ INVALID = {
     "first_step": no_number | st.integers(max_value=0) | st.integers(min_value=151),
     "every": no_number | st.integers(max_value=0) | st.integers(min_value=51),
     "measure": no_boolean,
+    "comparison_with": no_choice,
     "strong_distilled_cfg": no_optional_number | outside_scale | st.floats(-30, -0.001),
     "weak_distilled_cfg": no_optional_number | outside_scale | st.floats(-30, -0.001),
 }

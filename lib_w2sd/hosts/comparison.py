@@ -1,38 +1,91 @@
 """The comparison picture: plain, W2SD, and where they differ, of one seed and from one click.
 
 The plain picture is a second run of the same request on a copy taken before the host has touched it, with W2SD
-switched off as an axis of an XYZ grid would.
+switched off as an axis of an XYZ grid would. Beside it may stand what the user could do instead: plain at the CFG scale
+of the same push, or with the steps of the same time.
 """
 
 import weakref
 from copy import copy
+from statistics import median
 
 from modules import images, processing, shared
 from PIL import Image, ImageChops
 
 from . import arguments
 from .swapped import swapped
+from .webui import TRACE
 
 # An attribute of the host's processing object: a comparison was asked for, and is (True) still to be begun.
 ASKED = "w2sd_comparison"
 
 
+def as_it_is(plain, trace: list) -> str:
+    return "plain"
+
+
+def same_push(plain, trace: list) -> "str | None":
+    """Turn the plain request's CFG scale up until it pushes as far (denoiser.Found)."""
+    scales = {}
+    for run in trace:
+        known = [r["effective_cfg"] for r in run["reflections"] if r.get("effective_cfg") is not None]
+        if known:
+            scales.setdefault(run["pass"] == "hires", median(known))
+    if False not in scales:
+        return None
+    plain.cfg_scale = round(scales[False], 2)
+    if True in scales and hasattr(plain, "hr_cfg"):
+        plain.hr_cfg = round(scales[True], 2)
+    return f"plain, CFG {plain.cfg_scale:g}"
+
+
+def same_time(plain, trace: list) -> "str | None":
+    """Give the plain request as many steps as take as long: time goes by the rows."""
+    times = {}
+    for run in trace:
+        own = sum(e["rows"] for e in run["evaluations"] if e["kind"] == "step")
+        if own:
+            times.setdefault(run["pass"] == "hires", run["rows"] / own)
+    if getattr(plain, "enable_hr", False) and True in times:
+        plain.hr_second_pass_steps = round((plain.hr_second_pass_steps or plain.steps) * times[True])
+    plain.steps = round(plain.steps * times.get(False, 1.0))
+    return f"plain, {plain.steps} steps"
+
+
+# Beside the plain picture, by the setting: a function that changes the request for it, and says what it is called; None
+# where the run does not tell how.
+BESIDE = {"plain": (), "same push": (same_push,), "same time": (same_time,)}
+
+
 class Comparison:
-    """The two runs of a request, and the finished pictures of each; with W2SD's, what they are saved under."""
+    """The runs of a request, and the finished pictures of each; with W2SD's, what they are saved under."""
 
     def __init__(self, p):
         self.of = weakref.ref(p)
-        self.before, self.after = [], []
-        self.plain = plain = copy(p)
+        self.after = []
+        beside = BESIDE.get(arguments.given(p).get("comparison_with"), ())
+        self.runs = [Plain(p, how) for how in (as_it_is, *beside)]
+
+
+class Plain:
+    """One run without W2SD: its request, what it is called, and its finished pictures."""
+
+    def __init__(self, p, how):
+        self.how, self.called, self.pictures = how, "", []
+        self.request = plain = copy(p)
         plain.extra_generation_params, plain.comments = dict(p.extra_generation_params), {}
         # In force already, and put back after the request itself.
         plain.override_settings = {}
         plain.do_not_save_samples = plain.do_not_save_grid = True
         arguments.put(plain, {"enabled": False})
 
-    def make_plain(self, p) -> None:
-        """The second run, with what the first has found out: its prompts, its seeds, how many pictures it made."""
-        plain = self.plain
+    def make(self, p, trace: list) -> None:
+        """Run it, with what the first run has found out: its prompts, its seeds, how many pictures it made."""
+        plain = self.request
+        self.called = self.how(plain, trace)
+        if self.called is None:
+            p.comment("W2SD: which CFG scale pushes as far is not known here, so there is no plain picture at it.")
+            return
         plain.styles = []  # the prompts have them already
         plain.prompt, plain.negative_prompt = one_or_all(p.all_prompts), one_or_all(p.all_negative_prompts)
         plain.seed, plain.subseed = first_or_all(p.seed, p.all_seeds), first_or_all(p.subseed, p.all_subseeds)
@@ -84,9 +137,9 @@ def of(p) -> "Comparison | None":
 
 
 def expect_both(p) -> None:
-    """Before the host counts its jobs: there will be twice as many. Not where somebody else has counted them."""
+    """Before the host counts its jobs: there will be more. Not where somebody else has counted them."""
     if of(p) and shared.state.job_count == -1:
-        shared.state.job_count = 2 * p.n_iter
+        shared.state.job_count = (1 + len(AT_WORK.runs)) * p.n_iter
 
 
 def note(p, picture) -> None:
@@ -94,29 +147,40 @@ def note(p, picture) -> None:
     if of(p):
         about = {"seed": p.seeds[p.batch_index], "prompt": p.prompts[p.batch_index]}
         AT_WORK.after.append((picture, about))
-    elif AT_WORK is not None and AT_WORK.plain is p:
-        AT_WORK.before.append(picture)
+    elif AT_WORK is not None:
+        for run in AT_WORK.runs:
+            if run.request is p:
+                run.pictures.append(picture)
 
 
 def add(p, processed) -> None:
-    """After the request: make it plain, and put the comparisons behind its pictures. None after an interrupt."""
+    """After the request: make it plain, and put the comparisons behind its pictures. None after an interrupt.
+
+    The trace stays that of the request itself.
+    """
     global AT_WORK
     both = of(p)
     if both is None:
         return
     try:
-        if not (shared.state.interrupted or shared.state.stopping_generation):
-            both.make_plain(p)
-            put_behind(p, processed, both)
+        found = getattr(p, TRACE, None)
+        trace = found.as_dict()["passes"] if found else []
+        for run in both.runs:
+            if shared.state.interrupted or shared.state.stopping_generation:
+                return
+            run.make(p, trace)
+        put_behind(p, processed, both)
     finally:
         AT_WORK = None
         setattr(p, ASKED, True)  # img2img's batch takes one p for all of its pictures
 
 
 def put_behind(p, processed, both: Comparison) -> None:
-    for i, (before, (after, about)) in enumerate(zip(both.before, both.after)):
+    made = [run for run in both.runs if run.called]
+    for i, (*before, (after, about)) in enumerate(zip(*(run.pictures for run in made), both.after)):
         text = processed.infotexts[processed.index_of_first_image + i]
-        compared = drawn(before.convert("RGB"), after.convert("RGB"))
+        row = [(run.called, picture.convert("RGB")) for run, picture in zip(made, before)]
+        compared = drawn([*row, ("W2SD", after.convert("RGB"))])
         if shared.opts.enable_pnginfo:
             compared.info["parameters"] = text
         # With inpainting's masks among them there are more pictures than infotexts.
@@ -127,12 +191,14 @@ def put_behind(p, processed, both: Comparison) -> None:
             images.save_image(compared, p.outpath_grids, "w2sd", **about, info=text, p=p, grid=True, **where)
 
 
-def drawn(before: Image.Image, after: Image.Image) -> Image.Image:
-    """The two pictures and their difference, brightened until its largest value is white, in one row with labels."""
+def drawn(pictures: "list[tuple[str, Image.Image]]") -> Image.Image:
+    """The pictures and the last two's difference, brightened until its largest value is white, in a row with labels."""
+    (_, before), (_, after) = pictures[-2:]
     difference = ImageChops.difference(before, after)
     largest = max(high for _, high in difference.getextrema())
     factor = 255 / largest if largest else 1.0
     difference = difference.point(lambda value: round(value * factor))
-    row = images.image_grid([before, after, difference], rows=1)
-    labels = [[images.GridAnnotation(text)] for text in ("plain", "W2SD", f"difference × {factor:.3g}")]
+    row = images.image_grid([*(picture for _, picture in pictures), difference], rows=1)
+    texts = [*(text for text, _ in pictures), f"difference × {factor:.3g}"]
+    labels = [[images.GridAnnotation(text)] for text in texts]
     return images.draw_grid_annotations(row, before.width, before.height, labels, [[images.GridAnnotation()]])

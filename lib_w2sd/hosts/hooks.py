@@ -12,7 +12,7 @@ from ..errors import LacksError, SamplerError, W2SDError
 from ..gaps import without_effect
 from ..method.trace import Trace
 from ..page import xyz
-from ..page.settings import Settings, parse
+from ..page.settings import BY_NAME, COMPARISON, Settings, parse
 from . import arguments, checkpoints, comparison, needs, progress, refusal
 from .webui import TRACE, WebUI
 
@@ -22,7 +22,9 @@ ORIGINAL = "w2sd_original"
 def settings_of(p, args) -> Settings:
     settings = parse(args)
     asked = settings.enabled and hasattr(p, comparison.ASKED)
-    return replace(settings, comparison=True) if asked else settings
+    if not asked:
+        return settings
+    return replace(settings, comparison=True, measure=settings.measure or settings.comparison_with == "same push")
 
 
 def before_request(p, args) -> None:
@@ -49,7 +51,8 @@ def before_process(p, args) -> None:
     except W2SDError:
         return  # before_sampling ends the job with it
     # A grid's cells are not compared.
-    written = replace(settings, comparison=False) if settings.comparison and in_grid(p) else settings
+    not_compared = {name: BY_NAME[name].default for name in COMPARISON}
+    written = replace(settings, **not_compared) if settings.comparison and in_grid(p) else settings
     checkpoints.write_infotext(written, p.extra_generation_params)
     setattr(p, TRACE, Trace() if settings.enabled else None)
     if settings.enabled:

@@ -11,7 +11,7 @@ from ..gaps import GAPS
 from ..setting import NONE
 from . import infotext, presets, xyz
 from .forecast import Facts
-from .settings import BY_NAME, SETTINGS
+from .settings import BY_NAME, COMPARISON, SETTINGS
 
 # Weak CFG scales of the ready grid: below what a picture's own usually is (paper, Figure 12).
 GRID_SCALES = (-2.0, 0.0, 1.0, 3.0)
@@ -174,8 +174,8 @@ def build(accordion, tab: str, checkpoints: Checkpoints = Checkpoints(), page: "
                 make("hires", "hires_lambda_steps")
             make("weak_alone")
             # A setting that has found no place of its own is shown, too.
-            make(*(s.name for s in SETTINGS if s.name not in controls and s.name != "comparison"))
-        make("comparison")
+            make(*(s.name for s in SETTINGS if s.name not in (*controls, *COMPARISON)))
+        make(*COMPARISON)
         if page:
             grid = gr.Button("Grid of lambda and weak CFG", elem_id=f"w2sd_{tab}_grid", size="sm", visible=False)
             unsaved(grid)

@@ -130,7 +130,19 @@ METHOD = (
         "W2SD comparison",
         kept=False,
     ),
+    Setting(
+        "comparison_with",
+        "plain",
+        "Compare with",
+        "plain: the plain picture. same push: also the plain one at the CFG scale that pushes as far. same time: also "
+        "the plain one with as many steps as take as long. Each takes its own time more.",
+        "W2SD comparison with",
+        choices=("plain", "same push", "same time"),
+        kept=False,
+    ),
 )
+# What is shown beside a picture: no part of the picture, nor of a grid's cell.
+COMPARISON = "comparison", "comparison_with"
 # The API's positional arguments, as they have always been. Whatever is not among them comes after, in order.
 POSITIONS = (
     "enabled lambda_steps strength inversion weak_cfg strong_cfg weak_prompt weak_negative_prompt hires "

@@ -5,7 +5,7 @@ import re
 from ..errors import SettingError
 from ..gaps.prompt import NEGATIVE_PROMPT, PROMPT
 from ..setting import NONE
-from .settings import SETTINGS
+from .settings import COMPARISON, SETTINGS
 
 # The title of the host's script, in the list of scripts.
 SCRIPT = "X/Y/Z plot"
@@ -85,7 +85,7 @@ def options(axis_option, given, put, lists: "dict | None" = None) -> list:
     axes = []
     first = ("lambda_steps", "weak_cfg")
     # What a grid is made of most often comes first; a comparison picture of its own is no part of a grid's cell.
-    for f in sorted((f for f in SETTINGS if f.name != "comparison"), key=lambda f: f.name not in first):
+    for f in sorted((f for f in SETTINGS if f.name not in COMPARISON), key=lambda f: f.name not in first):
         if f.listed:
             names, known = (lists or {}).get(f.name, (list, lambda name: None))
             apply, confirm = _plain_axis(f, put, known)

@@ -30,6 +30,28 @@ def test_plain_picture_w2sds_and_their_difference(host):
         assert row.info["labels"][:2] == ["plain", "W2SD"] and row.info["labels"][2].startswith("difference × ")
 
 
+@pytest.mark.parametrize("gap", [{"weak_cfg": 2}, {"weak_prompt": "a dog", "weak_cfg": 1, "strong_cfg": 1}])
+def test_beside_plain_what_the_user_could_do_instead(host, gap):
+    ask = {"lambda_steps": 3, "inversion": "paper", "comparison": True, **gap}
+    for with_ in ("same push", "same time"):
+        made = host.txt2img({**ask, "comparison_with": with_}, steps=8)
+        row, width = made.images[1], made.images[0].width
+        (run,) = host.trace()
+        known = sorted(r["effective_cfg"] for r in run["reflections"])[1] if with_ == "same push" else None
+        steps = round(8 * run["rows"] / sum(e["rows"] for e in run["evaluations"] if e["kind"] == "step"))
+        remedy = {"cfg_scale": round(known, 2), "steps": 8} if known else {"steps": steps}
+        called = f"plain, CFG {remedy['cfg_scale']:g}" if known else f"plain, {steps} steps"
+        assert row.info["labels"][:3] == ["plain", called, "W2SD"]
+        own = [host.txt2img([False], **fields).images[0] for fields in ({"steps": 8}, remedy)]
+        for i, picture in enumerate([*own, made.images[0]]):
+            assert row.crop((i * width, 0, (i + 1) * width, row.height)).tobytes() == picture.tobytes()
+
+
+def test_a_push_that_is_none_is_no_cfg_scale(host):
+    made = host.txt2img({"inversion": "re-sampling", "comparison": True, "comparison_with": "same push"})
+    assert made.images[1].info["labels"][:2] == ["plain", "W2SD"]
+
+
 def test_infotext_is_the_pictures_own_and_stays_the_last_one(host):
     made = host.txt2img({"lambda_steps": 3, "comparison": True}, n_iter=2)
     assert len(made.infotexts) == 4 and all("W2SD lambda" in text for text in made.infotexts)
