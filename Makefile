@@ -1,5 +1,5 @@
 # make test     everything that needs no WebUI; makes its own environment in .venv
-# make demo     a small trained model and the paper's mixtures: pictures, scores and tables in out/demo
+# make demo     prompts, plain and W2SD side by side, and the mixtures: pictures and tables in out/demo
 # make playground  the accordion over the small model, in a page of its own
 # make paper    the paper's analysis at our scale: docs/paper (long: it samples what it does not have yet)
 # make checkpoint  the emoji model as A1111 loads it:  make checkpoint DIR=.../models/Stable-diffusion LORAS=.../models/Lora

@@ -50,7 +50,7 @@ def section(name: str, out: Path, small: bool, measured: bool) -> str:
 def main(argv=None) -> None:
     parser = argparse.ArgumentParser(prog="python -m lib_w2sd.lab", description="The paper's experiments.")
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    told = {"demo": "strong, weak and W2SD side by side, with figures and scores (under two minutes)"}
+    told = {"demo": "plain and W2SD side by side, from prompts, and the mixtures (under two minutes)"}
     told.update({name: text for name, (_, text) in EXPERIMENTS.items()})
     told["paper"] = "all experiments, in one report"
     for name, text in told.items():

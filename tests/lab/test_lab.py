@@ -147,8 +147,9 @@ def test_the_mixtures_write_their_files_and_say_where(tmp_path, capsys, monkeypa
 
 def test_the_demo_writes_its_files_and_says_where(tmp_path, capsys):
     main(["demo", "--small", "--out", str(tmp_path)])
-    for name in ("grid", "trace", "balance", "mixtures"):
+    for name in ("grid", "trace", "mixtures"):
         assert (tmp_path / f"{name}.png").stat().st_size > 15_000, name
     report = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "| W2SD, matched | 20 |" in report and "| 1-D | 20 | W2SD |" in report and "nan" not in report
+    assert "| plain | 40 |" in report and "| W2SD, guidance gap, previous-gap | 40 |" in report
+    assert "| 1-D | 20 | W2SD |" in report and "nan" not in report
     assert capsys.readouterr().out.strip().splitlines()[-1].endswith("open README.md and the PNG files.")

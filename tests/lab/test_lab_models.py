@@ -13,7 +13,7 @@ pytest.importorskip("matplotlib")
 
 from safetensors.torch import load_file
 
-from lib_w2sd.lab import __main__, demo
+from lib_w2sd.lab import __main__
 from lib_w2sd.lab.experiments import (
     balance,
     cells,
@@ -160,9 +160,8 @@ def test_cells_are_measured_once(tmp_path):
 
 def test_what_is_called_w2sd_inverts_as_the_paper_does():
     """Whatever the setting's default is; other inversions are named."""
-    ways = [(name, way.settings) for name, way in demo.WAYS.items()] + [(n, s) for n, (_, s) in toy.METHODS.items()]
-    named = [(name, settings.inversion) for name, settings in ways if settings]
-    assert len(named) == 6
+    named = [(name, settings.inversion) for name, (_, settings) in toy.METHODS.items() if settings]
+    assert len(named) == 2
     assert all(inversion == ("matched" if "matched" in name else "paper") for name, inversion in named)
     assert {gap.settings.inversion for gap in GAPS.values()} == {"paper"}
 

@@ -32,6 +32,9 @@ WAYS = {
     "weak": {"model": "weak"},
     "plain": {},
     "W2SD, guidance gap": {"settings": replace(W2SD, weak_cfg=1.0, inversion="matched", strength=0.5)},
+    "W2SD, guidance gap, previous-gap": {
+        "settings": replace(W2SD, weak_cfg=1.0, inversion="previous-gap", strength=0.5)
+    },
     "W2SD, checkpoint gap": {"settings": replace(W2SD, inversion="matched"), "weak": "weak"},
 }
 

@@ -163,26 +163,6 @@ def cosines(curves: dict, path) -> None:
     save(fig, path)
 
 
-def demo_grid(pictures: dict, shown: list, names: list, path, seeds: int = 4) -> None:
-    """One block a way to sample, one line a prompt; the same noise at the same place of every block."""
-    fig, axes = figure(1, len(pictures), 2.9, 6.4)
-    for ax, (way, x) in zip(axes[0], pictures.items()):
-        seeds = min(seeds, len(x))
-        block = x[:seeds, shown].transpose(0, 1).flatten(0, 1)
-        ax.imshow(sheet(block, seeds), cmap="gray", vmin=0, vmax=1)
-        ax.set_title(way, color=COLOURS.get(way, "#1b7837"))
-        ax.set_xticks([])
-        first = ax is axes[0, 0]
-        ax.set_yticks([(i + 0.5) * (SIZE + 1) for i in range(len(shown))] if first else [])
-        if first:
-            ax.set_yticklabels([names[i] for i in shown])
-        ax.tick_params(length=0)
-        ax.grid(False)
-        for side in ax.spines.values():
-            side.set_visible(False)
-    save(fig, path)
-
-
 def lambda_by_scale(found: dict, columns: int, path) -> None:
     """{(lambda, weak CFG): pictures}: lambda to the right, weak CFG downwards; `columns` pictures a line of a cell."""
     lambdas, scales = (list(dict.fromkeys(key[axis] for key in found)) for axis in (0, 1))
