@@ -4,7 +4,9 @@ ink   a style: everything drawn in blue ink on white
 blur  one that hurts: everything out of focus
 """
 
+import copy
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -78,6 +80,16 @@ def on(unet: nn.Module, lora: nn.ParameterDict, scale: float = 1.0):
     finally:
         for handle in handles:
             handle.remove()
+
+
+def merged(model, name: str, scale: float):
+    """The models.Model with the LoRA `name` in its UNet's weights at `scale`."""
+    adapter, unet = load(name), copy.deepcopy(model.unet)
+    for layer, module in layers(unet).items():
+        if f"{layer}/down" in adapter:
+            down, up = (adapter[f"{layer}/{part}"] for part in ("down", "up"))
+            module.weight += scale * (up.flatten(1) @ down.flatten(1)).view_as(module.weight)
+    return replace(model, unet=unet)
 
 
 def save(path: Path, lora: nn.ParameterDict, about: dict) -> Path:
