@@ -25,7 +25,7 @@ def as_it_is(plain, trace: list) -> str:
 
 
 def same_push(plain, trace: list) -> "str | None":
-    """Turn the plain request's CFG scale up until it pushes as far (denoiser.Found)."""
+    """Turn the plain request's CFG scale up until it pushes as far (push.Found)."""
     scales = {}
     for run in trace:
         known = [r["effective_cfg"] for r in run["reflections"] if r.get("effective_cfg") is not None]

@@ -14,13 +14,13 @@ their reflections.
 import functools
 import inspect
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 from ..errors import NoPictureError, OutOfMemory, is_out_of_memory
 from . import schedule, ways
+from .push import Found, along
 from .reflection import VariancePreserving, reflect
 from .resampling import resampled, turned
 
@@ -59,36 +59,6 @@ class Sides(Protocol):
 
     def noise(self, x) -> torch.Tensor:
         """Normal noise of x's shape, drawn from the pictures' own seeds, in a sequence of its own."""
-
-
-@dataclass
-class Found:
-    """A gap d_strong - d_weak, and how much of it lies along the guidance g = d_cond - d_uncond at the same place.
-
-    along   k of gap = k g + rest: to first order the sampler's step is then the one at CFG `own` + strength * k, the
-            effective guidance scale (calibrated by projection, as arXiv 2602.22570 does to set methods side by side)
-    across  |rest| / |gap|
-    """
-
-    gap: torch.Tensor
-    along: "torch.Tensor | float | None" = None
-    across: "torch.Tensor | float | None" = None
-    own: float = 1.0
-
-    def __add__(self, other: "Found") -> "Found":
-        """Of two rounds of one step."""
-        gap = self.gap + other.gap
-        if self.along is None or other.along is None:
-            return Found(gap)
-        return Found(gap, self.along + other.along, (self.across + other.across) / 2, self.own)
-
-
-def along(gap: torch.Tensor, g: torch.Tensor) -> tuple:
-    """k and |rest| / |gap| of gap = k g + rest, means over the batch [B, ...]."""
-    gap, g = gap.flatten(1).float(), g.flatten(1).float()
-    k = (gap * g).sum(1) / (g * g).sum(1).clamp(min=1e-20)
-    rest = (gap - k[:, None] * g).norm(dim=1) / gap.norm(dim=1).clamp(min=1e-20)
-    return k.mean(), rest.mean()
 
 
 class ReflectingDenoiser:

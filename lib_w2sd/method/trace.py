@@ -39,7 +39,7 @@ class Pass:
         """Note the gap d_strong - d_weak of a step (of its rounds: their sum): its norm a picture, its cosine to the
         step before. A step that the sampler took back is noted as it was in the end.
 
-        pushed  effective_cfg, across: see denoiser.Found
+        pushed  effective_cfg, across: see push.Found
         """
         flat = gap.detach().flatten(1).float()
         if self.reflections and self.reflections[-1]["step"] == step:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from k_diffusion import sampling
 
 from lib_w2sd.method import ways
-from lib_w2sd.method.denoiser import Found, along
+from lib_w2sd.method.push import Found, along
 from lib_w2sd.method.reflection import Flow, Sigma, VariancePreserving
 from lib_w2sd.method.resampling import resampled, turned
 from lib_w2sd.page.settings import Settings

@@ -5,8 +5,9 @@ import sys
 
 from modules import devices, prompt_parser, sd_samplers_cfg_denoiser, sd_samplers_common, shared
 
+from ..conds import multicond, only_uncond
 from ..swapped import swapped
-from ..webui import WebUI, multicond, only_uncond
+from ..webui import WebUI
 
 
 class _EveryOther(int):

@@ -7,8 +7,9 @@ from contextlib import contextmanager, nullcontext
 from modules import prompt_parser, sd_samplers_common, shared
 
 from ...method.rows import HOSTS_OWN
+from ..conds import only_uncond
 from ..swapped import swapped
-from ..webui import WebUI, only_uncond
+from ..webui import WebUI
 from .distilled import with_inputs
 
 # What an extension puts into the UNet's options to guide in its own way.

@@ -3,7 +3,7 @@
 import torch
 from modules import shared
 
-from ..webui import multicond
+from ..conds import multicond
 
 
 def has_distilled_guidance() -> bool:
