@@ -1,4 +1,4 @@
-"""`python -m lib_w2sd.lab playground`: the WebUI's accordion over the lab's small model, strong and W2SD side by side."""
+"""`python -m lib_w2sd.lab playground`: the WebUI's accordion over the emoji model, plain and W2SD side by side."""
 
 import io
 import math
@@ -9,20 +9,18 @@ import torch
 from PIL import Image
 
 from ..errors import W2SDError
+from ..gaps import GAPS
+from ..gaps.lora_scales import tags, without_tags
 from ..gaps.prompt import fill_in, has_prompt_gap
 from ..page import accordion as ui
-from ..page.settings import parse
+from ..page.settings import Settings, parse
+from .emoji import draw, grid, judge, lora, models
 from .figures import model_plots
-from .models import prompts, scores
-from .models.drawing import SIGMA_MAX, SIGMA_MIN, Network, noise
-from .models.sampling import SAMPLERS, karras, sample
+from .models.sampling import SAMPLERS
 
-WEAK_MODELS = {
-    "the strong model itself": None,
-    "a fifth of its training": Network("weak"),
-    "the strong model with the striped LoRA": Network("strong", lora_scale=1.0),
-}
-SCALE = 8  # screen pixels a pixel
+WEAK = "emoji-weak"  # the weak checkpoint, by the name that `make checkpoint` gives it
+SCALE = 2  # screen pixels a pixel
+SHOWN = [gap for gap in GAPS if gap.name != "distilled"]
 
 
 class CheckboxAccordion:
@@ -40,41 +38,63 @@ class CheckboxAccordion:
         return self.accordion.__exit__(*exception)
 
 
-def picture(values) -> Image.Image:
-    """Values from 0 to 1 [H, W] as a picture, enlarged."""
-    image = Image.fromarray((values.clamp(0, 1) * 255).byte().numpy())
-    return image.resize((image.width * SCALE, image.height * SCALE), Image.NEAREST)
+def with_loras(name: str, scales: dict):
+    """The model `name` with LoRAs at these scales. Raises ValueError for one that is not there."""
+    model = models.load(name)
+    for lora_name, scale in scales.items():
+        if lora_name not in lora.NAMES:
+            raise ValueError(f"There is no LoRA {lora_name!r} here, only {' and '.join(lora.NAMES)}.")
+        model = lora.merged(model, lora_name, scale) if scale else model
+    return model
 
 
-def generate(prompt, negative_prompt, count, steps, sampler, cfg, seed, weak_model, *args):
-    """What the page shows: strong, W2SD, their difference, the trace's plot, and a table of scores and cost."""
+def sides(settings: Settings, prompt: str) -> tuple:
+    """The strong and the weak model as the settings have them; None where they are one and the same."""
+    own = {tag.name: tag.unet for tag in tags(prompt)}
+    strong = with_loras("strong", own)
+    named = {tag.name: tag.unet for tag in tags(settings.weak_prompt) + tags(settings.weak_loras)}
+    moved = {name: scale + settings.weak_lora_offset for name, scale in own.items()}
+    on_weak = {**({} if settings.weak_checkpoint and not settings.weak_checkpoint_loras else moved), **named}
+    if settings.weak_checkpoint:
+        if settings.weak_checkpoint != WEAK:
+            raise ValueError(f"There is no checkpoint {settings.weak_checkpoint!r} here, only {WEAK}.")
+        return strong, with_loras("weak", on_weak)
+    return strong, None if on_weak == own else with_loras("strong", on_weak)
+
+
+def generate(prompt, negative_prompt, count, steps, sampler, cfg, seed, *args):
+    """What the page shows: plain, W2SD, their difference, the trace's plot, and a table of scores and cost."""
     try:
-        settings = parse(list(args))
-        texts, negatives, count, steps = [prompt] * int(count), [negative_prompt] * int(count), int(count), int(steps)
-        cond, uncond = prompts.labels(texts), prompts.labels(negatives)
-        weak_text, weak_negative = has_prompt_gap(settings)
-        weak = {
-            "weak": WEAK_MODELS[weak_model],
-            "weak_cond": prompts.labels(fill_in(settings.weak_prompt, texts, negatives)) if weak_text else None,
-            "weak_uncond": (
-                prompts.labels(fill_in(settings.weak_negative_prompt, texts, negatives)) if weak_negative else None
-            ),
-        }
-        start, sigmas = noise(int(seed), count + count % 2)[:count], karras(steps, SIGMA_MIN, SIGMA_MAX)
-        ask = {"cond": cond, "uncond": uncond, "cond_scale": float(cfg), "sampler": sampler}
+        settings, count = parse(list(args)), int(count)
+        text = without_tags(prompt)
+        texts, seeds = [text] * count, range(int(seed), int(seed) + count)
+        strong, weak = sides(settings, prompt)
+        weak_text = None
+        if has_prompt_gap(settings)[0]:
+            weak_text = fill_in(without_tags(settings.weak_prompt), texts, [negative_prompt] * count)
+        ask = {"model": strong, "cfg": float(cfg), "steps": int(steps), "sampler": sampler, "negative": negative_prompt}
         runs = {}
-        for name, used in (("strong", replace(settings, enabled=False)), ("W2SD", settings)):
+        for name, used in (("plain", replace(settings, enabled=False)), ("W2SD", settings)):
             torch.manual_seed(int(seed))
-            runs[name] = sample(Network("strong"), start, sigmas, used, **ask, **weak)
+            runs[name] = draw.draw(texts, seeds, used, weak=weak, weak_texts=weak_text, **ask)
     except (W2SDError, ValueError) as error:
         raise gr.Error(str(error)) from error
-    strong, reflected = runs["strong"].x, runs["W2SD"].x
-    columns = math.ceil(count**0.5)
-    filler = torch.full((-count % columns, *strong.shape[1:]), -1.0)
-    sheets = [model_plots.sheet(torch.cat([x, filler]), columns) for x in (strong, reflected)]
-    difference = model_plots.sheet(torch.cat([(reflected - strong).abs() * 2 - 1, filler]), columns)
-    trace = runs["W2SD"].trace
-    return (*map(picture, (*sheets, difference)), _plot(trace), _scores(runs, cond))
+    plain, reflected = runs["plain"].pictures, runs["W2SD"].pictures
+    return (
+        *map(sheet, (plain, reflected, (reflected - plain).abs())),
+        _plot(runs["W2SD"].trace),
+        _scores(runs, texts),
+    )
+
+
+def sheet(pictures: torch.Tensor) -> Image.Image:
+    """[B, 3, H, W] from 0 to 1 in rows and columns, enlarged."""
+    columns = math.ceil(len(pictures) ** 0.5)
+    filler = torch.ones(-len(pictures) % columns, *pictures.shape[1:])
+    rows = torch.cat([pictures, filler]).unflatten(0, (-1, columns))
+    values = rows.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+    image = Image.fromarray((values.clamp(0, 1) * 255).round().byte().numpy())
+    return image.resize((image.width * SCALE, image.height * SCALE), Image.BICUBIC)
 
 
 def _plot(trace):
@@ -85,45 +105,44 @@ def _plot(trace):
     return Image.open(page)
 
 
-def _scores(runs: dict, wanted) -> str:
-    lines = ["| | class right | attribute right | network rows a picture |", "|---|---|---|---|"]
+def _scores(runs: dict, texts: list) -> str:
+    lines = ["| | reward (picture and prompt) | network rows a picture |", "|---|---|---|"]
     for name, run in runs.items():
-        _, kind, attribute = scores.judge(run.x)
-        cells = []
-        for found, asked, left_out in ((kind, wanted[:, 0], 10), (attribute, wanted[:, 1], 2)):
-            told = asked != left_out
-            cells.append(f"{int((found == asked)[told].sum())} of {int(told.sum())}" if told.any() else "not asked")
-        lines.append(f"| {name} | {cells[0]} | {cells[1]} | {run.rows / len(run.x):g} |")
+        reward = judge.reward(run.pictures, texts).mean().item()
+        lines.append(f"| {name} | {reward:.3f} | {run.rows / len(texts):g} |")
     return "\n".join(lines)
 
 
 def page() -> gr.Blocks:
-    words = ", ".join(prompts.ATTRIBUTES + prompts.CLASSES)
     with gr.Blocks(title="W2SD playground") as blocks:
-        gr.Markdown(f"# W2SD playground\nA small diffusion model of clothes at 16x16. Prompt words: {words}.")
+        gr.Markdown(
+            "# W2SD playground\nA small text-to-image model that was trained on emoji. It knows prompts such as "
+            f"{', '.join(f'*{prompt}*' for prompt in grid.PROMPTS[1:8])}; LoRAs: "
+            f"{', '.join(f'`<lora:{name}:0.8>`' for name in lora.NAMES)}."
+        )
         with gr.Row():
             with gr.Column(scale=2):
-                prompt = gr.Textbox("bright bag", label="Prompt", elem_id="prompt")
+                prompt = gr.Textbox(grid.PROMPTS[0], label="Prompt", elem_id="prompt")
                 negative = gr.Textbox("", label="Negative prompt", elem_id="negative_prompt")
                 with gr.Row():
-                    count = gr.Slider(1, 64, 16, step=1, label="Pictures", elem_id="count")
-                    steps = gr.Slider(2, 50, 20, step=1, label="Steps", elem_id="steps")
+                    count = gr.Slider(1, 36, 9, step=1, label="Pictures", elem_id="count")
+                    steps = gr.Slider(2, 50, draw.STEPS, step=1, label="Steps", elem_id="steps")
                 with gr.Row():
-                    sampler = gr.Dropdown(list(SAMPLERS), value="Euler", label="Sampler", elem_id="sampler")
-                    cfg = gr.Slider(1, 8, 1.5, step=0.1, label="CFG scale", elem_id="cfg")
+                    sampler = gr.Dropdown(list(SAMPLERS), value=draw.SAMPLER, label="Sampler", elem_id="sampler")
+                    cfg = gr.Slider(1, 12, draw.CFG, step=0.1, label="CFG scale", elem_id="cfg")
                     seed = gr.Number(1, label="Seed", precision=0, elem_id="seed")
-                weak = gr.Dropdown(list(WEAK_MODELS), value=list(WEAK_MODELS)[1], label="Weak model", elem_id="weak")
-                controls = ui.build(CheckboxAccordion, "txt2img")
+                checkpoints = ui.Checkpoints(names=lambda: [WEAK])
+                controls = ui.build(CheckboxAccordion, "txt2img", checkpoints, gaps=SHOWN, one_pass=True)
                 button = gr.Button("Generate", variant="primary", elem_id="generate")
             with gr.Column(scale=3):
                 with gr.Row():
                     shown = [
                         gr.Image(label=label, type="pil", elem_id=elem_id, interactive=False)
-                        for label, elem_id in (("strong", "strong"), ("W2SD", "w2sd"), ("difference", "difference"))
+                        for label, elem_id in (("plain", "strong"), ("W2SD", "w2sd"), ("difference", "difference"))
                     ]
                 table = gr.Markdown(elem_id="scores")
                 plot = gr.Image(label="trace", type="pil", elem_id="trace", interactive=False)
-        given = [prompt, negative, count, steps, sampler, cfg, seed, weak, *controls]
+        given = [prompt, negative, count, steps, sampler, cfg, seed, *controls]
         button.click(generate, given, [*shown, plot, table], api_name="generate")
     return blocks
 

@@ -1,13 +1,13 @@
 """The accordion, built from the settings definition. Gradio 3.41 and 4.40; imports nothing of the host."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 import gradio as gr
 
-from ..gaps import GAPS
+from ..gaps import GAPS, Gap
 from ..setting import NONE
 from . import infotext, presets, xyz
 from .forecast import Facts
@@ -118,12 +118,21 @@ def shown(name: str, value):
     return value
 
 
-def build(accordion, tab: str, checkpoints: Checkpoints = Checkpoints(), page: "Page | None" = None) -> list:
+def build(
+    accordion,
+    tab: str,
+    checkpoints: Checkpoints = Checkpoints(),
+    page: "Page | None" = None,
+    gaps: "Sequence[Gap]" = GAPS,
+    one_pass: bool = False,
+) -> list:
     """The script's controls, in the order of the settings.
 
     accordion    the host's InputAccordion: a checkbox that is an accordion
     tab          txt2img or img2img, for the element ids
     page         None: without presets and without what javascript/w2sd.js fills
+    gaps         those shown where there is no page to say it
+    one_pass     there are no hires pass and no comparison to choose
     """
     controls = {}
 
@@ -161,7 +170,7 @@ def build(accordion, tab: str, checkpoints: Checkpoints = Checkpoints(), page: "
             gr.HTML(page.switches(tab), elem_id=f"w2sd_{tab}_gaps")
         for gap in GAPS:
             # A control is an argument of the API, on a host that cannot do the gap, too.
-            shown_here = page is None or gap in page.facts.gaps
+            shown_here = gap in (page.facts.gaps if page else gaps)
             section = {"elem_id": f"w2sd_{tab}_section_{gap.name}", "elem_classes": ["w2sd-section"]}
             with gr.Column(visible=shown_here, **section):
                 make_gap(gap)
@@ -169,13 +178,14 @@ def build(accordion, tab: str, checkpoints: Checkpoints = Checkpoints(), page: "
             make(
                 "inversion", "rounds", "first_step", "every", "measure", *(name for gap in GAPS for name in gap.experts)
             )
-            hires = {"visible": tab == "txt2img", "elem_id": f"w2sd_{tab}_hires_pass"}
+            hires = {"visible": tab == "txt2img" and not one_pass, "elem_id": f"w2sd_{tab}_hires_pass"}
             with gr.Column(**hires):
                 make("hires", "hires_lambda_steps")
             make("weak_alone")
             # A setting that has found no place of its own is shown, too.
             make(*(s.name for s in SETTINGS if s.name not in (*controls, *COMPARISON)))
-        make(*COMPARISON)
+        with gr.Column(visible=not one_pass):
+            make(*COMPARISON)
         if page:
             grid = gr.Button("Grid of lambda and weak CFG", elem_id=f"w2sd_{tab}_grid", size="sm", visible=False)
             unsaved(grid)

@@ -11,34 +11,46 @@ pytest.importorskip("matplotlib")
 from lib_w2sd.lab import playground
 from lib_w2sd.page.settings import SETTINGS
 
-WEAK = list(playground.WEAK_MODELS)[1]
 
-
-def generate(prompt="bright bag", **changes):
+def generate(prompt="a blue heart", **changes):
     settings = [changes.get(f.name, f.default) for f in SETTINGS]
-    return playground.generate(prompt, "", 4, 6, "Euler", 1.5, 1, WEAK, *settings)
+    return playground.generate(prompt, "", 2, 6, "DPM++ 2M", 4.0, 1, *settings)
 
 
 def test_switched_off_both_sides_are_the_same():
-    strong, reflected, _difference, plot, table = generate()
-    assert strong.tobytes() == reflected.tobytes() and plot is None
+    plain, reflected, _difference, plot, table = generate()
+    assert plain.tobytes() == reflected.tobytes() and plot is None
     assert table.count("| 12 |") == 2  # 6 steps of a pair
 
 
-def test_switched_on_the_pictures_differ_and_the_cost_is_told():
-    on = {"enabled": True, "lambda_steps": 3, "strong_cfg": 1.0, "weak_cfg": 1.0}
-    strong, reflected, _difference, plot, table = generate(**on)
-    assert strong.tobytes() != reflected.tobytes() and plot.width > 200
-    assert "| 12 |" in table and "| 18 |" in table
+ONE = {"strong_cfg": 1.0, "weak_cfg": 1.0}
 
 
-def test_a_bad_setting_or_prompt_is_told_on_the_page():
+@pytest.mark.parametrize(
+    ("gap", "prompt", "rows"),
+    [
+        ({"weak_cfg": 0.0}, "a blue heart", 18),
+        ({**ONE, "weak_prompt": "a heart"}, "a blue heart", 18),
+        ({**ONE, "weak_checkpoint": playground.WEAK}, "a blue heart", 18),
+        ({**ONE, "weak_lora_offset": -2.3}, "a blue heart <lora:ink:0.8>", 18),
+        ({**ONE, "weak_loras": "<lora:blur:1>"}, "a blue heart", 18),
+        ({"weak_cfg": 0.0, "inversion": "previous-gap"}, "a blue heart", 12),
+        ({"weak_cfg": 0.0, "weak_alone": True}, "a blue heart", 6),
+    ],
+)
+def test_every_gap_acts_and_its_cost_is_told(gap, prompt, rows):
+    plain, reflected, _difference, plot, table = generate(prompt, enabled=True, lambda_steps=3, **gap)
+    assert plain.tobytes() != reflected.tobytes() and plot.width > 200
+    assert f"| {rows} |" in table
+
+
+def test_a_bad_setting_is_told_on_the_page():
     with pytest.raises(gradio.Error, match="lambda_steps"):
         generate(enabled=True, lambda_steps=-7)
-    with pytest.raises(gradio.Error, match="'cat'"):
-        generate(prompt="cat")
-    with pytest.raises(gradio.Error, match="'hat'"):
-        generate(enabled=True, weak_prompt="{prompt} hat")
+    with pytest.raises(gradio.Error, match="no LoRA 'hat'"):
+        generate("a cat <lora:hat:1>")
+    with pytest.raises(gradio.Error, match="no checkpoint 'other'"):
+        generate(enabled=True, weak_checkpoint="other")
 
 
 def test_the_page_in_a_browser(tmp_path):
@@ -56,7 +68,6 @@ def test_the_page_in_a_browser(tmp_path):
             page.goto(url)
             page.locator("#w2sd_txt2img-checkbox input").check(timeout=60_000)
             page.locator("#w2sd_txt2img_weak_cfg input[type=number]").fill("0")
-            page.locator("#w2sd_txt2img_strong_cfg textarea, #w2sd_txt2img_strong_cfg input").first.fill("1")
             page.locator("#generate").click()
             page.locator("#scores table").wait_for(timeout=120_000)
             page.locator("#trace").scroll_into_view_if_needed()  # the picture is loaded when it comes into sight

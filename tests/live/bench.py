@@ -15,6 +15,9 @@ import statistics
 import time
 from dataclasses import dataclass, field
 
+from lib_w2sd.method.reflection import INVERSIONS
+from lib_w2sd.method.ways import ALONG
+
 from .conftest import HOSTS, WebUI
 from .process import cpu_seconds, listening_process
 from .test_checkpoint import asking, pairs
@@ -41,7 +44,7 @@ class Case:
 
 GUIDANCE = [
     Case(f"guidance gap, {inversion}", {"lambda_steps": 4, "inversion": inversion, "weak_cfg": 0})
-    for inversion in ("paper", "matched", "fixed-point")
+    for inversion in (*INVERSIONS, *ALONG)
 ]
 PROMPT = Case("prompt gap", {"lambda_steps": 4, "strong_cfg": 1, "weak_cfg": 1, "weak_prompt": "a dog"})
 ALONE = {"weak_alone": True, "weak_cfg": CFG}
@@ -50,7 +53,8 @@ AT_CFG_1 = {"lambda_steps": 4, "strong_cfg": 1, "weak_cfg": 1}
 
 def cases(webui: WebUI) -> list:
     """The cases that this WebUI has the files for."""
-    found = [*GUIDANCE, PROMPT]
+    beside = {"inversion": "previous-gap"}
+    found = [*GUIDANCE, PROMPT, Case("prompt gap, previous-gap", {**PROMPT.settings, **beside})]
     answer = webui.client.get("/sdapi/v1/loras")
     there = {entry["name"] for entry in answer.json()} if answer.status_code == 200 else set()
     for rank, name in RANKS.items():

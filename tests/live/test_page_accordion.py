@@ -192,7 +192,7 @@ def test_cost_of_the_hires_pass(page, webui):
     page.open("#txt2img_hr")
     page.page.wait_for_timeout(1000)
     page.number("#txt2img_hires_steps", 3)
-    if webui.name == "forge":
+    if webui.forge:
         page.number("#txt2img_hr_cfg", 6.5)
     # 2 rows a step and 2 more a reflection; the second pass has 4 times the area.
     expect(page.setting("panel")).to_contain_text("2 + 2 of 4 + 3 steps improved, 22 UNet rows instead of 14.")

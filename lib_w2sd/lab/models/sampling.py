@@ -43,6 +43,7 @@ class Guided:
         return without + cond_scale * (with_cond - without)
 
     def _rows(self, x, sigma, cond):
+        self.meter.under = (id(self.network),)  # rows of one network are no other's
         return self.meter.call(self.network, (x, sigma, cond), {})
 
 
@@ -61,6 +62,9 @@ class Pair:
 
     def weak(self, x, t, kwargs):
         return self._evaluate(self._weak, x, t, kwargs, self._sides[1])
+
+    def step_as_weak(self, x, t, kwargs):
+        return self.weak(x, t, kwargs)
 
     def _evaluate(self, model: Guided, x, t, kwargs, side: Side):
         return model(
