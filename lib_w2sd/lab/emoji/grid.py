@@ -35,7 +35,11 @@ WAYS = {
     "W2SD, guidance gap, previous-gap": {
         "settings": replace(W2SD, weak_cfg=1.0, inversion="previous-gap", strength=0.5)
     },
-    "W2SD, checkpoint gap": {"settings": replace(W2SD, inversion="matched"), "weak": "weak"},
+    # Both at CFG 1, so that guidance plays no part (appendix C.1).
+    "W2SD, checkpoint gap": {
+        "settings": replace(W2SD, strong_cfg=1.0, weak_cfg=1.0, inversion="matched"),
+        "weak": "weak",
+    },
 }
 
 
