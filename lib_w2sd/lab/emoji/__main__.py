@@ -16,7 +16,7 @@ def main(argv=None) -> int:
         "parts",
         nargs="*",
         metavar="PART",
-        help="autoencoder, text, diffusion, decoder, judge, ink, blur (default: all, in this order)",
+        help="autoencoder, text, diffusion, judge, ink, blur (default: all, in this order)",
     )
     train.add_argument("--state", type=Path, default=Path("out/train"), help="folder of the training's state")
     train.add_argument("--steps", type=int, help="of each part (default: the parts' own)")

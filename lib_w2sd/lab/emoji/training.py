@@ -3,12 +3,10 @@
 autoencoder  pictures to latents and back
 text         the text encoder, by contrast with a picture encoder that is then thrown away; frozen from here on
 diffusion    the UNet on the latents; the weak model is what it was at WEAK of the run, the strong one its end
-decoder      the decoder alone goes on; the latents, and with them the diffusion models, stay as they are
 judge        picture and prompt encoder for the scores; nothing else ever sees it
 ink, blur    the LoRAs, on the strong model
 """
 
-import copy
 import functools
 import random
 from pathlib import Path
@@ -27,7 +25,6 @@ WEAK = 0.2  # the weak model's share of the training
 OFTEN = {"people": 0.6, "hand": 0.6, "painted": 0.7}  # how often a picture of a group is taken; others: 1
 NO_PROMPT = 0.1
 LORA_STEPS, LORA_BATCH = 60, 32
-DECODER_STEPS = 400
 
 
 def train_autoencoder(folder: Path = STATE, steps: int = AUTOENCODER_STEPS) -> Run:
@@ -201,41 +198,10 @@ def train_lora(name: str, folder: Path = STATE, steps: int = LORA_STEPS) -> Run:
     return run
 
 
-def train_decoder(folder: Path = STATE, steps: int = DECODER_STEPS) -> Run:
-    """Train the decoder further; the latents, and with them the diffusion models, stay as they are."""
-    pictures, _ = data.load()
-    told = weights.read(weights.FOLDER / "autoencoder.safetensors")[1]
-    model = copy.deepcopy(models.load_autoencoder())
-    half = torch.nn.ModuleList([model.post_quant_conv, model.decoder]).requires_grad_(True)
-    before = told["steps"]
-    run = Run(
-        f"decoder-{before}", half, optimiser.muon(half, 2e-3, adam=("conv_in", "conv_out")), folder, steps, seed=before
-    )
-
-    def loss_of(half, generator):
-        which = torch.randint(len(pictures), (AUTOENCODER_BATCH,), generator=generator)
-        x = autoencoder.augmented(pictures[which], generator)
-        with torch.no_grad():
-            z = autoencoder.mean(model, x)
-        noise = torch.randn(z.shape, generator=generator) / autoencoder.SCALING
-        y = half[1](half[0](z + autoencoder.NOISE * noise))
-        return autoencoder.difference(y, x), {}
-
-    run.go(loss_of)
-    model.post_quant_conv.load_state_dict(run.averaged[0].state_dict())
-    model.decoder.load_state_dict(run.averaged[1].state_dict())
-    about = {**told, "steps": before + steps, "seconds": told["seconds"] + round(run.seconds)}
-    about["PSNR, dB"] = round(autoencoder.psnr(model, pictures).mean().item(), 2)
-    print(about)
-    weights.save(weights.FOLDER / "autoencoder.safetensors", model.state_dict(), about)
-    return run
-
-
 RUNS = {
     "autoencoder": train_autoencoder,
     "text": train_text,
     "diffusion": train_diffusion,
-    "decoder": train_decoder,
     "judge": judge.train,
     "ink": functools.partial(train_lora, "ink"),
     "blur": functools.partial(train_lora, "blur"),
