@@ -130,6 +130,6 @@ def test_in_hires_the_picture_stays_what_was_asked_for(webui, there):
             made = webui.picture(asked, prompt=caption.text(), seed=1, **ASK, **HIRES)
             assert made.pixels.shape[:2] == (128, 128)
             small = Image.fromarray(made.pixels).resize((64, 64), Image.Resampling.LANCZOS)
-            pictures.append(torch.from_numpy(np.asarray(small)).permute(2, 0, 1).float() / 255)
+            pictures.append(torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 255)
         found[name] = judge.reward(torch.stack(pictures), [c.text() for c in captions]).mean().item()
     assert found["W2SD"] > found["plain"] - 0.15, found
