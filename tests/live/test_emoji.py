@@ -49,6 +49,7 @@ def there(webui):
     names = {m["model_name"] for m in webui.get("/sdapi/v1/sd-models")}
     if not {"emoji-strong", "emoji-weak"} <= names:
         pytest.skip("no emoji-strong: make checkpoint DIR=.../models/Stable-diffusion LORAS=.../models/Lora")
+    webui.post("/sdapi/v1/refresh-loras", {})
     return {entry["name"] for entry in webui.get("/sdapi/v1/loras")}
 
 
