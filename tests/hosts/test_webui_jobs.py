@@ -6,7 +6,7 @@ import fastapi
 import pytest
 from fastapi.testclient import TestClient
 
-from lib_w2sd.page.settings import SETTINGS, schema
+from lib_w2sd.page.settings import COMPARISON, SETTINGS, schema
 
 from .. import infotexts, webui
 from ..webui.host import same_pictures
@@ -262,7 +262,7 @@ def with_xyz_grid(host):
 
 def test_axes_are_added_once_and_make_cells(host):
     axes, grid = with_xyz_grid(host)
-    assert len(grid.axis_options) == len(axes) == len(SETTINGS)  # the host's own, and all but comparison
+    assert len(grid.axis_options) == len(axes) == 1 + len(SETTINGS) - len(COMPARISON)
     plain = host.txt2img()
     pictures = []
     for x in (0, 2):
@@ -286,7 +286,7 @@ def test_axes_are_there_before_the_grid_makes_its_list(host):
     for tab in (False, True):
         assert host.script.show(tab) is host.modules["scripts"].AlwaysVisible
     labels = [option.label for option in grid.axis_options]
-    assert len(labels) == len(set(labels)) == len(SETTINGS)
+    assert len(labels) == len(set(labels)) == 1 + len(SETTINGS) - len(COMPARISON)
     host.modules["script_callbacks"].before_ui_callback()
     assert [option.label for option in grid.axis_options] == labels
 

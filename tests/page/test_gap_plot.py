@@ -44,10 +44,17 @@ def test_time_is_set_against_the_steps_alone():
         {"kind": kind, "ms": ms, "rows": 2, "step": 0, "t": 1.0}
         for kind, ms in (("strong", 100.0), ("weak", 50.0), ("step", 100.0), ("step", 100.0))
     ]
-    run = {"reflected": 1, "steps": 2, "rows": 8, "seconds": 0.35, "evaluations": evaluations}
+    run = {"reflected": 1, "steps": 2, "rows": 8, "seconds": 0.35, "evaluations": evaluations, "reflections": []}
     assert gap_plot.words([run]) == (
         "Last run: 1 of 2 steps improved, 8 UNet rows, 1.75 × the time of its steps alone."
     )
+
+
+def test_the_push_is_said_as_a_cfg_scale():
+    known = [{"effective_cfg": scale, "across": across} for scale, across in ((9.0, 0.3), (11.0, 0.1), (12.0, 0.2))]
+    said = gap_plot.push([{"reflections": [{"step": 0}, *known]}])
+    assert said == "In the improved steps the push was as of CFG 11, with 20% of it going elsewhere."
+    assert gap_plot.push([{"reflections": [{"step": 0}]}]) == ""
 
 
 def test_what_is_no_number_is_left_out(host):

@@ -114,4 +114,4 @@ def test_a_file_of_another_version(store):
 
 
 def test_what_is_kept():
-    assert set(NAMES) - set(presets.KEPT) == {"enabled", "comparison"}
+    assert set(NAMES) - set(presets.KEPT) == {"enabled", "measure", "comparison", "comparison_with"}

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lib_w2sd.errors import SettingError
+from lib_w2sd.method.ways import WAYS
 from lib_w2sd.page import settings
 from lib_w2sd.page.settings import NAMES, SETTINGS, Settings, as_dict, parse, schema
 
@@ -79,7 +80,7 @@ def test_a_wrong_value_is_refused_by_name_value_and_what_is_allowed(name, data):
         ("enabled", "true or false"),
         ("lambda_steps", "a whole number from -1 to 150"),
         ("strength", "a number from 0 to 2"),
-        ("inversion", "one of paper, matched, fixed-point"),
+        ("inversion", f"one of {', '.join(WAYS)}"),
         ("weak_cfg", "a number from -30 to 30"),
         ("strong_cfg", "a number from -30 to 30, or nothing"),
         ("weak_prompt", "a text with balanced brackets"),

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from lib_w2sd.errors import SettingError
+from lib_w2sd.method.ways import WAYS
 from lib_w2sd.page import xyz
 from lib_w2sd.page.settings import NAMES, Settings, as_dict, parse
 
@@ -43,7 +44,7 @@ def grid(p, label, texts):
 
 
 def test_every_setting_has_an_axis_whose_label_says_w2sd():
-    assert len(AXES) == len(NAMES) - 1, "all but the comparison picture, which is no part of a cell"
+    assert len(AXES) == len(NAMES) - 2, "all but the comparison picture, which is no part of a cell"
     assert all(axis.label.startswith("[W2SD] ") for axis in AXES)
     assert list(BY_LABEL)[:3] == ["[W2SD] Lambda", "[W2SD] Weak CFG", "[W2SD] Enabled"]
 
@@ -92,7 +93,7 @@ def test_axis_enabled_has_the_last_word_wherever_it_is(first):
 
 
 def test_choices_are_offered():
-    assert BY_LABEL["[W2SD] Inversion"].choices() == ["paper", "matched", "fixed-point"]
+    assert BY_LABEL["[W2SD] Inversion"].choices() == list(WAYS)
     assert BY_LABEL["[W2SD] Lambda"].choices is None
 
 

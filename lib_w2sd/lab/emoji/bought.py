@@ -242,7 +242,7 @@ def _line(told: str, one: dict, reference: dict) -> list:
 def figure(path: Path, results: Results, sections: dict) -> None:
     """Reward over rows, one panel a gap, plain and the controls in each; the Pareto line drawn."""
     gaps = [gap for gap in ("guidance", "checkpoint") if sections.get(gap)]
-    chart, axes = plots.figure(1, len(gaps), width=6, height=4.2, sharey=True, squeeze=False)
+    chart, axes = plots.figure(1, len(gaps), width=6, height=4.2, sharey=True)
     for axis, gap in zip(axes[0], gaps):
         points, families = [], {}
         for way in [*sections["plain"], *sections["controls"], *sections[gap]]:
