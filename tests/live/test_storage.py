@@ -77,7 +77,8 @@ def test_gguf_with_loras(webui, gguf):
     name, ask = gguf
     strong, weak = f"{name}-q8", f"{name}-q8-weak"
     answer = webui.client.get("/sdapi/v1/loras").json()
-    loras = [entry["name"] for entry in answer if entry["name"].startswith("w2sd_lo")]
+    names = [entry["name"] for entry in answer if entry["name"].startswith("w2sd_")]
+    loras = [lora for lora in names if lora.endswith("lora") and ("flux" in lora or "flux" not in name)]
     if not loras:
         pytest.skip("no LoRA")
     prompt = PLAIN["prompt"] + LORAS.format(loras[0])
