@@ -6,7 +6,7 @@ import math
 import jsonschema
 import pytest
 
-from lib_w2sd.page.settings import NAMES, SETTINGS
+from lib_w2sd.page.settings import COMPARISON, NAMES, SETTINGS
 
 from .conftest import PLAIN, Picture
 from .grids import Axes, cells
