@@ -71,6 +71,9 @@ class Sides:
     def own_scale(self, kwargs):
         return 7.0
 
+    def step_is_strong(self, kwargs):
+        return False
+
     def only_scales(self, kwargs):
         return None
 

@@ -213,6 +213,10 @@ class WebUI:
     def own_scale(self, kwargs) -> float:
         return self.request_scale(kwargs)
 
+    def step_is_strong(self, kwargs) -> bool:
+        # But for "Negative guidance minimum sigma", which drops the guidance of the sampler's own call (see evaluate).
+        return self.strong_side == Side() and not kwargs.get("s_min_uncond")
+
     def only_scales(self, kwargs):
         strong, weak = self.strong_side, self.weak_side
         if replace(strong, cfg_scale=None) != Side() or replace(weak, cfg_scale=None) != Side():

@@ -52,6 +52,9 @@ class Sides(Protocol):
     def own_scale(self, kwargs: dict) -> float:
         """The CFG scale of the sampler's own call."""
 
+    def step_is_strong(self, kwargs: dict) -> bool:
+        """Whether the sampler's own call is what the strong side would answer there."""
+
     def only_scales(self, kwargs: dict) -> "tuple[float, float] | None":
         """The CFG scales of strong and weak side, where nothing else tells them apart."""
 
@@ -180,7 +183,11 @@ class ReflectingDenoiser:
             self._sides.announce(x, t, kwargs)
             with self._evaluation("step", t):
                 output = self._model(x, t, **kwargs)
-            strong, weak = (self._asked(kind, side, x, t, kwargs) for kind, side in sides.items())
+            if self._sides.step_is_strong(kwargs):
+                strong = self._noted("strong", output)
+            else:
+                strong = self._asked("strong", self._sides.strong, x, t, kwargs)
+            weak = self._asked("weak", self._sides.weak, x, t, kwargs)
             where = self._sides.coordinates
             gap = where.direction(x, strong, t) - where.direction(x, weak, t)
             return output, strong, weak, self._found(gap, x, t, kwargs, at_one_place=True)

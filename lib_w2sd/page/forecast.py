@@ -33,6 +33,13 @@ class Facts:
     presets: "dict[str, Preset]" = field(default_factory=dict)
 
 
+# Settings that only count with another one.
+_DEPENDENT = {
+    "hires_lambda_steps": lambda settings: settings.hires == "own",
+    "comparison_with": lambda settings: settings.comparison,
+}
+
+
 def forecast(facts: Facts, request: dict) -> dict:
     """What to show for a request.
 
@@ -57,7 +64,7 @@ def forecast(facts: Facts, request: dict) -> dict:
         "gaps": {
             gap.name: {"active": gap.touched(settings, picture), "offered": gap.offered(picture)} for gap in facts.gaps
         },
-        "hidden": [] if settings.hires == "own" else ["hires_lambda_steps"],
+        "hidden": [name for name, said in _DEPENDENT.items() if not said(settings)],
     }
 
 

@@ -90,6 +90,9 @@ class Pair:
     def own_scale(self, kwargs) -> float:
         return kwargs.get("cond_scale", 1.0)
 
+    def step_is_strong(self, kwargs) -> bool:
+        return self._sides[0] == Side()
+
     def only_scales(self, kwargs):
         if self._strong.network is not self._weak.network or self._sides[1] != Side(self._sides[1].cfg_scale):
             return None
