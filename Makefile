@@ -1,4 +1,5 @@
-# make test     everything that needs no WebUI; makes its own environment in .venv
+# make test     everything that needs no WebUI; makes its own environment in .venv (of each test's parameters every two
+#               values together; ALL=1 for all combinations)
 # make demo     prompts, plain and W2SD side by side, and the mixtures: pictures and tables in out/demo
 # make playground  the accordion over the small model, in a page of its own
 # make paper    the paper's analysis at our scale: docs/paper (long: it samples what it does not have yet)
@@ -20,7 +21,7 @@ export OMP_NUM_THREADS = 1
 .PHONY: test lint demo playground paper checkpoint train live bench addresses clean
 
 test: lint
-	$(BIN)/python -m pytest -q -n auto --maxprocesses=4
+	$(BIN)/python -m pytest -q -n auto --maxprocesses=4 $(if $(ALL),--all-combinations)
 
 lint: $(READY)
 	$(BIN)/ruff check .

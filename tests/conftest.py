@@ -7,11 +7,23 @@ import torch
 from hypothesis import settings
 
 from . import webui
+from .covering import left_out
 
 torch.set_num_threads(1)
 # No test is timed: machines differ.
 settings.register_profile("tests", deadline=None, max_examples=int(os.environ.get("EXAMPLES", "60")))
 settings.load_profile("tests")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--all-combinations", action="store_true", help="all combinations of every test's parameters")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--all-combinations"):
+        out = left_out(items)
+        items[:] = [item for item in items if item not in out]
+        config.hook.pytest_deselected(items=list(out))
 
 
 @pytest.fixture(params=webui.FLAVOURS)

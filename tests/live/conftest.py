@@ -35,35 +35,6 @@ def pytest_addoption(parser):
     for name, title in HOSTS.items():
         parser.addoption(f"--{name}", help=f"address of a running {title}")
         parser.addoption(f"--{name}-log", help="file that its output goes to: test_company looks for exceptions there")
-    more = "all combinations of a test's parameters: hours. Else each value of each parameter at least once"
-    parser.addoption("--all-combinations", action="store_true", help=more)
-
-
-def covering(combinations: list) -> list:
-    """As many of the combinations ({parameter: value} each) as every value of each parameter takes; their places."""
-    left = {(name, str(value)) for one in combinations for name, value in one.items()}
-    chosen = []
-    while left:
-        new = [len(left & {(name, str(value)) for name, value in one.items()}) for one in combinations]
-        chosen.append(new.index(max(new)))
-        left -= {(name, str(value)) for name, value in combinations[chosen[-1]].items()}
-    return sorted(chosen)
-
-
-def pytest_collection_modifyitems(config, items):
-    """Of a test over several parameters, enough that each of their values is there; the rest is deselected."""
-    if config.getoption("--all-combinations"):
-        return
-    tests, left_out = {}, set()
-    for item in items:
-        params = dict(getattr(getattr(item, "callspec", None), "params", {}))
-        host = params.pop("webui", None)
-        tests.setdefault((item.nodeid.partition("[")[0], str(host)), []).append((item, params))
-    for cases in tests.values():
-        kept = covering([params for _, params in cases]) if len(cases[0][1]) > 1 else range(len(cases))
-        left_out |= {item for i, (item, _) in enumerate(cases) if i not in kept}
-    items[:] = [item for item in items if item not in left_out]
-    config.hook.pytest_deselected(items=list(left_out))
 
 
 RECORDED: dict = {}  # section -> (row, column) -> result, in the order of recording

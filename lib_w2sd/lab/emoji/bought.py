@@ -9,8 +9,10 @@ distance  Fréchet's, in the judge's picture features, to all real pictures, tim
 variety   mean cosine distance between two pictures of one prompt: a gain must not be a loss of this in disguise
 """
 
+import functools
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,7 +20,7 @@ import torch
 from ...page.settings import Settings
 from ..experiments.statistics import table
 from ..figures import plots
-from . import grid, judge, scores
+from . import grid, judge, lora, models, scores
 from .draw import STEPS
 
 EACH = 4  # pictures of a prompt
@@ -27,6 +29,7 @@ MORE_STEPS = (30, 40)
 SAMPLERS = ("DPM++ 2M", "Euler a")
 LAMBDAS = (STEPS // 2, STEPS // 4, STEPS - 1)
 STRENGTHS = (0.5, 1.0, 0.25)
+NOISY = ("re-sampling", "advanced-re-sampling")
 WAYS = ("matched", "previous-gap", "auto-guidance", "paper")
 MEASURES = {"reward": "reward", "name": "name found", "distance": "Fréchet ↓", "variety": "variety"}
 
@@ -34,6 +37,64 @@ MEASURES = {"reward": "reward", "name": "name found", "distance": "Fréchet ↓"
 def wanted() -> list:
     """The prompts: 24 of the trained combinations and 12 held-out ones, always the same."""
     return scores.asked(held_out=False)[:24] + scores.asked(held_out=True)[::9][:12]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all ways of one table have in common: sampler and picture's own model (strong, or weak: a fifth trained)."""
+
+    sampler: str
+    model: str = "strong"
+
+    @property
+    def key(self) -> str:
+        return self.sampler if self.model == "strong" else f"{self.model}, {self.sampler}"
+
+    @property
+    def told(self) -> str:
+        return self.sampler + (", the model at a fifth of its training" if self.model == "weak" else "")
+
+    def asks(self, cfg: float) -> dict:
+        return {"sampler": self.sampler, "model": self.model, "cfg": cfg}
+
+
+GROUNDS = tuple(Ground(sampler, model) for sampler in SAMPLERS for model in ("strong", "weak"))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A gap of the tables: its settings at a picture's CFG scale, and what else draw() is asked for."""
+
+    title: str
+    settings: Callable
+    asks: dict = field(default_factory=dict)
+
+
+def _guided(cfg: float) -> dict:
+    return {"weak_cfg": cfg, "strong_cfg": cfg}
+
+
+GAPS = {
+    "guidance": Gap("Guidance gap (tuned CFG against weak CFG 0)", lambda cfg: {"weak_cfg": 0.0}),
+    "checkpoint": Gap(
+        "Checkpoint gap (against the model at a fifth of its training, both at CFG 1)",
+        lambda cfg: {"weak_cfg": 1.0, "strong_cfg": 1.0},
+        {"weak": "weak"},
+    ),
+    "LoRA": Gap(
+        "LoRA gap (against the model with a LoRA that blurs, both at the tuned CFG)", _guided, {"weak": "blur"}
+    ),
+    "prompt": Gap(
+        "Prompt gap (the whole caption against the name alone, both at the tuned CFG)",
+        _guided,
+        {"weak_text": lambda caption: caption.plain().text()},
+    ),
+}
+
+
+def gaps_of(ground: Ground) -> list:
+    """The weak model has none weaker."""
+    return [name for name in GAPS if (ground.model, name) != ("weak", "checkpoint")]
 
 
 @dataclass(frozen=True)
@@ -46,44 +107,44 @@ class Way:
     asks: dict
 
 
-def plain(sampler: str, cfg: float, steps: int = STEPS) -> Way:
+def plain(ground: Ground, cfg: float, steps: int = STEPS) -> Way:
     told = f"plain, CFG {cfg:g}" + (f", {steps} steps" if steps != STEPS else "")
     family = "plain" if steps == STEPS else "plain, more steps"
-    return Way(f"{sampler}/plain/{cfg:g}/{steps}", family, told, {"sampler": sampler, "cfg": cfg, "steps": steps})
+    return Way(f"{ground.key}/plain/{cfg:g}/{steps}", family, told, {**ground.asks(cfg), "steps": steps})
 
 
-def reflected(sampler: str, cfg: float, gap: str, settings: Settings) -> Way:
+def reflected(ground: Ground, cfg: float, gap: str, settings: Settings) -> Way:
     way, strength, lam = settings.inversion, settings.strength, settings.lambda_steps
-    asks = {"sampler": sampler, "cfg": cfg, "settings": settings}
-    if gap == "checkpoint":
-        asks["weak"] = "weak"
+    asks = {**ground.asks(cfg), "settings": settings, **(GAPS[gap].asks if gap in GAPS else {})}
     told = f"{way}, strength {strength:g}, lambda {lam}"
     if gap == "itself":
         told = f"strong against itself, {told}"
-    return Way(f"{sampler}/{gap}/{cfg:g}/{way}/{strength:g}/{lam}", way if gap != "itself" else "itself", told, asks)
+    key = f"{ground.key}/{gap}/{cfg:g}/{way}/{strength:g}/{lam}"
+    return Way(key, way if gap != "itself" else "itself", told, asks)
 
 
-def baseline(sampler: str) -> list:
-    return [plain(sampler, cfg) for cfg in CFGS]
+def baseline(ground: Ground) -> list:
+    return [plain(ground, cfg) for cfg in CFGS]
 
 
-def against(sampler: str, gap: str, cfg: float, lam: int, strength: float) -> list:
+def against(ground: Ground, gap: str, cfg: float, lam: int, strength: float) -> list:
     """Every way of this gap; the picture's CFG is the tuned one."""
-    scales = {"guidance": {"weak_cfg": 0.0}, "checkpoint": {"weak_cfg": 1.0, "strong_cfg": 1.0}}[gap]
-    asked = replace(grid.W2SD, lambda_steps=lam, strength=strength, **scales)
-    return [reflected(sampler, cfg, gap, replace(asked, inversion=way)) for way in WAYS]
+    asked = replace(grid.W2SD, lambda_steps=lam, strength=strength, **GAPS[gap].settings(cfg))
+    return [reflected(ground, cfg, gap, replace(asked, inversion=way)) for way in WAYS]
 
 
-def controls(sampler: str, cfg: float, lam: int) -> list:
+def controls(ground: Ground, cfg: float, lam: int) -> list:
     itself = replace(grid.W2SD, lambda_steps=lam, weak_cfg=cfg, inversion="paper")
     noisy = replace(grid.W2SD, lambda_steps=lam, weak_cfg=0.0)
     return [
-        reflected(sampler, cfg, "itself", itself),
-        *(reflected(sampler, cfg, "guidance", replace(noisy, inversion=way)) for way in NOISY),
+        reflected(ground, cfg, "itself", itself),
+        *(reflected(ground, cfg, "guidance", replace(noisy, inversion=way)) for way in NOISY),
     ]
 
 
-NOISY = ("re-sampling", "advanced-re-sampling")
+@functools.lru_cache
+def _blurred(model: str):
+    return lora.merged(models.load(model), "blur", 1.0)
 
 
 class Results:
@@ -104,9 +165,11 @@ class Results:
 
 def measure(way: Way) -> dict:
     """Everything is kept by prompt, so that any two ways can be set against each other."""
-    asked = wanted()
+    asked, asks = wanted(), dict(way.asks)
+    if asks.get("weak") == "blur":
+        asks["weak"] = _blurred(asks["model"])
     torch.manual_seed(0)  # of the samplers that draw noise
-    pictures, every, rows = scores.drawn(asked, EACH, **way.asks)
+    pictures, every, rows = scores.drawn(asked, EACH, **asks)
     features = judge.features(pictures)
     reward = judge.reward(pictures, [caption.text() for caption in every]).view(-1, EACH).mean(1)
     found = torch.tensor(judge.retrieved(pictures, every)["name"]).float().view(-1, EACH).mean(1)
@@ -133,23 +196,23 @@ def difference(one: dict, other: dict, name: str) -> "tuple[float, float]":
     return float(pairs.mean()), 1.96 * float(pairs.std() / n**0.5)
 
 
-def tuned(results: Results, sampler: str) -> float:
+def tuned(results: Results, ground: Ground) -> float:
     """The CFG scale at which plain pictures have the highest reward: the user's own remedy, chosen on these very seeds."""
-    return max(CFGS, key=lambda cfg: mean(results.of(plain(sampler, cfg)), "reward"))
+    return max(CFGS, key=lambda cfg: mean(results.of(plain(ground, cfg)), "reward"))
 
 
-def plan(results: Results) -> "list[tuple[str, str, list]]":
-    """(sampler, gap, ways) in the order in which they are measured: the most telling first."""
+def plan(results: Results, grounds=GROUNDS) -> "list[tuple[Ground, str, list]]":
+    """(ground, gap, ways) in the order in which they are measured: the most telling first."""
     found = []
-    for sampler in SAMPLERS:
-        best = tuned(results, sampler)
-        found.append((sampler, "plain", [*baseline(sampler), *(plain(sampler, best, steps) for steps in MORE_STEPS)]))
-        found.append((sampler, "controls", controls(sampler, best, LAMBDAS[0])))
-        for gap in ("guidance", "checkpoint"):
+    for ground in grounds:
+        best = tuned(results, ground)
+        found.append((ground, "plain", [*baseline(ground), *(plain(ground, best, steps) for steps in MORE_STEPS)]))
+        found.append((ground, "controls", controls(ground, best, LAMBDAS[0])))
+        for gap in gaps_of(ground):
             for lam in LAMBDAS:
                 for strength in STRENGTHS:
-                    found.append((sampler, gap, against(sampler, gap, best, lam, strength)))
-    # Of both samplers the middle of the table first.
+                    found.append((ground, gap, against(ground, gap, best, lam, strength)))
+    # Of every table its middle first.
     return sorted(found, key=lambda part: part[1] not in ("plain", "controls") and _rank(part[2][0]))
 
 
@@ -191,22 +254,22 @@ seeds, which favours it.
 
 def write(out: Path, results: Results) -> Path:
     asked, parts = wanted(), []
-    for sampler in SAMPLERS:
-        if any(plain(sampler, cfg).key not in results.kept for cfg in CFGS):
-            continue
-        best = tuned(results, sampler)
-        reference = results.of(plain(sampler, best))
-        parts.append(f"## {sampler}: plain is best at CFG {best:g}\n")
+    swept = [ground for ground in GROUNDS if all(way.key in results.kept for way in baseline(ground))]
+    planned = plan(results, swept)
+    for ground in swept:
+        best = tuned(results, ground)
+        reference = results.of(plain(ground, best))
+        parts.append(f"## {ground.told}: plain is best at CFG {best:g}\n")
         sections = {}
-        for of, gap, ways in plan(results):
-            if of == sampler:
+        for of, gap, ways in planned:
+            if of == ground:
                 sections.setdefault(gap, []).extend(way for way in ways if way.key in results.kept)
         for gap, title in TITLES.items():
             if sections.get(gap):
                 lines = [_line(way.told, results.of(way), reference) for way in sections[gap]]
                 parts.append(f"### {title}\n\n" + table(["", "rows", *MEASURES.values()], lines))
-        if any(sections.get(gap) for gap in ("guidance", "checkpoint")):
-            name = f"quality-{sampler.lower().replace(' ', '-').replace('+', 'p')}.png"
+        if any(sections.get(gap) for gap in GAPS):
+            name = f"quality-{ground.key.lower().replace(',', '').replace(' ', '-').replace('+', 'p')}.png"
             figure(out / name, results, {gap: sections.get(gap, []) for gap in TITLES})
             parts.append(
                 f"![Quality over rows]({name})\n\n*Reward over network rows, each way a mark; the line joins what "
@@ -222,8 +285,7 @@ def write(out: Path, results: Results) -> Path:
 TITLES = {
     "plain": "Plain: CFG and steps",
     "controls": "Controls: the method without a gap",
-    "guidance": "Guidance gap (tuned CFG against weak CFG 0)",
-    "checkpoint": "Checkpoint gap (strong against the model at a fifth of its training, both at CFG 1)",
+    **{name: gap.title for name, gap in GAPS.items()},
 }
 
 
@@ -241,7 +303,7 @@ def _line(told: str, one: dict, reference: dict) -> list:
 
 def figure(path: Path, results: Results, sections: dict) -> None:
     """Reward over rows, one panel a gap, plain and the controls in each; the Pareto line drawn."""
-    gaps = [gap for gap in ("guidance", "checkpoint") if sections.get(gap)]
+    gaps = [gap for gap in GAPS if sections.get(gap)]
     chart, axes = plots.figure(1, len(gaps), width=6, height=4.2, sharey=True)
     for axis, gap in zip(axes[0], gaps):
         points, families = [], {}

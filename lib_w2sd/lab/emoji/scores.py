@@ -48,12 +48,17 @@ def score(pictures: torch.Tensor, wanted: list, each: int = 1, rows: float = 0.0
     return Scores(found, judge.frechet(features), reward, variety, rows)
 
 
-def drawn(wanted: list, each: int, step=None, **way) -> "tuple[torch.Tensor, list, float]":
-    """Pictures, the Caption of each, and network rows a picture; seeds 0, 1, ... one a picture."""
+def drawn(wanted: list, each: int, step=None, weak_text=None, **way) -> "tuple[torch.Tensor, list, float]":
+    """Pictures, the Caption of each, and network rows a picture; seeds 0, 1, ... one a picture.
+
+    weak_text  weak_text(Caption) -> the weak side's prompt
+    """
     every = [caption for caption in wanted for _ in range(each)]
     pictures, rows = [], 0
     for start in range(0, len(every), BATCH):
         part = every[start : start + BATCH]
+        if weak_text:
+            way["weak_texts"] = [weak_text(caption) for caption in part]
         run = draw([caption.text() for caption in part], range(start, start + len(part)), step=step, **way)
         pictures.append(run.pictures)
         rows += run.rows
