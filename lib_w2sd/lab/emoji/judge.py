@@ -7,6 +7,7 @@ import functools
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -111,6 +112,12 @@ def prompt_features(texts) -> torch.Tensor:
 def reward(x: torch.Tensor, texts) -> torch.Tensor:
     """Cosine of each picture [N, 3, 64, 64], from 0 to 1, with its prompt: [N]."""
     return F.cosine_similarity(features(x), prompt_features(texts))
+
+
+def judged(pictures: list, prompts: list) -> "list[float]":
+    """The same of PIL pictures, as a reward of lib_w2sd.evaluate's: --reward lib_w2sd.lab.emoji.judge:judged."""
+    arrays = [torch.tensor(np.asarray(picture.convert("RGB").resize((64, 64)))) for picture in pictures]
+    return reward(torch.stack(arrays).permute(0, 3, 1, 2).float() / 255, list(prompts)).tolist()
 
 
 @functools.cache
