@@ -11,6 +11,7 @@ variety   mean cosine distance between two pictures of one prompt: a gain must n
 
 import functools
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from . import grid, judge, lora, models, scores
 from .draw import STEPS
 
 EACH = 4  # pictures of a prompt
+AT_1 = ", at CFG 1"  # of the name of a table
+LOW_CFGS = (1.25, 1.5)  # beside those tables: what a little guidance does instead
 CFGS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 MORE_STEPS = (30, 40)
 SAMPLERS = ("DPM++ 2M", "Euler a")
@@ -142,6 +145,15 @@ def controls(ground: Ground, cfg: float, lam: int) -> list:
     ]
 
 
+def without_guidance(ground: Ground, gap: str) -> list:
+    """At CFG 1, as models are run that make a picture in few steps or were never taught to do without a prompt; all
+    but the last step improved."""
+    asked = replace(grid.W2SD, lambda_steps=STEPS - 1, **GAPS[gap].settings(1.0))
+    itself = replace(asked, weak_cfg=1.0, strong_cfg=1.0, inversion="paper")
+    ways = [replace(asked, strength=strength, inversion=way) for strength in (1.0, 2.0) for way in WAYS]
+    return [reflected(ground, 1.0, "itself", itself), *(reflected(ground, 1.0, gap, settings) for settings in ways)]
+
+
 @functools.lru_cache
 def _blurred(model: str):
     return lora.merged(models.load(model), "blur", 1.0)
@@ -209,11 +221,14 @@ def plan(results: Results, grounds=GROUNDS) -> "list[tuple[Ground, str, list]]":
         found.append((ground, "plain", [*baseline(ground), *(plain(ground, best, steps) for steps in MORE_STEPS)]))
         found.append((ground, "controls", controls(ground, best, LAMBDAS[0])))
         for gap in gaps_of(ground):
+            if ground == GROUNDS[0] and gap != "guidance":
+                low = [plain(ground, cfg) for cfg in LOW_CFGS]
+                found.append((ground, f"{gap}{AT_1}", [*low, *without_guidance(ground, gap)]))
             for lam in LAMBDAS:
                 for strength in STRENGTHS:
                     found.append((ground, gap, against(ground, gap, best, lam, strength)))
     # Of every table its middle first.
-    return sorted(found, key=lambda part: part[1] not in ("plain", "controls") and _rank(part[2][0]))
+    return sorted(found, key=lambda part: 0 if part[1] not in GAPS else _rank(part[2][0]))
 
 
 def _rank(way: Way) -> int:
@@ -223,13 +238,17 @@ def _rank(way: Way) -> int:
 
 def run(out: Path, minutes: "float | None" = None) -> Path:
     """Measure what is not there yet, for at most so long, and write the report of all that is."""
-    import time
-
     results, begun = Results(out / "results.json"), time.monotonic()
-    for _, _, ways in plan(results):
+
+    def measured(way: Way) -> bool:
+        if way.key not in results.kept and minutes is not None and time.monotonic() - begun > 60 * minutes:
+            return False
+        return bool(results.of(way))
+
+    swept = [ground for ground in GROUNDS if all(measured(way) for way in baseline(ground))]
+    for _, _, ways in plan(results, swept):
         for way in ways:
-            if minutes is None or time.monotonic() - begun < 60 * minutes or way.key in results.kept:
-                results.of(way)
+            measured(way)
     return write(out, results)
 
 
@@ -266,7 +285,8 @@ def write(out: Path, results: Results) -> Path:
                 sections.setdefault(gap, []).extend(way for way in ways if way.key in results.kept)
         for gap, title in TITLES.items():
             if sections.get(gap):
-                lines = [_line(way.told, results.of(way), reference) for way in sections[gap]]
+                beside = results.of(plain(ground, 1.0)) if gap.endswith(AT_1) else reference
+                lines = [_line(way.told, results.of(way), beside) for way in sections[gap]]
                 parts.append(f"### {title}\n\n" + table(["", "rows", *MEASURES.values()], lines))
         if any(sections.get(gap) for gap in GAPS):
             name = f"quality-{ground.key.lower().replace(',', '').replace(' ', '-').replace('+', 'p')}.png"
@@ -286,6 +306,10 @@ TITLES = {
     "plain": "Plain: CFG and steps",
     "controls": "Controls: the method without a gap",
     **{name: gap.title for name, gap in GAPS.items()},
+    **{
+        f"{name}{AT_1}": f"{gap.title.partition(' (')[0]}, the picture itself at CFG 1: differences to plain at CFG 1"
+        for name, gap in GAPS.items()
+    },
 }
 
 
