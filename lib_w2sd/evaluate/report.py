@@ -120,7 +120,7 @@ def _sheets(study: Study, pairs: list, rewards: list) -> str:
 
 def sheet(study: Study, pairs: list) -> Image.Image:
     """One row a pair, one column a way."""
-    ways, font = study.asked.ways, ImageFont.load_default(14)
+    ways, font = study.asked.ways, _font()
     width = len(ways) * (SIDE + GAP)
     image = Image.new("RGB", (width, HEAD + len(pairs) * (SIDE + HEAD + GAP)), "white")
     pen = ImageDraw.Draw(image)
@@ -128,7 +128,8 @@ def sheet(study: Study, pairs: list) -> Image.Image:
         pen.text((column * (SIDE + GAP) + 2, 3), way.name, "black", font=font)
     for row, pair in enumerate(pairs):
         top = HEAD + row * (SIDE + HEAD + GAP)
-        pen.text((2, top + 2), f"{pair.prompt}  (seed {pair.seed})", "gray", font=font)
+        told = f"{pair.prompt}  (seed {pair.seed})".encode("latin-1", "replace").decode("latin-1")
+        pen.text((2, top + 2), told, "gray", font=font)
         for column, way in enumerate(ways):
             file = study.picture(pair, way)
             if file.exists():
@@ -136,6 +137,14 @@ def sheet(study: Study, pairs: list) -> Image.Image:
                 picture.thumbnail((SIDE, SIDE)) if max(picture.size) > SIDE else None
                 image.paste(picture, (column * (SIDE + GAP), top + HEAD))
     return image
+
+
+def _font():
+    """Pillow's own; before 10.1 (A1111 pins 9.5) it has one size, and letters of western Europe alone."""
+    try:
+        return ImageFont.load_default(14)
+    except TypeError:
+        return ImageFont.load_default()
 
 
 def _csv(path: Path, study: Study, pairs: list, rewards: list) -> None:
