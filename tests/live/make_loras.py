@@ -103,9 +103,12 @@ class Maker:
 
 
 def layers(checkpoint, endings):
-    for key in sorted(checkpoint.keys()):
-        if key.startswith(UNET) and key.endswith(endings):
-            name = "lora_unet_" + key[len(UNET) : -len(".weight")].replace(".", "_")
+    """The network's layers: (key in the file, name in a LoRA file, weight's shape)."""
+    names = sorted(checkpoint.keys())
+    prefix = UNET if any(name.startswith(UNET) for name in names) else ""  # Flux is published without one
+    for key in names:
+        if key.startswith(prefix) and key.endswith(endings):
+            name = "lora_unet_" + key[len(prefix) : -len(".weight")].replace(".", "_")
             yield key, name, tuple(checkpoint.get_slice(key).get_shape())
 
 
@@ -165,4 +168,7 @@ if __name__ == "__main__":
     parser.add_argument("prefix", nargs="?", default="w2sd_")
     parser.add_argument("--gain", type=float, default=0.5, help="size of the change, in usual weights")
     given = parser.parse_args()
-    print(*make(given.checkpoint, given.folder, given.prefix, given.gain))
+    written = make(given.checkpoint, given.folder, given.prefix, given.gain)
+    if not written:
+        parser.exit(1, f"{given.checkpoint}: no layer of a network is known in it\n")
+    print(*written)
