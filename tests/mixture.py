@@ -5,7 +5,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from k_diffusion.sampling import get_sigmas_karras, sample_euler
 
-from lib_w2sd.method import denoiser, trace
+from lib_w2sd.method import sampling, trace
 from lib_w2sd.page.settings import Settings
 
 
@@ -82,7 +82,7 @@ class Sides:
 
 
 def reflecting(func, settings, sides, **kwargs):
-    """denoiser.reflecting over plain sides; the runs' traces are in `passes` of what it returns."""
+    """sampling.reflecting over plain sides; the runs' traces are in `passes` of what it returns."""
     passes = []
 
     @contextmanager
@@ -93,7 +93,7 @@ def reflecting(func, settings, sides, **kwargs):
         passes.append(trace.Pass(name="test", **about))
         return passes[-1]
 
-    sample = denoiser.reflecting(func, settings, open_sides, new_pass, **kwargs)
+    sample = sampling.reflecting(func, settings, open_sides, new_pass, **kwargs)
     sample.passes = passes
     return sample
 

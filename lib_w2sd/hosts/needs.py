@@ -20,6 +20,7 @@ COMMON = (
     "modules.images:save_image(seed, prompt, short_filename, info, p, grid)",
     "modules.infotext_utils:PasteField",
     "modules.paths_internal:data_path",
+    "modules.paths_internal:models_path",
     "modules.processing:StableDiffusionProcessingImg2Img",
     "modules.processing:process_images",
     "modules.prompt_parser",
@@ -33,6 +34,7 @@ COMMON = (
     "modules.sd_models:checkpoints_list",
     "modules.sd_models:list_models",
     "modules.sd_samplers_common:apply_refiner",
+    "modules.sd_samplers_common:samples_to_images_tensor(approximation)",
     "modules.sd_samplers_kdiffusion:samplers_k_diffusion",
     "modules.sd_samplers_timesteps:samplers_timesteps",
     # Not sd_model: asking for that loads it.

@@ -20,12 +20,12 @@ from modules.processing import StableDiffusionProcessingImg2Img
 
 from ..errors import LacksError, SettingError, UnfitCheckpoint
 from ..gaps import Picture, Side, asked_for, sides_of
-from ..method import denoiser
+from ..method import sampling
 from ..method.reflection import Flow, Sigma, VariancePreserving
 from ..method.rows import RowMeter
 from ..method.trace import Pass, Trace
 from ..page.settings import Settings
-from . import needs
+from . import needs, rewards
 from .conds import of_one_length
 from .signatures import takes
 from .swapped import swapped
@@ -85,6 +85,9 @@ class WebUI:
         self.meter = RowMeter(self.may_join)
         self.generators = None  # of the noise that Re-Sampling draws
         self.begun = self.hires_pass and settings.acts_in(False)
+        if settings.reward and settings.acts_in(self.hires_pass) and not settings.weak_alone:
+            rewards.check(p, settings)
+            self.judge = rewards.Judge(settings)
         self.build_sides()
 
     # ------------------------------------------------------------------ what differs from host to host
@@ -244,6 +247,9 @@ class WebUI:
             torch.randn(x.shape[1:], generator=self.generators[i % len(self.generators)]) for i in range(x.shape[0])
         ]
         return torch.stack(drawn).to(x)
+
+    def rewards(self, signal):
+        return self.judge.scores(signal, self.own_prompts()[0])
 
     def weak_first(self, kwargs) -> bool:
         """Whether the weak side's rows hold the strong side's: it needs a cond/uncond pair, the strong side one."""
@@ -463,7 +469,7 @@ class WebUI:
         """The sampling function `func` of the pass's sampler, reflecting."""
         trace = getattr(self.p, TRACE, None) or Trace()
         setattr(self.p, TRACE, trace)
-        return denoiser.reflecting(
+        return sampling.reflecting(
             func,
             self.settings,
             self.sides,

@@ -11,8 +11,6 @@ the temporary has to stay where it is while the answer is the moved one's. DPM a
 their reflections.
 """
 
-import functools
-import inspect
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -63,6 +61,9 @@ class Sides(Protocol):
     def noise(self, x) -> torch.Tensor:
         """Normal noise of x's shape, drawn from the pictures' own seeds, in a sequence of its own."""
 
+    def rewards(self, signal) -> torch.Tensor:
+        """The score [B] of each clean picture [B, ...] (a latent), see choosing."""
+
 
 class ReflectingDenoiser:
     """Calls `model`; at the first call of each step that `window` names it reflects the latent before (or,
@@ -97,6 +98,10 @@ class ReflectingDenoiser:
             if step is not None:
                 self._note(t, step, found)
             return output + self._settings.strength * (strong - weak)
+        return self._stepped(x, t, kwargs)
+
+    def _stepped(self, x, t, kwargs: dict):
+        """The sampler's own call."""
         with self._evaluation("step", t):
             return self._model(x, t, **kwargs)
 
@@ -269,50 +274,3 @@ def _naming_memory(side: str):
             f"W2SD: there was not enough memory for the {side} side's evaluation: {error}. Free memory, make a smaller "
             "picture or batch, choose inversion paper (which asks for one side at a time), or turn W2SD off."
         ) from error
-
-
-def reflecting(func, settings, open_sides, new_pass, hires_pass: bool = False, keeping=schedule.keeping):
-    """The sampling function `func`, reflecting.
-
-    settings    what to do, see settings.Settings
-    open_sides  open_sides(model, arguments) -> context manager that yields Sides for one run
-    new_pass    new_pass(sampler=, steps=, reflected=, inversion=) -> trace.Pass
-    keeping     see schedule.steps_of
-    """
-    signature = inspect.signature(func)
-
-    @functools.wraps(func)
-    def sample(model, x, *args, **kwargs):
-        arguments = signature.bind(model, x, *args, **kwargs).arguments
-        if not settings.acts_in(hires_pass):
-            return func(model, x, *args, **kwargs)
-        window = schedule.window_of(func, arguments, settings.plan_of(hires_pass), keeping)
-        kind = WeakDenoiser if settings.weak_alone else ReflectingDenoiser
-        trace = new_pass(
-            sampler=func.__name__, steps=window.total, reflected=window.reflected, inversion=settings.inversion
-        )
-        sides: AbstractContextManager[Sides] = open_sides(model, arguments)
-        try:
-            with sides as opened:
-                denoiser = kind(model, window, opened, settings, trace)
-                if "callback" in signature.parameters:
-                    kwargs["callback"] = _reporting(denoiser, kwargs.get("callback"))
-                # The first state may be the caller's own noise: it is not ours to write into.
-                result = func(denoiser, x.clone(), *args, **kwargs)
-                denoiser.check()
-                return result
-        finally:
-            # DPM adaptive knows only now.
-            trace.steps, trace.reflected = window.total, window.reflected
-            trace.close()
-
-    return sample
-
-
-def _reporting(denoiser: ReflectingDenoiser, callback):
-    def reporting(info):
-        denoiser.reported(info)
-        if callback:
-            callback(info)
-
-    return functools.wraps(callback)(reporting) if callback else reporting

@@ -50,6 +50,10 @@ class Sigma:
         """The noise that the model sees in x."""
         return self.direction(x, output, t)
 
+    def signal(self, x, output, t):
+        """What the model takes the clean picture for."""
+        return output
+
     def step(self, x, t, t_next):
         """A and B of x' = A x + B d."""
         return 1.0, _as(x, t_next) - _as(x, t)
@@ -110,6 +114,10 @@ class VariancePreserving:
 
     def noise(self, x, output, t):
         return output
+
+    def signal(self, x, output, t):
+        alpha, beta = self.levels(x, t)
+        return (x - beta * output) / alpha
 
     def step(self, x, t, t_next):
         now, after = self.alpha_bar(x, t), self.alpha_bar(x, t_next)

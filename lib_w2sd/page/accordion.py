@@ -20,12 +20,14 @@ _JS = "_js" if gr.__version__.startswith("3.") else "js"
 
 
 @dataclass(frozen=True)
-class Checkpoints:
-    """The host's checkpoints. `names` lists them, `refresh` looks for files again, `free` drops the weak one kept."""
+class Listed:
+    """What a setting that is a name on a list is picked from. `names` lists them, `refresh` looks for files again,
+    `free` drops the one kept in memory; `kept` says what that is."""
 
     names: "Callable[[], list]" = list
     refresh: Callable = lambda: None
     free: Callable = lambda: None
+    kept: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def shown(name: str, value):
 def build(
     accordion,
     tab: str,
-    checkpoints: Checkpoints = Checkpoints(),
+    lists: "dict[str, Listed] | None" = None,
     page: "Page | None" = None,
     gaps: "Sequence[Gap]" = GAPS,
     one_pass: bool = False,
@@ -138,26 +140,31 @@ def build(
 
     def make(*names):
         for name in names:
-            controls[name] = control(BY_NAME[name], f"w2sd_{tab}_{name}", checkpoints.names)
+            controls[name] = control(BY_NAME[name], f"w2sd_{tab}_{name}", listed(name).names)
 
     def make_gap(gap):
         for s in gap.settings:
             if s.name in gap.experts:
                 continue
-            if not s.listed:
-                make(s.name)
-                continue
-            with gr.Row(elem_classes=["w2sd-with-button"]):
-                make(s.name)
-                refresh = gr.Button("\U0001f504", elem_id=f"w2sd_{tab}_refresh", elem_classes=["tool"])
-            refresh.click(refreshed, inputs=[], outputs=[controls[s.name]])
-        if any(s.listed for s in gap.settings):
-            free = gr.Button("Free the weak checkpoint's memory", elem_id=f"w2sd_{tab}_free", size="sm")
-            free.click(checkpoints.free, inputs=[], outputs=[])
+            make_listed(s.name) if s.listed else make(s.name)
 
-    def refreshed():
-        checkpoints.refresh()
-        return gr.update(choices=[NONE, *checkpoints.names()])
+    def listed(name):
+        return (lists or {}).get(name, Listed())
+
+    def make_listed(name):
+        of = listed(name)
+
+        def refreshed():
+            of.refresh()
+            return gr.update(choices=[NONE, *of.names()])
+
+        with gr.Row(elem_classes=["w2sd-with-button"]):
+            make(name)
+            refresh = gr.Button("\U0001f504", elem_id=f"w2sd_{tab}_refresh_{name}", elem_classes=["tool"])
+        refresh.click(refreshed, inputs=[], outputs=[controls[name]])
+        if of.kept:
+            free = gr.Button(f"Free the memory of {of.kept}", elem_id=f"w2sd_{tab}_free_{name}", size="sm")
+            free.click(of.free, inputs=[], outputs=[])
 
     with accordion(False, label="W2SD", elem_id=f"w2sd_{tab}") as controls["enabled"]:
         if page:
@@ -181,7 +188,8 @@ def build(
             hires = {"visible": tab == "txt2img" and not one_pass, "elem_id": f"w2sd_{tab}_hires_pass"}
             with gr.Column(**hires):
                 make("hires", "hires_lambda_steps")
-            make("weak_alone")
+            make_listed("reward")
+            make("reward_threshold", "reward_decoder", "weak_alone")
             # A setting that has found no place of its own is shown, too.
             make(*(s.name for s in SETTINGS if s.name not in (*controls, *COMPARISON)))
         with gr.Column(visible=not one_pass):

@@ -84,8 +84,8 @@ def reflection_rows(settings: Settings, picture: Picture, own: int) -> int:
         return _rows_along(settings, picture, own)
     if way == ways.RE_SAMPLING:
         return strong * settings.rounds
-    measured = 2 - strong if settings.measure else 0
-    if way == "paper":
+    measured = 2 - strong if settings.measure and not settings.reward else 0
+    if way == "paper" and not settings.reward:
         return (strong + weak + measured) * settings.rounds
     # Asked at one place, rows of the one side serve the other where they are the same.
     shared = 0 if any(gap.other_rows(settings, picture) for gap in GAPS) else min(strong, weak)
@@ -95,7 +95,9 @@ def reflection_rows(settings: Settings, picture: Picture, own: int) -> int:
     only_guidance = not any(gap.differs(settings, picture) for gap in GAPS if not isinstance(gap, Guidance))
     if only_guidance:  # the weak side's rows are among those that are measured, or nothing need be
         measured = 0 if way == "matched" else max(measured - (weak - shared), 0)
-    return (strong + weak * rounds - shared + measured) * settings.rounds
+    # With a reward both sides are asked at the latent first, and `paper` asks once more where it goes back.
+    back = weak if way == "paper" else 0
+    return (strong + weak * rounds - shared + back + measured) * settings.rounds
 
 
 def _rows_along(settings: Settings, picture: Picture, own: int) -> int:

@@ -11,6 +11,7 @@ from ..gaps import GAPS
 from ..gaps.gap import Gap, Picture, Preset
 from ..gaps.lora_scales import TAG
 from ..method import ways
+from ..method.reflection import INVERSIONS
 from . import cost
 from .settings import SETTINGS, Settings, as_dict
 
@@ -37,6 +38,8 @@ class Facts:
 _DEPENDENT = {
     "hires_lambda_steps": lambda settings: settings.hires == "own",
     "comparison_with": lambda settings: settings.comparison,
+    "reward_threshold": lambda settings: settings.reward,
+    "reward_decoder": lambda settings: settings.reward,
 }
 
 
@@ -189,6 +192,10 @@ def _of_the_way(settings: Settings) -> list:
     said, way = [], settings.inversion
     if settings.rounds > 1 and way in ways.ALONG:
         said.append(f"Rounds have no effect with {way}.")
+    if settings.reward and way not in INVERSIONS:
+        said.append(f"A reward is refused with {way}: choose one of {', '.join(INVERSIONS)}.")
+    if settings.reward and settings.measure:
+        said.append("Measure has no effect with a reward: the push changes its direction.")
     if settings.strength > 1 and way in ways.NOISY:
         said.append(f"A strength above 1 counts as 1 with {way}: all noise is new then.")
     if way == ways.RE_SAMPLING:

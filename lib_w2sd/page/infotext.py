@@ -67,7 +67,7 @@ def read(name: str, params: dict):
         return "" if f.default is None else f.default
     if f.kind == "boolean":
         return text == "True"
-    if f.listed and HASH in params:
+    if name == "weak_checkpoint" and HASH in params:
         return f"{text} [{params[HASH]}]"
     if f.kind == "string" or f.optional:
         return text

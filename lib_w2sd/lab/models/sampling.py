@@ -13,7 +13,7 @@ import torch
 from k_diffusion import sampling as k_sampling
 
 from ...gaps import Side
-from ...method.denoiser import reflecting
+from ...method.sampling import reflecting
 from ...method.reflection import Sigma
 from ...method.rows import RowMeter
 from ...method.trace import Pass
