@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -223,3 +224,24 @@ def test_nothing_is_imported_that_no_list_names(kind):
             there = f"{module}.{name}" in modules or f"{module}:{name}" in names or (not name and module in modules)
             assert there, (file.name, module, name)
     assert seen > 20
+
+
+def overridden(cls, base):
+    """(class, name) of what a class, and those between it and `base`, make another way."""
+    for one in cls.__mro__[: cls.__mro__.index(base)]:
+        for name, made in vars(one).items():
+            if inspect.isfunction(made) and inspect.isfunction(getattr(base, name, None)):
+                yield one, name
+
+
+def test_a_hosts_own_part_is_called_as_the_common_one_is(host):
+    """What a host's class overrides takes what is given to what the hosts have in common."""
+    webui = importlib.import_module("lib_w2sd.hosts.webui").WebUI
+    weak = importlib.import_module("lib_w2sd.hosts.checkpoints").WeakCheckpoint
+    checked = 0
+    for cls, base in ((host.extension.HOST, webui), (host.extension.HOST.able("checkpoint"), weak)):
+        for one, name in overridden(cls, base):
+            taken = [len(inspect.signature(vars(c)[name]).parameters) for c in (one, base)]
+            assert taken[0] == taken[1], f"{one.__module__}.{one.__name__}.{name}"
+            checked += 1
+    assert checked > 15

@@ -78,11 +78,7 @@ class ForgeCheckpoint(WeakCheckpoint):
         return unscaled(shapes)
 
     def place(self, info, file):
-        """Where one of the two is scaled fp8 the weak tensors are stored as the host stores that file by itself: all of
-        one that is mostly fp8 in that, a plain one in what the host computes in."""
-        scaled, dtype = any(name.endswith(SCALE) for name in file.names), None
-        if scaled != self.is_scaled():
-            dtype = file.eight_bit() if scaled else patcher().model.computation_dtype
+        dtype = self.stored_in(file)
 
         def place(tensor, strong):
             if isinstance(tensor, ParameterGGUF):
@@ -100,6 +96,14 @@ class ForgeCheckpoint(WeakCheckpoint):
             return checkpoint.like(tensor.data, strong, dtype=dtype)
 
         return place
+
+    def stored_in(self, file) -> "torch.dtype | None":
+        """Where one of the two is scaled fp8 the weak tensors are stored as the host stores that file by itself: all of
+        one that is mostly fp8 in that, a plain one in what the host computes in. None: as the strong ones."""
+        scaled = any(name.endswith(SCALE) for name in file.names)
+        if scaled == self.is_scaled():
+            return None
+        return file.eight_bit() if scaled else patcher().model.computation_dtype
 
     def is_scaled(self) -> bool:
         return any(name.endswith(SCALE) for name in self.slots())

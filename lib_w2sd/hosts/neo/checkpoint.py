@@ -7,7 +7,7 @@ from backend.quant_ops import QuantizedTensor
 from modules import shared
 
 from ...errors import CheckpointError
-from ...weights.file import SafetensorsFile, WeightsFile
+from ...weights.file import SCALE, SafetensorsFile, WeightsFile
 from ..forge.checkpoint import PREFIX, ForgeCheckpoint, Shelf, patcher
 from . import lora as neo_lora
 
@@ -65,6 +65,18 @@ class NeoCheckpoint(ForgeCheckpoint):
                 names[f"{name[:-5]}weight"] = names.pop(name)
         return file.called(names)
 
+    # ------------------------------------------------------------------ scaled fp8
+
+    def stored_in(self, file):
+        return None  # a loaded network that is scaled itself has been refused
+
+    def load_scales(self, file, slots, weights):
+        """The layers have no place for one, where the loaded network is plain: it goes into the weight itself."""
+        for name in file.names:
+            if name.endswith(SCALE):
+                weight = weights.tensors[f"{name[: -len(SCALE)]}.weight"].data
+                weight.mul_(file.read(name).to(weight))
+
     # ------------------------------------------------------------------ LoRAs
 
     def patches(self, online):
@@ -84,7 +96,7 @@ class NeoCheckpoint(ForgeCheckpoint):
             name = weight[len(PREFIX) :]
             weights.tensors[name] = neo_lora.merged(weight, weights.tensors[name], found, name.rpartition(".")[2])
 
-    def also(self):
+    def also(self, weights):
         """What the host applies at every call belongs to the layers, whatever weights these have: merged patches are in
         the weak weights already."""
         model, wanted = patcher().model, {}
