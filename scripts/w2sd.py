@@ -13,12 +13,17 @@ else:
     from modules.infotext_utils import PasteField
     from modules.ui_components import InputAccordion
 
-    from lib_w2sd.hosts import arguments, checkpoints, comparison, hooks, page
+    from lib_w2sd.hosts import arguments, checkpoints, comparison, hooks, page, rewards
     from lib_w2sd.page import accordion as ui
     from lib_w2sd.page import api
 
     HOST = hosts.current()
-    CHECKPOINTS = ui.Checkpoints(checkpoints.choices, checkpoints.refresh, checkpoints.CACHE.free)
+    LISTS = {
+        "weak_checkpoint": ui.Listed(
+            checkpoints.choices, checkpoints.refresh, checkpoints.CACHE.free, "the weak checkpoint"
+        ),
+        "reward": ui.Listed(rewards.choices, free=rewards.KEPT.free, kept="the reward"),
+    }
     PAGE = page.page(HOST)
 
     class W2SDScript(scripts.Script):
@@ -31,7 +36,7 @@ else:
             return scripts.AlwaysVisible
 
         def ui(self, is_img2img):
-            controls = ui.build(InputAccordion, "img2img" if is_img2img else "txt2img", CHECKPOINTS, PAGE)
+            controls = ui.build(InputAccordion, "img2img" if is_img2img else "txt2img", LISTS, PAGE)
             self.infotext_fields = [PasteField(control, read) for control, read in ui.paste_fields(controls)]
             self.paste_field_names = list(ui.infotext.LABELS)
             return controls
@@ -66,10 +71,14 @@ else:
         def postprocess(self, p, processed, *args):
             comparison.add(p, processed)
 
+    def free_memory():
+        for of in LISTS.values():
+            of.free()
+
     def add_routes(_, app):
         accounts = getattr(shared.cmd_opts, "api_auth", None)
         credentials = dict(account.split(":") for account in accounts.split(",")) if accounts else None
-        api.add_routes(app, lambda: hooks.describe(HOST), PAGE.facts, credentials, checkpoints.CACHE.free)
+        api.add_routes(app, lambda: hooks.describe(HOST), PAGE.facts, credentials, free_memory)
 
     script_callbacks.on_before_ui(hooks.add_xyz_axes)
     script_callbacks.on_app_started(add_routes)

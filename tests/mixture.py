@@ -46,14 +46,17 @@ class Mixture:
 class Sides:
     """denoiser.Sides of two plain functions model(x, t)."""
 
-    def __init__(self, coordinates, strong, weak):
-        self.coordinates, self._strong, self._weak = coordinates, strong, weak
+    def __init__(self, coordinates, strong, weak, reward=None):
+        self.coordinates, self._strong, self._weak, self.rewards = coordinates, strong, weak, reward
         self._generator = torch.Generator().manual_seed(1)
 
     def strong(self, x, t, kwargs):
         return self._strong(x, t)
 
     def weak(self, x, t, kwargs):
+        return self._weak(x, t)
+
+    def step_as_weak(self, x, t, kwargs):
         return self._weak(x, t)
 
     def rows(self):

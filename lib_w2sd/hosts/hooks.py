@@ -13,7 +13,7 @@ from ..gaps import without_effect
 from ..method.trace import Trace
 from ..page import xyz
 from ..page.settings import BY_NAME, COMPARISON, Settings, parse
-from . import arguments, checkpoints, comparison, needs, progress, refusal
+from . import arguments, checkpoints, comparison, needs, progress, refusal, rewards
 from .webui import TRACE, WebUI
 
 ORIGINAL = "w2sd_original"
@@ -110,7 +110,10 @@ def add_xyz_axes() -> None:
     for script in scripts.scripts_data:
         if script.script_class.__module__ == "xyz_grid.py":
             have = {option.label for option in script.module.axis_options}
-            lists = {"weak_checkpoint": (checkpoints.choices, checkpoints.find)}
+            lists = {
+                "weak_checkpoint": (checkpoints.choices, checkpoints.find),
+                "reward": (rewards.choices, rewards.find),
+            }
             for option in xyz.options(script.module.AxisOption, arguments.given, arguments.put, lists):
                 if option.label not in have:
                     option.apply, option.confirm = refusal.refusing()(option.apply), refusal.refusing()(option.confirm)

@@ -19,6 +19,7 @@ from .figures import model_plots
 from .models.sampling import SAMPLERS
 
 WEAK = "emoji-weak"  # the weak checkpoint, by the name that `make checkpoint` gives it
+REWARD = "emoji-judge"
 SCALE = 2  # screen pixels a pixel
 SHOWN = [gap for gap in GAPS if gap.name != "distilled"]
 
@@ -76,7 +77,7 @@ def generate(prompt, negative_prompt, count, steps, sampler, cfg, seed, *args):
         runs = {}
         for name, used in (("plain", replace(settings, enabled=False)), ("W2SD", settings)):
             torch.manual_seed(int(seed))
-            runs[name] = draw.draw(texts, seeds, used, weak=weak, weak_texts=weak_text, **ask)
+            runs[name] = draw.draw(texts, seeds, used, weak=weak, weak_texts=weak_text, reward=judge.reward, **ask)
     except (W2SDError, ValueError) as error:
         raise gr.Error(str(error)) from error
     plain, reflected = runs["plain"].pictures, runs["W2SD"].pictures
@@ -131,8 +132,8 @@ def page() -> gr.Blocks:
                     sampler = gr.Dropdown(list(SAMPLERS), value=draw.SAMPLER, label="Sampler", elem_id="sampler")
                     cfg = gr.Slider(1, 12, draw.CFG, step=0.1, label="CFG scale", elem_id="cfg")
                     seed = gr.Number(1, label="Seed", precision=0, elem_id="seed")
-                checkpoints = ui.Checkpoints(names=lambda: [WEAK])
-                controls = ui.build(CheckboxAccordion, "txt2img", checkpoints, gaps=SHOWN, one_pass=True)
+                lists = {"weak_checkpoint": ui.Listed(lambda: [WEAK]), "reward": ui.Listed(lambda: [REWARD])}
+                controls = ui.build(CheckboxAccordion, "txt2img", lists, gaps=SHOWN, one_pass=True)
                 button = gr.Button("Generate", variant="primary", elem_id="generate")
             with gr.Column(scale=3):
                 with gr.Row():

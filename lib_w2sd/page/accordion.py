@@ -132,6 +132,7 @@ def build(
 
     accordion    the host's InputAccordion: a checkbox that is an accordion
     tab          txt2img or img2img, for the element ids
+    lists        of the settings that are a name on one
     page         None: without presets and without what javascript/w2sd.js fills
     gaps         those shown where there is no page to say it
     one_pass     there are no hires pass and no comparison to choose

@@ -73,7 +73,12 @@ class Reward:
             except Exception as error:  # whatever a damaged file makes of a library
                 raise self.error(f"it cannot be loaded: {error}") from error
         self._model.to(self._device)
-        found = self.ask(self._model, [picture.convert("RGB") for picture in pictures], list(prompts), self._device)
+        try:
+            found = self.ask(self._model, [picture.convert("RGB") for picture in pictures], list(prompts), self._device)
+        except Exception as error:  # a library's own, or a function of the user's; memory may have run out
+            raise self.error(f"it cannot be asked: {error}") from error
+        if len(found) != len(pictures):
+            raise self.error(f"it gave {len(found)} numbers for {len(pictures)} pictures")
         if not torch.isfinite(found).all():
             raise self.error("it gave NaN or infinity")
         return [float(score) for score in found]

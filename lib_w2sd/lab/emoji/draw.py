@@ -42,11 +42,13 @@ def draw(
     negative: str = "",
     weak_texts: "list | None" = None,
     step=None,
+    reward=None,
 ) -> Drawn:
     """One picture for each prompt and seed; with `settings`, reflected.
 
     model, weak  names for models.load, or Models; weak None: the strong one, and the gap is in settings or weak_texts
     weak_texts   the weak side's prompts
+    reward       reward(pictures [B, 3, 64, 64], texts) -> [B], where the settings have the strong side chosen by one
     """
     strong = models.load(model) if isinstance(model, str) else model
     other = models.load(weak) if isinstance(weak, str) else weak
@@ -64,5 +66,6 @@ def draw(
         weak_uncond=asked.encode([negative] * len(texts)) if other else None,
         sampler=sampler,
         step=step,
+        reward=reward and (lambda latents: reward(models.decode(latents), texts)),
     )
     return Drawn(models.decode(run.x), run.x, run.rows, run.trace)

@@ -13,9 +13,9 @@ import torch
 from k_diffusion import sampling as k_sampling
 
 from ...gaps import Side
-from ...method.sampling import reflecting
 from ...method.reflection import Sigma
 from ...method.rows import RowMeter
+from ...method.sampling import reflecting
 from ...method.trace import Pass
 from ...page.settings import Settings
 
@@ -52,9 +52,9 @@ class Pair:
 
     coordinates = Sigma()
 
-    def __init__(self, strong: Guided, weak: Guided, sides: "tuple[Side, Side]"):
+    def __init__(self, strong: Guided, weak: Guided, sides: "tuple[Side, Side]", reward: "Callable | None" = None):
         self._strong, self._weak = strong, weak
-        self._sides = sides
+        self._sides, self._reward = sides, reward
         self._generator = torch.Generator().manual_seed(1)  # of the noise that Re-Sampling draws
 
     def strong(self, x, t, kwargs):
@@ -108,6 +108,9 @@ class Pair:
     def noise(self, x):
         return torch.randn(x.shape, generator=self._generator, dtype=x.dtype)
 
+    def rewards(self, signal):
+        return self._reward(signal)
+
     def weak_first(self, kwargs) -> bool:
         one_row, weak = (0.0, 1.0), self._sides[1]
         only_guidance = weak == Side(weak.cfg_scale) and self._strong.network is self._weak.network
@@ -155,18 +158,20 @@ def sample(
     sampler: str = "Euler",
     keep: bool = False,
     step: "Callable | None" = None,
+    reward: "Callable | None" = None,
 ) -> Run:
     """Sample from unit `noise` with the strong network; with `settings`, reflected (Algorithm 1).
 
     weak       the weak network; None: the strong one, then the gap is in the settings' CFG scales or in weak_cond
     keep       keep the trajectory
     step       called after every step
+    reward     reward(samples) -> a score each [B], where the settings have the strong side chosen by one (Algorithm 2)
     """
     meter = RowMeter()
     model = Guided(strong, meter)
     asked = settings or Settings()
     sides = Side(asked.strong_cfg), Side(asked.weak_cfg, weak_cond, weak_uncond)
-    pair = Pair(model, model if weak is None else Guided(weak, meter), sides)
+    pair = Pair(model, model if weak is None else Guided(weak, meter), sides, reward)
     latents, passes = [], []
 
     @contextmanager

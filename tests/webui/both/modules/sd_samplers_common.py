@@ -24,6 +24,11 @@ def store_latent(decoded):
     state.previews += 1
 
 
+def samples_to_images_tensor(sample, approximation=None, model=None):
+    """From -1 to 1; the same for every way of decoding."""
+    return sample[:, :3].tanh()
+
+
 def setup_img2img_steps(p, steps=None):
     """Steps of the whole schedule, and where in it the picture enters."""
     if steps is not None or opts.img2img_fix_steps:
