@@ -65,7 +65,8 @@ def lora(webui, pair):
     """Names of LoRAs that act on the UNets of the first pair (w2sd_te is for the text encoder alone)."""
     answer = webui.client.get("/sdapi/v1/loras")
     found = [entry["name"] for entry in answer.json()] if answer.status_code == 200 else []
-    found = [name for name in found if not any(other in name for other in ("xl", "flux", "w2sd_te"))]
+    others = ("xl", "flux", "anima", "krea", "wan", "zimage", "w2sd_te")
+    found = [name for name in found if not any(other in name for other in others)]
     if not found:
         pytest.skip("no LoRA")
     return found
@@ -159,12 +160,35 @@ def scaled_and_all_fp8(path, tensors, metadata):
     save_file(made, path, metadata)
 
 
+def as_it_is_read(make):
+    """A file that holds the same numbers, none of them scaled."""
+
+    def made(path, tensors, metadata):
+        make(path, tensors, metadata)
+        with safe_open(path, "pt") as f:
+            stored = {key: f.get_tensor(key) for key in f.keys()}  # noqa: SIM118
+        scales = {key.removesuffix("scale_weight"): stored.pop(key) for key in list(stored) if "scale_weight" in key}
+        stored.pop("model.diffusion_model.scaled_fp8")
+        for layer, scale in scales.items():
+            stored[f"{layer}weight"] = stored[f"{layer}weight"].float() * scale
+        save_file(
+            {key: value.half() if value.itemsize == 1 else value for key, value in stored.items()}, path, metadata
+        )
+
+    return made
+
+
 @pytest.mark.parametrize("make", [scaled, scaled_and_all_fp8])
 def test_scaled_fp8_on_either_side(webui, pair, own, file_beside, make):
     strong, weak = pair
     eight = file_beside(f"w2sd-{make.__name__}.safetensors", make)
     if webui.name == "a1111":
         assert "scaled fp8, which this WebUI does not read" in webui.refused(alone(eight), **asking(strong))
+        return
+    if webui.name == "neo" and webui.request(**asking(eight)).status_code != 200:
+        # With some versions of torch this host cannot load such a file as its own checkpoint.
+        theirs = webui.picture(**asking(file_beside("w2sd-not-scaled.safetensors", as_it_is_read(make))))
+        assert not same(theirs, own[1]) and same(webui.picture(alone(eight), **asking(strong)), theirs)
         return
     theirs = webui.picture(**asking(eight))
     assert not same(theirs, own[1])

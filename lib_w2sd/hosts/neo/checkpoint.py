@@ -1,5 +1,6 @@
 """Weak checkpoints in Forge Neo: its families' files, GGUF, its memory manager, LoRAs merged and online."""
 
+import torch
 from backend import utils
 from backend.args import dynamic_args
 from backend.patcher.base import ModelPatcher
@@ -75,7 +76,7 @@ class NeoCheckpoint(ForgeCheckpoint):
         for name in file.names:
             if name.endswith(SCALE):
                 weight = weights.tensors[f"{name[: -len(SCALE)]}.weight"].data
-                weight.mul_(file.read(name).to(weight))
+                weight.copy_(weight.float() * file.read(name).to(weight.device, torch.float32))
 
     # ------------------------------------------------------------------ LoRAs
 
