@@ -47,6 +47,9 @@ VALID = {
     "every": st.integers(1, 50),
     "measure": st.booleans(),
     "comparison_with": st.sampled_from(["plain", "same push", "same time"]),
+    "reward": letters.map(str.strip),
+    "reward_threshold": st.floats(0, 100) | st.integers(0, 100),
+    "reward_decoder": st.sampled_from(["preview", "vae"]),
 }
 valid_requests = st.fixed_dictionaries(
     {"enabled": VALID["enabled"]}, optional={k: v for k, v in VALID.items() if k != "enabled"}
@@ -95,6 +98,9 @@ INVALID = {
     "every": no_number | st.integers(max_value=0) | st.integers(min_value=51),
     "measure": no_boolean,
     "comparison_with": no_choice,
+    "reward": no_text,
+    "reward_threshold": no_number | st.floats(100.001, 1e300) | st.floats(-1e300, -0.001),
+    "reward_decoder": no_choice,
     "strong_distilled_cfg": no_optional_number | outside_scale | st.floats(-30, -0.001),
     "weak_distilled_cfg": no_optional_number | outside_scale | st.floats(-30, -0.001),
 }

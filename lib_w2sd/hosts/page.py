@@ -9,6 +9,7 @@ from ..gaps import GAPS
 from ..method.trace import Trace
 from ..page import accordion, cost, plot, presets
 from ..page.forecast import Facts
+from . import rewards
 
 PRESETS = "w2sd_presets.json"  # beside the host's own styles.csv
 
@@ -68,6 +69,7 @@ def page(host: type) -> accordion.Page:
             skips_uncond=host.skips_uncond,
             gaps=gaps,
             presets=built_in,
+            reward_bytes=rewards.bytes_of,
         ),
         fields=fields,
         last_run=lambda: plot.html(Trace.last.as_dict()) if Trace.last else "",

@@ -33,6 +33,15 @@ def find(given: str) -> Path:
     return named[0]
 
 
+def bytes_of(given: str) -> int:
+    """About what it takes in memory; 0 where there is none of the name."""
+    path = rewards.found(FOLDER).get(given)
+    try:
+        return rewards.opened(str(path)).bytes if path else 0
+    except rewards.RewardError:
+        return 0  # the request will say it
+
+
 class _Kept:
     """The reward asked last stays in the host's memory: loading one takes longer than a picture."""
 
@@ -55,9 +64,8 @@ KEPT = _Kept()
 def check(p, settings) -> None:
     """Raises SettingError where a reward has nothing to choose between, or the choice cannot be made."""
     if settings.inversion not in INVERSIONS:
-        raise SettingError(
-            f"W2SD: inversion was given {settings.inversion!r}, with the reward {settings.reward!r}; allowed with a reward "
-            f"is one of {', '.join(INVERSIONS)}."
+        BY_NAME["inversion"].refuse(
+            settings.inversion, f", with the reward {settings.reward!r}, which takes {', '.join(INVERSIONS)}"
         )
     if getattr(p, "refiner_checkpoint_info", None) is not None:
         # The chosen weak side makes the sampler's own call, in which the refiner would take over.

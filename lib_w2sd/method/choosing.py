@@ -24,8 +24,8 @@ def picked(second: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tens
 class ChoosingDenoiser(ReflectingDenoiser):
     """M1 is the sides' strong one, M2 their weak one; every picture of a batch has its own choice.
 
-    Both are asked at the latent anyway where the inversion is `matched` or `fixed-point`; `paper` pays for M2 there, and
-    once more on its way back. The step itself (line 15) is the chosen side's too.
+    Both are asked at the latent anyway where the inversion is `matched` or `fixed-point`; `paper` pays for M2 there,
+    and once more on its way back. The step itself (line 15) is the chosen side's too.
     """
 
     _OWN = (*ReflectingDenoiser._OWN, "_choice", "_rewards")

@@ -161,10 +161,11 @@ def build(
 
         with gr.Row(elem_classes=["w2sd-with-button"]):
             make(name)
-            refresh = gr.Button("\U0001f504", elem_id=f"w2sd_{tab}_refresh_{name}", elem_classes=["tool"])
+            button = {"elem_id": f"w2sd_{tab}_refresh_{name}", "elem_classes": ["tool"]}
+            refresh = unsaved(gr.Button("\U0001f504", **button))
         refresh.click(refreshed, inputs=[], outputs=[controls[name]])
         if of.kept:
-            free = gr.Button(f"Free the memory of {of.kept}", elem_id=f"w2sd_{tab}_free_{name}", size="sm")
+            free = unsaved(gr.Button(f"Free the memory of {of.kept}", elem_id=f"w2sd_{tab}_free_{name}", size="sm"))
             free.click(of.free, inputs=[], outputs=[])
 
     with accordion(False, label="W2SD", elem_id=f"w2sd_{tab}") as controls["enabled"]:

@@ -18,7 +18,8 @@ def add_routes(app, describe_host, facts, credentials: "dict | None" = None, fre
 
     describe_host  describe_host() -> dict: which host this is, and the parts of it that W2SD relies on
     facts          forecast.Facts of this host
-    free_memory    drops what is kept in memory, weak checkpoint and reward; also called when the host is asked to unload its own
+    free_memory    drops what is kept in memory (weak checkpoint, reward); also called when the host is asked to unload
+                   its own
     credentials    user -> password where the host's API asks for them (--api-auth); then these routes do too
     """
     from fastapi import Depends, HTTPException

@@ -5,7 +5,7 @@ Colours are the page's own (style.css), so that it reads on a light and on a dar
 
 import math
 from html import escape
-from statistics import median
+from statistics import mean, median
 
 WIDTH, HEIGHT = 320, 130  # of one plot; the picture scales with its column
 LEFT, RIGHT, TOP, BOTTOM = 40, 10, 22, 30
@@ -23,10 +23,24 @@ def html(trace: dict) -> str:
         sizes, cosines = ([_line(p, name) for p in reflected] for name in ("gap_norm", "cosine"))
         plots = _plot("how far each step was pushed (size of the gap)", sizes, steps, 0.0, None)
         plots += _plot("does it keep its direction? (cosine to the step before)", cosines, steps, -1.0, 1.0)
+        plots += _ahead(reflected, steps)
     names = [p["pass"] for p in reflected]
     legend = " · ".join(f'<span class="w2sd-line-{i % 4}">{escape(name)}</span>' for i, name in enumerate(names))
     key = f'<div class="w2sd-legend">{legend}</div>' if len(names) > 1 else ""
     return f'<div class="w2sd-run"><p>{escape(words(passes))}</p><div class="w2sd-plots">{plots}</div>{key}</div>'
+
+
+def _ahead(reflected: list, steps: int) -> str:
+    """Where a reward has chosen: by how much it liked the picture's own side more, the mean of a batch."""
+    lines = [
+        [(r["step"] + 1, mean(first - second for first, second in r["rewards"])) for r in run["reflections"]]
+        for run in reflected
+        if "rewards" in run["reflections"][0]
+    ]
+    if not lines:
+        return ""
+    most = max(abs(value) for line in lines for _, value in line) or 1.0
+    return _plot("who leads? (score of your model, less that of the weak version)", lines, steps, -most, most)
 
 
 def _line(run: dict, name: str) -> list:
@@ -41,7 +55,7 @@ def words(passes: list) -> str:
     reflected = " + ".join(str(p["reflected"]) for p in passes)
     steps = " + ".join(str(p["steps"]) for p in passes)
     text = f"Last run: {reflected} of {steps} steps improved, {rows} UNet rows"
-    pushed = push(passes)
+    pushed = push(passes) or led(passes)
     plain = sum(e["ms"] for p in passes for e in p["evaluations"] if e["kind"] == "step") / 1e3
     text += f", {seconds / plain:.2f} × the time of its steps alone." if plain else "."
     return f"{text} {pushed}" if pushed else text
@@ -54,6 +68,12 @@ def push(passes: list) -> str:
         return ""
     scale, across = (median(r[name] for r in known) for name in ("effective_cfg", "across"))
     return f"In the improved steps the push was as of CFG {scale:.3g}, with {across:.0%} of it going elsewhere."
+
+
+def led(passes: list) -> str:
+    """Who led in the first pass, where a reward has chosen."""
+    chosen = [second for r in passes[0]["reflections"] for second in r.get("second_is_strong", ())]
+    return f"By the score the weak version led in {mean(chosen):.0%} of them." if chosen else ""
 
 
 def _plot(title: str, lines: list, steps: int, low: float, high: "float | None") -> str:

@@ -161,7 +161,7 @@ def test_what_cannot_be_is_refused_and_the_next_picture_is_as_ever(host, toys):
     assert there in refused(host, {**settings, "reward": "../bright"}, **REQUEST)
     for way in ("previous-gap", "auto-guidance", "re-sampling"):
         said = refused(host, {**settings, "reward": "bright", "inversion": way}, **REQUEST)
-        assert f"inversion was given {way!r}, with the reward 'bright'" in said and "paper, matched" in said
+        assert f"was given {way!r}, with the reward 'bright', which takes paper, matched, fixed-point" in said
     said = refused(host, {**settings, "reward": "bright"}, refiner_checkpoint_info="refiner", **REQUEST)
     assert "with a refiner" in said
     for word, why in (("nan", "NaN or infinity"), ("broken", "the toy is broken"), ("many", "3 numbers")):

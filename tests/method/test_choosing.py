@@ -110,8 +110,9 @@ def test_a_reward_finds_the_better_model_without_being_told():
     truth = STRONG
 
     def density(signal):
-        # Of the picture as the truth would have it at a little noise, so that no mode's middle is everything.
-        return truth.denoised(signal, torch.ones(len(signal)), torch.full((len(signal),), 2.0, dtype=torch.float64))[:, 0]
+        # As the truth would have it with some noise on it: so that no mode's middle is everything.
+        ones = torch.ones(len(signal), dtype=torch.float64)
+        return truth.denoised(signal, ones, 2 * ones)[:, 0]
 
     shares = []
     for first, second in ((STRONG, WEAK), (WEAK, STRONG)):

@@ -136,8 +136,7 @@ def test_host_keeps_no_defaults_of_what_is_no_setting(txt2img):
     others = [b for b in labelled if b.elem_id not in settings and hasattr(b, "value") and type(b) is not gr.HTML]
     assert others
     for block in others:
-        kept = not getattr(block, "do_not_save_to_config", False)
-        assert not kept or block.elem_id in ("w2sd_txt2img_refresh", "w2sd_txt2img_free"), block.elem_id
+        assert getattr(block, "do_not_save_to_config", False), block.elem_id
 
 
 def test_a_gaps_switch_puts_back_and_gives(txt2img):
