@@ -8,12 +8,14 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
+from transformers import CLIPModel, CLIPProcessor
 
 from lib_w2sd import rewards
 
+from .. import small_clip
+from ..small_clip import FEATURES
+
 PROMPTS = ["a cat", "a dog on a red sofa, " * 20, "three apples"]
-FEATURES = 24
 
 
 @pytest.fixture(scope="module")
@@ -25,29 +27,7 @@ def pictures():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A CLIP of transformers', with CLIP's own vocabulary."""
-    from clip.simple_tokenizer import SimpleTokenizer
-
-    where, words = tmp_path_factory.mktemp("rewards") / "tiny-clip", SimpleTokenizer()
-    where.mkdir()
-    (where / "vocab.json").write_text(json.dumps(words.encoder), encoding="utf-8")
-    merges = "\n".join(" ".join(pair) for pair in words.bpe_ranks)
-    (where / "merges.txt").write_text("#version: 0.2\n" + merges, encoding="utf-8")
-    tokenizer = CLIPTokenizer(str(where / "vocab.json"), str(where / "merges.txt"))
-    size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
-    ends = {"bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407}
-    torch.manual_seed(0)
-    model = CLIPModel(
-        CLIPConfig(
-            text_config={**size, **ends, "vocab_size": 49408},
-            vision_config={**size, "image_size": 32, "patch_size": 8},
-            projection_dim=FEATURES,
-        )
-    )
-    model.save_pretrained(where)
-    processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    CLIPProcessor(processor, tokenizer).save_pretrained(where)
-    return where
+    return small_clip.make(tmp_path_factory.mktemp("rewards") / "tiny-clip")
 
 
 def unit(x):
