@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from .conftest import PLAIN
+from .families import FAMILIES, family_of
 from .grids import Axes, cells
 from .test_engine import HIRES, IDENTITY, kinds, same
 
@@ -29,7 +30,8 @@ def pairs(webui) -> list:
     models = webui.get("/sdapi/v1/sd-models")
     there = [m["model_name"] for m in models if not m["filename"].endswith(".gguf")]
     found = [(name, f"{name}-weak") for name in there if f"{name}-weak" in there]
-    return sorted(found, key=lambda pair: "flux" in pair[0])  # the first pair has negative prompts and a CFG scale
+    # The first pair is the plainest: it has negative prompts, a CFG scale, and all in one file.
+    return sorted(found, key=lambda pair: FAMILIES.index(family_of(pair[0])))
 
 
 def asking(strong: str) -> dict:
