@@ -319,8 +319,8 @@ def test_refiner_of_another_kind(webui, pair):
     if not others:
         pytest.skip("no pair of another architecture")
     ask = {**asking(pair[0]), "refiner_checkpoint": others[0], "refiner_switch_at": 0.5}
-    plain = webui.request(None, **ask)
-    if plain.status_code != 200:
+    # Forge Neo can once: the second time it has the first one's conds.
+    if any(webui.request(None, **ask).status_code != 200 for _ in range(2)):
         pytest.skip("the host itself cannot go from one to the other")
     webui.picture({**IDENTITY, "weak_checkpoint": pair[1]}, **ask)
     (run,) = webui.trace()
