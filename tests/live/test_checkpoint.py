@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from .conftest import PLAIN
+from .families import FAMILIES, family_of
 from .grids import Axes, cells
 from .test_engine import HIRES, IDENTITY, kinds, same
 
@@ -29,7 +30,8 @@ def pairs(webui) -> list:
     models = webui.get("/sdapi/v1/sd-models")
     there = [m["model_name"] for m in models if not m["filename"].endswith(".gguf")]
     found = [(name, f"{name}-weak") for name in there if f"{name}-weak" in there]
-    return sorted(found, key=lambda pair: "flux" in pair[0])  # the first pair has negative prompts and a CFG scale
+    # The first pair is the plainest: it has negative prompts, a CFG scale, and all in one file.
+    return sorted(found, key=lambda pair: FAMILIES.index(family_of(pair[0])))
 
 
 def asking(strong: str) -> dict:
@@ -185,8 +187,9 @@ def test_scaled_fp8_on_either_side(webui, pair, own, file_beside, make):
     if webui.name == "a1111":
         assert "scaled fp8, which this WebUI does not read" in webui.refused(alone(eight), **asking(strong))
         return
-    if webui.name == "neo" and webui.request(**asking(eight)).status_code != 200:
-        # With some versions of torch this host cannot load such a file as its own checkpoint.
+    if webui.name == "neo":
+        # With some versions of torch this host cannot keep such a file as its own checkpoint: it is compared with one
+        # that holds the same numbers.
         theirs = webui.picture(**asking(file_beside("w2sd-not-scaled.safetensors", as_it_is_read(make))))
         assert not same(theirs, own[1]) and same(webui.picture(alone(eight), **asking(strong)), theirs)
         return
@@ -194,10 +197,7 @@ def test_scaled_fp8_on_either_side(webui, pair, own, file_beside, make):
     assert not same(theirs, own[1])
     assert same(webui.picture(alone(eight), **asking(strong)), theirs)
     assert same(webui.picture(**asking(strong)), own[0])
-    if webui.name == "neo":
-        assert "quantised (comfy_quant), which no other can replace" in webui.refused(alone(weak), **asking(eight))
-    else:
-        assert same(webui.picture(alone(weak), **asking(eight)), own[1])
+    assert same(webui.picture(alone(weak), **asking(eight)), own[1])
     assert same(webui.picture(**asking(eight)), theirs)
     webui.picture(**asking(strong))
 
@@ -301,7 +301,9 @@ def test_refiner(webui, pair):
     """It takes over in the middle of the run, in the same modules: where the weak checkpoint fits it stays the weak
     side; against itself it is then no gap."""
     strong, weak = pair
-    ask = {**asking(strong), "steps": 8, "refiner_checkpoint": weak, "refiner_switch_at": 0.5}
+    # Forge Neo goes by sigma, from about 14.6 to 0.03 here; the others by how many of the timesteps are done.
+    switch = 3.0 if webui.name == "neo" else 0.5
+    ask = {**asking(strong), "steps": 8, "refiner_checkpoint": weak, "refiner_switch_at": switch}
     plain = webui.picture(**ask)
     settings = {**IDENTITY, "weak_checkpoint": weak}
     webui.picture(settings, **ask)
@@ -317,8 +319,8 @@ def test_refiner_of_another_kind(webui, pair):
     if not others:
         pytest.skip("no pair of another architecture")
     ask = {**asking(pair[0]), "refiner_checkpoint": others[0], "refiner_switch_at": 0.5}
-    plain = webui.request(None, **ask)
-    if plain.status_code != 200:
+    # Forge Neo can once: the second time it has the first one's conds.
+    if any(webui.request(None, **ask).status_code != 200 for _ in range(2)):
         pytest.skip("the host itself cannot go from one to the other")
     webui.picture({**IDENTITY, "weak_checkpoint": pair[1]}, **ask)
     (run,) = webui.trace()
