@@ -1,4 +1,4 @@
-"""Algorithm 2 in the running WebUI, with the reward w2sd-clip in its models/rewards (python -m tests.small_clip FOLDER).
+"""Algorithm 2 in the running WebUI, with the reward w2sd-clip in its models/rewards (python -m tests.small_clip).
 
 Its weights are random: which side it likes is chance, but always the same.
 """
@@ -9,7 +9,7 @@ from .conftest import PLAIN, Picture, distance, png
 from .families import FAMILIES, lora_of, pair_of
 from .test_checkpoint import asking, pair  # noqa: F401 (fixture)
 from .test_engine import same
-from .test_families import asked_of
+from .test_families import asking as asking_family
 from .test_samplers import PASSES
 
 REWARD = "w2sd-clip"
@@ -77,7 +77,7 @@ def test_every_pass(webui, init_image, name):
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_every_gap_of_every_family(webui, family, gap, decoder):
     strong, weak = pair_of(webui, family)
-    ask, one = asked_of(webui, family, strong), {"weak_cfg": 1, "strong_cfg": 1}
+    ask, one = asking_family(family, strong), {"weak_cfg": 1, "strong_cfg": 1}
     settings = {
         "guidance": {"weak_cfg": 0.0},
         "prompt": {**one, "weak_prompt": "a dog"},
@@ -87,11 +87,10 @@ def test_every_gap_of_every_family(webui, family, gap, decoder):
     if gap == "lora":
         ask["prompt"] = f"a photo of a cat <lora:{lora_of(webui, family)}:0.8>"
     plain = webui.picture(**ask)
-    one, again = (
-        webui.picture({"lambda_steps": 2, "reward": REWARD, "reward_decoder": decoder, **settings}, **ask) for _ in "12"
-    )
+    chosen = {"lambda_steps": 2, "reward": REWARD, "reward_decoder": decoder, **settings}
+    first, again = (webui.picture(chosen, **ask) for _ in range(2))
     (run,) = webui.trace()
-    assert len(led(run)) == 2 and same(one, again)
+    assert len(led(run)) == 2 and same(first, again)
     assert same(webui.picture(**ask), plain), "what comes after is as it was"
 
 

@@ -154,6 +154,29 @@ def without_guidance(ground: Ground, gap: str) -> list:
     return [reflected(ground, 1.0, "itself", itself), *(reflected(ground, 1.0, gap, settings) for settings in ways)]
 
 
+CHOOSING = "choosing"
+
+
+def chosen(ground: Ground) -> list:
+    """Table 13: two models each alone, each set against the other, and the strong side chosen by the judge, which then
+    also tells what came of it: look at the other measures as well."""
+    asked = replace(grid.W2SD, lambda_steps=STEPS - 1, weak_cfg=1.0, strong_cfg=1.0, inversion="matched")
+    found = []
+    for second, told in (("weak", "M2: a fifth of the training"), ("blur", "M2: with a LoRA that blurs")):
+        first = {"sampler": ground.sampler, "cfg": 1.0, "settings": asked}
+        pairs = {"M1(M2 inv)": ("strong", second), "M2(M1 inv)": (second, "strong")}
+        found.append(
+            Way(f"{CHOOSING}/{second}", "plain", f"{told}, alone", {**first, "model": second, "settings": None})
+        )
+        for name, (strong, weak) in pairs.items():
+            asks = {**first, "model": strong, "weak": weak}
+            found.append(Way(f"{CHOOSING}/{strong}/{weak}", "matched", f"{told}: {name}", asks))
+        chosen = {**first, "model": "strong", "weak": second, "reward": judge.reward}
+        chosen["settings"] = replace(asked, reward="judge")
+        found.append(Way(f"{CHOOSING}/{second}/judge", "choosing", f"{told}: chosen by the judge", chosen))
+    return found
+
+
 @functools.lru_cache
 def _blurred(model: str):
     return lora.merged(models.load(model), "blur", 1.0)
@@ -180,6 +203,8 @@ def measure(way: Way) -> dict:
     asked, asks = wanted(), dict(way.asks)
     if asks.get("weak") == "blur":
         asks["weak"] = _blurred(asks["model"])
+    if asks.get("model") == "blur":
+        asks["model"] = _blurred("strong")
     torch.manual_seed(0)  # of the samplers that draw noise
     pictures, every, rows = scores.drawn(asked, EACH, **asks)
     features = judge.features(pictures)
@@ -220,6 +245,8 @@ def plan(results: Results, grounds=GROUNDS) -> "list[tuple[Ground, str, list]]":
         best = tuned(results, ground)
         found.append((ground, "plain", [*baseline(ground), *(plain(ground, best, steps) for steps in MORE_STEPS)]))
         found.append((ground, "controls", controls(ground, best, LAMBDAS[0])))
+        if ground == GROUNDS[0]:
+            found.append((ground, f"{CHOOSING}{AT_1}", chosen(ground)))
         for gap in gaps_of(ground):
             if ground == GROUNDS[0] and gap != "guidance":
                 low = [plain(ground, cfg) for cfg in LOW_CFGS]
@@ -306,6 +333,8 @@ TITLES = {
     "plain": "Plain: CFG and steps",
     "controls": "Controls: the method without a gap",
     **{name: gap.title for name, gap in GAPS.items()},
+    f"{CHOOSING}{AT_1}": "The strong side chosen by a reward (Algorithm 2, Table 13), the picture itself at CFG 1: "
+    "differences to M1 alone",
     **{
         f"{name}{AT_1}": f"{gap.title.partition(' (')[0]}, the picture itself at CFG 1: differences to plain at CFG 1"
         for name, gap in GAPS.items()
