@@ -245,3 +245,16 @@ def test_a_hosts_own_part_is_called_as_the_common_one_is(host):
             assert taken[0] == taken[1], f"{one.__module__}.{one.__name__}.{name}"
             checked += 1
     assert checked > 15
+
+
+def asked_of(name: str, module: Path) -> set:
+    """The attributes that a module asks of what it calls `name`."""
+    nodes = ast.walk(ast.parse(module.read_text(encoding="utf8")))
+    return {n.attr for n in nodes if isinstance(n, ast.Attribute) and getattr(n.value, "id", "") == name}
+
+
+def test_every_host_does_all_that_the_lora_gap_asks(host):
+    asked = asked_of("loras", HOSTS.parent / "gaps" / "lora.py")
+    assert {"used", "summed", "opened", "understood", "overlay", "unreadable"} <= asked
+    has = host.extension.HOST.able("lora")
+    assert not {name for name in asked if not callable(getattr(has, name, None))}

@@ -21,10 +21,10 @@ from ...errors import SettingError
 from ...gaps.lora_scales import Use
 from ...weights import layers
 from ..forge.lora import low_rank
-from ..lora_files import find, names, networks
+from ..lora_files import find, names, networks, unreadable
 from ..swapped import swapped
 
-__all__ = ["find", "names", "overlay", "text_encoder", "used"]
+__all__ = ["find", "names", "opened", "overlay", "summed", "text_encoder", "understood", "unreadable", "used"]
 COUNTS = "w2sd_lora_counts"  # on the loaded checkpoint: (file, time of change) -> see _counts
 
 
@@ -38,6 +38,21 @@ def used() -> tuple:
         Use(file, te=_scale(te), unet=_scale(unet), handle=i)
         for i, (file, unet, te) in enumerate(zip(_files(), *(own for own, _ in parts)))
     )
+
+
+def summed(tags) -> list:
+    """Several tags of one LoRA as the host has them: patches of each."""
+    return list(tags)
+
+
+def opened(use: Use) -> Use:
+    """The host reads a LoRA where it makes its patches."""
+    return use
+
+
+def understood(use: Use) -> "tuple[int, int]":
+    """For how many weights of the network, and of the text encoder, the host makes patches of it."""
+    return tuple(len(_counts(use.file, unet)) for unet in (True, False))
 
 
 def overlay(uses):
