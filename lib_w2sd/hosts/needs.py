@@ -44,12 +44,16 @@ COMMON = (
     "modules.shared:state",
     "modules.ui_components:InputAccordion(label, elem_id)",
 )
-_BACKEND = ("backend.memory_management:get_free_memory",)
+_BACKEND = ("backend.memory_management:get_free_memory", "backend.memory_management:load_models_gpu")
 BY_KIND = {
     "a1111": ("modules.devices:autocast", "modules.sd_samplers_cfg_denoiser"),
     "forge": _BACKEND,
     "neo": (*_BACKEND, "backend.patcher.base:ModelPatcher"),
-    "reforge": ("modules.devices:autocast", "ldm_patched.modules.model_management:get_free_memory"),
+    "reforge": (
+        "modules.devices:autocast",
+        "ldm_patched.modules.model_management:get_free_memory",
+        "ldm_patched.modules.model_management:load_models_gpu",
+    ),
 }
 # Of single gaps, by the room that makes them: without these only that gap goes.
 _FORGE_LORA = (

@@ -1,5 +1,6 @@
 """Rewards in a WebUI: those in its folder models/rewards, asked for scores of pictures in the making (Algorithm 2)."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -75,13 +76,16 @@ def check(p, settings) -> None:
 class Judge:
     """Scores the pictures of one sampling pass."""
 
-    def __init__(self, settings):
+    def __init__(self, settings, room_again: "Callable[[], None]"):
+        """room_again()  called after the VAE's work: for it the host may have sent the UNet off the GPU"""
         self.reward = KEPT.get(find(settings.reward))
-        self.approximation = DECODERS[settings.reward_decoder]
+        self.approximation, self.room_again = DECODERS[settings.reward_decoder], room_again
 
     def scores(self, signal: torch.Tensor, prompts: list) -> torch.Tensor:
         """One number a picture; `signal`: clean latents [B, ...]."""
         pictures = [self.picture(latent) for latent in signal]
+        if self.approximation == DECODERS["vae"]:
+            self.room_again()
         device = shared.device if self.has_room() else "cpu"
         with self.reward.on(device):
             return torch.tensor(self.reward.scores(pictures, prompts[: len(pictures)]))

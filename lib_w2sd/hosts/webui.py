@@ -87,7 +87,7 @@ class WebUI:
         self.begun = self.hires_pass and settings.acts_in(False)
         if settings.reward and settings.acts_in(self.hires_pass) and not settings.weak_alone:
             rewards.check(p, settings)
-            self.judge = rewards.Judge(settings)
+            self.judge = rewards.Judge(settings, self.load_unet)
         self.build_sides()
 
     # ------------------------------------------------------------------ what differs from host to host
@@ -98,6 +98,9 @@ class WebUI:
 
     def is_flow(self) -> bool:
         raise NotImplementedError
+
+    def load_unet(self) -> None:
+        """Have the UNet where it computes, after other models have."""
 
     def request_scale(self, kwargs) -> float:
         """The CFG scale that the sampler's own call at this pass uses."""

@@ -43,6 +43,11 @@ class Forge(WebUI):
     def is_flow(self):
         return self.unet().predictor.prediction_type == "const"
 
+    def load_unet(self):
+        from backend import memory_management
+
+        memory_management.load_models_gpu([shared.sd_model.forge_objects.unet])
+
     def request_scale(self, kwargs):
         # The host's denoiser does not look at cond_scale in the hires pass.
         return self.p.hr_cfg if self.hires_pass else kwargs["cond_scale"]

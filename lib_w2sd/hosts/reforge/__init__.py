@@ -23,6 +23,11 @@ class ReForge(Forge):
     def is_flow(self):
         return self.unet().model_type.name.startswith(("FLOW", "FLUX"))
 
+    def load_unet(self):
+        from ldm_patched.modules import model_management
+
+        model_management.load_models_gpu([shared.sd_model.forge_objects.unet])
+
     def request_scale(self, kwargs):
         return self.p.hr_cfg if self.has_hires_scale() else kwargs["cond_scale"]
 
