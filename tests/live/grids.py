@@ -9,7 +9,7 @@ class Axes:
     def __init__(self, webui):
         self.webui = webui
         info = next(i for i in webui.get("/sdapi/v1/script-info") if i["name"] == "x/y/z plot" and not i["is_img2img"])
-        self.labels = info["args"][0]["choices"]
+        self.labels, self.defaults = info["args"][0]["choices"], [arg["value"] for arg in info["args"]]
 
     def grid(self, *axes, w2sd=None, **payload):
         args = []
@@ -18,6 +18,7 @@ class Axes:
             args += [self.labels.index(label), values, values.split(",")]
         # legend, lone images, sub grids, keep seeds, vary seeds x y z, margin, as CSV
         args += [True, True, False, False, False, False, False, 0, False]
+        args += self.defaults[len(args) :]  # Forge Neo has one more
         return self.webui.request(w2sd, script_name="x/y/z plot", script_args=args, **payload)
 
 
