@@ -9,10 +9,9 @@ from pathlib import Path
 from .. import rewards
 from ..errors import SettingError, W2SDError
 from ..page.settings import parse
-from . import blind, report, study, ways
+from . import prompts, report, study, ways
 from .webui import WebUI
 
-PROMPTS = Path(__file__).with_name("prompts.txt")
 REQUEST = {
     "negative_prompt": "",
     "steps": 28,
@@ -22,14 +21,6 @@ REQUEST = {
     "sampler_name": "DPM++ 2M",
     "scheduler": "Automatic",
 }
-
-
-def read_prompts(path: Path) -> "list[str]":
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    found = [line for line in lines if line and not line.startswith("#")]
-    if not found:
-        raise SettingError(f"Prompts in {path}: there is none; allowed is one a line.")
-    return found
 
 
 def _object(text: str) -> dict:
@@ -61,7 +52,7 @@ def arguments(argv=None):
             "metavar": "PATH",
             "help": "a reward model (lib_w2sd/rewards/README.md), or module:function; of several most decide",
         },
-        "--prompts": {"type": Path, "default": PROMPTS, "help": "a file, one a line"},
+        "--prompts": {"type": Path, "default": prompts.OURS, "help": "a file, one a line"},
         "--ways": {
             "type": Path,
             "help": "a JSON file of what is compared; without it plain, W2SD, and plain of the same push and time",
@@ -92,7 +83,7 @@ def main(argv=None) -> int:
         else:
             parse([{**given.w2sd, "enabled": True}])
             compared = ways.usual(given.w2sd)
-        asked = study.Asked(read_prompts(given.prompts), compared, {**REQUEST, **given.request}, given.seed)
+        asked = study.Asked(prompts.read(given.prompts), compared, {**REQUEST, **given.request}, given.seed)
         webuis = [WebUI(url, given.user) for url in given.url]
         for webui in webuis:
             webui.check()
@@ -104,11 +95,8 @@ def main(argv=None) -> int:
                 study.run(kept, webuis, models, given.pairs, given.until_clear)
             finally:
                 # Of whatever is there, after an error and Ctrl+C too.
-                names = [model.name for model in models]
-                pairs = kept.finished(names)
-                if pairs:
-                    blind.write(kept, pairs)
-                    print(report.write(kept, pairs, names))
+                if told := report.write(kept, [model.name for model in models]):
+                    print(told)
     except (W2SDError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

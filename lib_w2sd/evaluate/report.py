@@ -1,21 +1,26 @@
 """How a study is told: README.md with its tables, pairs.csv with every number, contact sheets of the pairs."""
 
 import csv
+import re
 from pathlib import Path
 from statistics import median
 
 from PIL import Image, ImageDraw, ImageFont
 
-from . import verdict
-from .study import Pair, Study, differences, rates
+from . import blind, verdict
+from .study import Study, differences, rates
 
 SIDE, GAP, HEAD = 256, 6, 22
+_PICTURE = re.compile(r"!\[[^]]*\]\(([^)]+)\)")
 
 
-def write(study: Study, pairs: "list[Pair]", rewards: "list[str]") -> Path:
-    """README.md of what is finished, and the files that it shows."""
-    reference, *others = study.asked.ways
-    folder = study.folder
+def write(study: Study, rewards: "list[str]") -> "Path | None":
+    """README.md of what is finished, and the files that it shows; None where no pair is."""
+    pairs = study.finished(rewards)
+    if not pairs:
+        return None
+    reference, folder = study.asked.ways[0], study.folder
+    blind.write(study, pairs)
     _csv(folder / "pairs.csv", study, pairs, rewards)
     parts = [
         "# Is it better here?\n",
@@ -24,17 +29,23 @@ def write(study: Study, pairs: "list[Pair]", rewards: "list[str]") -> Path:
         "95 % for all ways together, and hold whenever one looks or stops (`lib_w2sd/evaluate/verdict.py` says which "
         "they are); **bold** where one leaves out what no difference would give.\n",
     ]
-    if rewards and pairs:
-        parts.append(_rates(study, pairs, rewards))
-        parts.append(_means(study, pairs, rewards))
-    elif pairs:
+    if rewards:
+        parts += [_rates(study, pairs, rewards), _means(study, pairs, rewards)]
+    else:
         parts.append("No reward was asked: the pictures are there for your own eye (`blind.html`).\n")
-    if pairs:
-        parts.append(_costs(study, pairs))
-        parts.append(_sheets(study, pairs, rewards))
+    parts += [_costs(study, pairs), _sheets(study, pairs, rewards)]
     path = folder / "README.md"
     path.write_text("\n".join(parts), encoding="utf-8")
     return path
+
+
+def shown(folder: Path) -> "tuple[str, list[Path]]":
+    """README.md of a folder without its pictures, and those; "" and none where there is no study."""
+    path = folder / "README.md"
+    if not path.exists():
+        return "", []
+    text = path.read_text(encoding="utf-8")
+    return _PICTURE.sub("", text), [folder / name for name in _PICTURE.findall(text)]
 
 
 def _rates(study: Study, pairs: list, rewards: list) -> str:

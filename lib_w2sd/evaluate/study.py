@@ -16,6 +16,8 @@ import queue
 import random
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,8 +63,7 @@ class Study:
             other = sorted(name for name in told if before.get(name) != told[name])
             if other:
                 raise SettingError(
-                    f"{folder} holds a study with other {', '.join(other)}; choose another folder (--out), or ask for "
-                    "the same."
+                    f"{folder} holds a study with other {', '.join(other)}; choose another folder, or ask for the same."
                 )
         else:
             folder.mkdir(parents=True, exist_ok=True)
@@ -163,15 +164,44 @@ def is_clear(study: Study, pairs: "list[Pair]", rewards: "list[str]") -> bool:
     return all(found[way.name].clear for way in study.asked.ways[1:] if way.w2sd is not None)
 
 
-def run(study: Study, webuis: list, rewards: list, pairs: int, until_clear: bool = False, tell=print) -> "list[Pair]":
-    """Draw and score up to so many pairs; those finished. What a WebUI refuses ends it; what is drawn is kept."""
+def run(
+    study: Study, webuis: list, rewards: list, pairs: int, until_clear: bool = False, tell=print, drawing=None
+) -> "list[Pair]":
+    """Draw and score up to so many pairs; those finished. What a WebUI refuses ends it; what is drawn is kept.
+
+    webuis   with draw(request, w2sd) -> webui.Drawn
+    drawing  in_turn, where a WebUI is asked from its own thread; side_by_side is how it is without
+    """
     names = [reward.name for reward in rewards]
     for pair in study.finished():
         study.score(pair, rewards)
     finished = study.finished(names)
     begun, before = time.monotonic(), len(finished)
+    with closing((drawing or side_by_side)(study, webuis, range(before, pairs))) as drawn:
+        for pair in drawn:
+            study.score(pair, rewards)
+            finished = study.finished(names, finished)
+            now = len(finished)
+            a_pair = (time.monotonic() - begun) / max(1, now - before)
+            tell(_line(study, finished, names, pairs, a_pair))
+            if until_clear and names and is_clear(study, finished, names):
+                break
+    return finished
+
+
+def in_turn(study: Study, webuis: list, indices: range) -> "Iterator[Pair]":
+    """Each pair once it is drawn, by the one WebUI, in this thread."""
+    (webui,) = webuis
+    for index in indices:
+        pair = study.pair(index)
+        study.draw(pair, webui)
+        yield pair
+
+
+def side_by_side(study: Study, webuis: list, indices: range) -> "Iterator[Pair]":
+    """Each pair once it is drawn, by whichever WebUI has time; they draw on while a pair is scored."""
     todo: queue.SimpleQueue = queue.SimpleQueue()
-    for index in range(before, pairs):
+    for index in indices:
         todo.put(index)
     drawn: queue.SimpleQueue = queue.SimpleQueue()
     stop = threading.Event()
@@ -200,21 +230,14 @@ def run(study: Study, webuis: list, rewards: list, pairs: int, until_clear: bool
             came = drawn.get()
             if came is None:
                 left -= 1
-                continue
-            if isinstance(came, Exception):
+            elif isinstance(came, Exception):
                 raise came
-            study.score(came, rewards)
-            finished = study.finished(names, finished)
-            now = len(finished)
-            a_pair = (time.monotonic() - begun) / max(1, now - before)
-            tell(_line(study, finished, names, pairs, a_pair))
-            if until_clear and names and is_clear(study, finished, names):
-                return finished
+            else:
+                yield came
     finally:
         stop.set()
         for worker in workers:
             worker.join(timeout=0.1)
-    return finished
 
 
 def _line(study: Study, finished: list, rewards: list, pairs: int, a_pair: float) -> str:

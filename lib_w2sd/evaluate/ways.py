@@ -32,14 +32,17 @@ class Way:
         return {name: value for name, value in vars(self).items() if value not in ("", None, {})}
 
 
+# What the user could do instead, by the name of the way: the match.
+BESIDE = {"plain, same push": "push", "plain, same time": "time"}
+
+
+def beside(like: str, names=BESIDE) -> "list[Way]":
+    return [Way(name, like=like, match=BESIDE[name]) for name in names]
+
+
 def usual(w2sd: dict) -> "tuple[Way, ...]":
     """W2SD against plain, beside what the user could do instead."""
-    return (
-        Way("plain"),
-        Way("W2SD", w2sd),
-        Way("plain, same push", like="W2SD", match="push"),
-        Way("plain, same time", like="W2SD", match="time"),
-    )
+    return (Way("plain"), Way("W2SD", w2sd), *beside("W2SD"))
 
 
 def read(path: Path) -> "tuple[Way, ...]":

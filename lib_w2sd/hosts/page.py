@@ -56,11 +56,19 @@ def fields(tab: str) -> dict:
     }
 
 
+def gaps_of(host: type) -> tuple:
+    return tuple(gap for gap in GAPS if not gap.ability or host.has(gap.ability))
+
+
+def presets_of(host: type) -> dict:
+    """The built-in presets that this host can do, by name."""
+    return presets.built_in(gaps_of(host))
+
+
 def page(host: type) -> accordion.Page:
     known = samplers()
     footnotes = {label: cost.footnote_of(function) for label, (function, _) in known.items()}
-    gaps = tuple(gap for gap in GAPS if not gap.ability or host.has(gap.ability))
-    built_in = presets.built_in(gaps)
+    gaps, built_in = gaps_of(host), presets_of(host)
     return accordion.Page(
         presets=presets.Store(Path(data_path) / PRESETS, built_in),
         facts=Facts(

@@ -73,12 +73,25 @@ def check(p, settings) -> None:
         raise SettingError(f"W2SD: reward was given {settings.reward!r}, with a refiner; allowed is one of the two.")
 
 
+class OnDevice:
+    """A reward that is on the GPU while it is asked, if there is room; the rest of the time in the host's memory."""
+
+    def __init__(self, reward: rewards.Reward):
+        self.reward, self.name = reward, reward.name
+
+    def scores(self, pictures: list, prompts: list) -> "list[float]":
+        device = torch.device(shared.device)
+        has_room = device.type == "cuda" and self.reward.bytes < SHARE * torch.cuda.mem_get_info(device)[0]
+        with self.reward.on(device if has_room else "cpu"):
+            return self.reward.scores(pictures, prompts)
+
+
 class Judge:
     """Scores the pictures of one sampling pass."""
 
     def __init__(self, settings, room_again: "Callable[[], None]"):
         """room_again()  called after the VAE's work: for it the host may have sent the UNet off the GPU"""
-        self.reward = KEPT.get(find(settings.reward))
+        self.reward = OnDevice(KEPT.get(find(settings.reward)))
         self.approximation, self.room_again = DECODERS[settings.reward_decoder], room_again
 
     def scores(self, signal: torch.Tensor, prompts: list) -> torch.Tensor:
@@ -86,13 +99,7 @@ class Judge:
         pictures = [self.picture(latent) for latent in signal]
         if self.approximation == DECODERS["vae"]:
             self.room_again()
-        device = shared.device if self.has_room() else "cpu"
-        with self.reward.on(device):
-            return torch.tensor(self.reward.scores(pictures, prompts[: len(pictures)]))
-
-    def has_room(self) -> bool:
-        device = torch.device(shared.device)
-        return device.type == "cuda" and self.reward.bytes < SHARE * torch.cuda.mem_get_info(device)[0]
+        return torch.tensor(self.reward.scores(pictures, prompts[: len(pictures)]))
 
     def picture(self, latent: torch.Tensor) -> Image.Image:
         decoded = sd_samplers_common.samples_to_images_tensor(latent[None], self.approximation)[0]

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from lib_w2sd.errors import SettingError
-from lib_w2sd.evaluate import study, verdict, ways
-from lib_w2sd.evaluate.__main__ import PROMPTS, main, read_prompts
+from lib_w2sd.evaluate import prompts, study, verdict, ways
+from lib_w2sd.evaluate.__main__ import main
 
 from .fake import serving
 
@@ -151,7 +151,7 @@ def test_where_the_push_is_not_known_there_is_no_picture_of_it():
 
 
 def test_our_prompts():
-    found = read_prompts(PROMPTS)
+    found = prompts.read(prompts.OURS)
     assert len(found) == len(set(found)) > 35
 
 

@@ -13,7 +13,7 @@ import torch
 from lib_w2sd.page.settings import SETTINGS
 
 HERE = Path(__file__).resolve().parent
-SCRIPT = HERE.parent.parent / "scripts" / "w2sd.py"
+SCRIPTS = HERE.parent.parent / "scripts"
 FLAVOURS = ("a1111", "forge", "neo")
 # Whose files a flavour has as well, where it has none of its own.
 LIKE = {"neo": ["forge"]}
@@ -64,9 +64,17 @@ class Host:
         self.others = []  # scripts of other extensions, which come before
         self.calls = []
 
-    def load(self):
-        """The extension's script, as the host loads it at its start and after "Reload UI"."""
-        spec = importlib.util.spec_from_file_location("w2sd.py", SCRIPT)
+    @property
+    def study_script(self):
+        return self.load("w2sd_study.py")
+
+    @property
+    def study(self):
+        return importlib.import_module("lib_w2sd.hosts.study")
+
+    def load(self, name="w2sd.py"):
+        """One of the extension's scripts, as the host loads it at its start and after "Reload UI"."""
+        spec = importlib.util.spec_from_file_location(name, SCRIPTS / name)
         script = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(script)
         return script

@@ -174,6 +174,11 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
         )
 
 
+class Processed(SimpleNamespace):
+    def __init__(self, p, images_list, seed=-1, info=""):
+        super().__init__(images=images_list, seed=seed, info=info, infotexts=[info] * len(images_list))
+
+
 def as_list(text, count):
     return text if isinstance(text, list) else [text] * count
 

@@ -1,0 +1,97 @@
+"""A study's controls in a WebUI's list of scripts. Gradio 3.41 and 4.40; imports nothing of the host."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import gradio as gr
+
+from . import prompts, report
+from .ways import BESIDE
+
+ABOUT = (
+    "Draws the same pictures with and without W2SD, as it is set in its accordion, and counts how often it is better, "
+    "on your checkpoint and with your settings. Interrupt whenever you like: what is drawn is kept, and the same "
+    "settings under the same name go on from there."
+)
+
+
+def build(
+    tab: str, rewards: "Callable[[], list]", presets: "list[str]", folder: "Callable[[str], Path]", link: Callable
+) -> list:
+    """The script's controls, in the order of hosts.study.Choices.
+
+    tab      txt2img or img2img, for the element ids
+    rewards  rewards() -> the names that there are
+    folder   folder(name) -> where the study of that name is
+    link     link(path) -> the address of a file there
+    """
+
+    def named(name):
+        return {"elem_id": f"w2sd_{tab}_study_{name}"}
+
+    gr.HTML(f'<p class="w2sd-about">{ABOUT}</p>')
+    texts = gr.Textbox(
+        value="",
+        label="Prompts, one a line",
+        info="The prompt above goes behind each (quality words, LoRAs). Empty: the prompt above alone.",
+        lines=4,
+        max_lines=12,
+        **named("prompts"),
+    )
+    ours = gr.Button("Take W2SD's list of prompts", **named("ours"))
+    ours.click(lambda: prompts.OURS.read_text(encoding="utf-8"), outputs=[texts])
+    with gr.Row():
+        pairs = gr.Slider(
+            2,
+            500,
+            step=1,
+            value=50,
+            label="Pairs",
+            info="At most so many, each with a seed of its own.",
+            **named("pairs"),
+        )
+        until_clear = gr.Checkbox(
+            value=True,
+            label="Stop as soon as it is clear",
+            info="By an interval that allows looking after every pair. Needs a score.",
+            elem_classes=["w2sd-check"],
+            **named("until_clear"),
+        )
+    scores = gr.Dropdown(
+        rewards(),
+        value=[],
+        multiselect=True,
+        label="Scored by (reward)",
+        info="Files in models/rewards; of several most decide. None: you judge, in the blind test.",
+        **named("rewards"),
+    )
+    others = gr.Dropdown(
+        presets,
+        value=[],
+        multiselect=True,
+        label="Presets to try too",
+        info="Beside what is set in W2SD's accordion, or in its place where that is off.",
+        **named("presets"),
+    )
+    beside = gr.CheckboxGroup(
+        list(BESIDE),
+        value=list(BESIDE),
+        label="What you could do instead",
+        info="Plain pictures at the CFG scale that pushes as far, and with the steps that take as long.",
+        **named("beside"),
+    )
+    name = gr.Textbox(value="study", label="Name", max_lines=1, **named("name"))
+    show = gr.Button("Show the results", **named("show"))
+    told = gr.Markdown(**named("told"))
+    sheets = gr.Gallery(label="Pairs", visible=False, columns=1, object_fit="contain", height="auto", **named("sheets"))
+
+    def results(name):
+        where = folder(name)
+        text, pictures = report.shown(where)
+        if not text:
+            return f"There are no results under {name!r} yet.", gr.update(value=[], visible=False)
+        links = f"[Blind test: which is better, without knowing which is which]({link(where / 'blind.html')})\n\n"
+        return links + text, gr.update(value=[str(picture) for picture in pictures], visible=True)
+
+    show.click(results, inputs=[name], outputs=[told, sheets])
+    return [texts, pairs, until_clear, scores, others, beside, name]
