@@ -9,7 +9,7 @@ from pathlib import Path
 from .. import rewards
 from ..errors import SettingError, W2SDError
 from ..page.settings import parse
-from . import prompts, report, study, ways
+from . import prompts, report, study, tables, ways
 from .webui import WebUI
 
 REQUEST = {
@@ -52,12 +52,21 @@ def arguments(argv=None):
             "metavar": "PATH",
             "help": "a reward model (lib_w2sd/rewards/README.md), or module:function; of several most decide",
         },
-        "--prompts": {"type": Path, "default": prompts.OURS, "help": "a file, one a line"},
+        "--prompts": {
+            "type": Path,
+            "default": prompts.OURS,
+            "help": "a file, one a line; behind a tab a weak prompt, where no other is set",
+        },
         "--ways": {
             "type": Path,
             "help": "a JSON file of what is compared; without it plain, W2SD, and plain of the same push and time",
         },
-        "--w2sd": {"type": _object, "default": {}, "metavar": "JSON", "help": "settings of W2SD without --ways"},
+        "--table": {
+            "type": int,
+            "choices": sorted(tables.TABLES),
+            "help": "the paper's table of this number, on your checkpoint, with the paper's settings",
+        },
+        "--w2sd": {"type": _object, "default": {}, "metavar": "JSON", "help": "settings of W2SD, without --ways"},
         "--request": {
             "type": _object,
             "default": {},
@@ -72,18 +81,33 @@ def arguments(argv=None):
     return parser.parse_args(argv)
 
 
+def asked_of(given) -> study.Asked:
+    """What the command line asks for. Raises SettingError."""
+    request, listed = {**REQUEST, **given.request}, prompts.read(given.prompts)
+    if given.ways and given.table:
+        raise SettingError("--ways and --table were given; allowed is one of the two.")
+    if given.ways:
+        compared = ways.read(given.ways)
+    else:
+        parse([{**given.w2sd, "enabled": True}])
+        compared = ways.usual(given.w2sd)
+    if given.table:
+        table = tables.TABLES[given.table]
+        request = {**REQUEST, **tables.REQUEST, **given.request}
+        compared = table.ways(given.w2sd, request["cfg_scale"])
+        print(f"Table {given.table}: {table.told}. Its prompts: {table.prompts}; here: {given.prompts}.")
+        if "weak_prompt" in table.needs and not all(prompts.weak_of(line) for line in listed):
+            raise SettingError(f"--table {given.table}: every prompt needs a weak one behind a tab.")
+    return study.Asked(listed, compared, request, given.seed)
+
+
 def main(argv=None) -> int:
     given = arguments(argv)
     try:
         if given.pairs < 1:
             raise SettingError(f"--pairs was given {given.pairs}; allowed is 1 or more.")
         models = [rewards.opened(name) for name in given.reward]
-        if given.ways:
-            compared = ways.read(given.ways)
-        else:
-            parse([{**given.w2sd, "enabled": True}])
-            compared = ways.usual(given.w2sd)
-        asked = study.Asked(prompts.read(given.prompts), compared, {**REQUEST, **given.request}, given.seed)
+        asked = asked_of(given)
         webuis = [WebUI(url, given.user) for url in given.url]
         for webui in webuis:
             webui.check()

@@ -1,4 +1,5 @@
-"""Lists of prompts: one a line; a line that begins with # tells what follows."""
+"""Lists of prompts: one a line, behind a tab the weak side's, if it has one; a line that begins with # tells what
+follows."""
 
 from pathlib import Path
 
@@ -10,6 +11,19 @@ OURS = Path(__file__).with_name("prompts.txt")
 def listed(text: str) -> "list[str]":
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def weak_of(line: str) -> str:
+    return line.partition("\t")[2].strip()
+
+
+def strong_of(line: str) -> str:
+    return line.partition("\t")[0].strip()
+
+
+def with_behind(line: str, behind: str) -> str:
+    """A line of a list with the same words behind both of its prompts."""
+    return "\t".join(f"{prompt.strip()}, {behind}" for prompt in line.split("\t", 1))
 
 
 def read(path: Path) -> "list[str]":

@@ -24,7 +24,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..errors import SettingError
-from . import verdict
+from . import prompts, verdict
 from .ways import Way, matched
 
 
@@ -46,6 +46,7 @@ class Pair:
     index: int
     prompt: str
     seed: int
+    weak_prompt: str = ""
     made: dict = field(default_factory=dict)  # of each way by name: request, seconds, facts, scores {reward: number}
 
     def scores(self, way: str, reward: str) -> "float | None":
@@ -74,8 +75,8 @@ class Study:
         file = self._of(index) / "pair.json"
         if file.exists():
             return Pair(**json.loads(file.read_text(encoding="utf-8")))
-        prompt = random.Random(f"W2SD {self.asked.first_seed} {index}").choice(self.asked.prompts)
-        return Pair(index, prompt, self.asked.first_seed + index)
+        line = random.Random(f"W2SD {self.asked.first_seed} {index}").choice(self.asked.prompts)
+        return Pair(index, prompts.strong_of(line), self.asked.first_seed + index, prompts.weak_of(line))
 
     def picture(self, pair: Pair, way: Way) -> Path:
         return self._of(pair.index) / f"{self.asked.ways.index(way)}.png"
@@ -104,7 +105,7 @@ class Study:
             if request is None:
                 pair.made[way.name] = {"refused": "the run does not tell its CFG scale"}
             else:
-                drawn = webui.draw(request, self._settings(way))
+                drawn = webui.draw(request, self._settings(way, pair))
                 self._of(pair.index).mkdir(parents=True, exist_ok=True)
                 _save(drawn.picture, self.picture(pair, way))
                 told = {name: value for name, value in request.items() if name not in ("prompt", "seed")}
@@ -135,10 +136,13 @@ class Study:
         made = pair.made.get(way.name)
         return made is not None and ("refused" in made or self.picture(pair, way).exists())
 
-    def _settings(self, way: Way) -> "dict | None":
-        """A plain way of its push needs to know it."""
+    def _settings(self, way: Way, pair: Pair) -> "dict | None":
+        """With the pair's own weak prompt, and the push where a plain way needs to know it."""
+        if way.w2sd is None:
+            return None
+        own = {"weak_prompt": pair.weak_prompt} if pair.weak_prompt else {}
         pushes = any(other.like == way.name and other.match == "push" for other in self.asked.ways)
-        return {**way.w2sd, "measure": True} if way.w2sd is not None and pushes else way.w2sd
+        return {**own, **way.w2sd, **({"measure": True} if pushes else {})}
 
 
 def differences(pairs: "list[Pair]", way: Way, reference: Way, reward: str) -> "list[float]":

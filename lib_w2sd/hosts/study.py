@@ -103,7 +103,7 @@ def ways_of(given: dict, choices: Choices, built_in: dict) -> "tuple[Way, ...]":
 def prompts_of(p, choices: Choices) -> "list[str]":
     behind = p.prompt[0] if isinstance(p.prompt, list) else p.prompt
     listed = prompts.listed(choices.prompts)
-    found = [f"{prompt}, {behind}" if behind.strip() else prompt for prompt in listed] or [behind]
+    found = [prompts.with_behind(line, behind) if behind.strip() else line for line in listed] or [behind]
     if not any(prompt.strip() for prompt in found):
         raise SettingError("Prompts: there is none; allowed is one a line, or a prompt above.")
     return found

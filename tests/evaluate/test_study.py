@@ -161,3 +161,33 @@ def test_pairs_are_drawn_anew_and_always_the_same(tmp_path):
     prompts = [one.pair(i).prompt for i in range(300)]
     assert prompts == [study.Study(tmp_path / "two", asked).pair(i).prompt for i in range(300)]
     assert all(80 < prompts.count(prompt) < 120 for prompt in "abc")
+
+
+def test_the_papers_tables(tmp_path, capsys):
+    weak = '{"weak_checkpoint": "plainer"}'
+    code, requests = evaluated(tmp_path / "7", "--table", 7, "--pairs", 1, "--w2sd", weak, "--request", '{"steps": 10}')
+    assert code == 0 and "Pick-a-Pic" in capsys.readouterr().out
+    assert [(r["cfg_scale"], r["steps"], r["sampler_name"]) for r in requests[:4]] == [(5.5, 10, "DDIM")] * 4
+    asked = [r["alwayson_scripts"]["W2SD"]["args"][0] for r in requests[1:4]]
+    assert [(a["weak_cfg"], a["strong_cfg"], a["weak_checkpoint"]) for a in asked] == [
+        (0.0, None, ""),
+        (1.0, 1.0, "plainer"),
+        (0.0, None, "plainer"),
+    ]
+    assert {(a["inversion"], a["lambda_steps"]) for a in asked} == {("paper", -1)}
+
+    file = tmp_path / "pairs.txt"
+    file.write_text("a red apple on old wood, soft light\tan apple\n")
+    code, requests = evaluated(tmp_path / "6", "--table", 6, "--pairs", 1, "--prompts", file)
+    assert code == 0 and {r["prompt"] for r in requests} == {"a red apple on old wood, soft light"}
+    w2sd, raw = (r["alwayson_scripts"]["W2SD"]["args"][0] for r in requests[1:3])
+    assert w2sd["weak_prompt"] == raw["weak_prompt"] == "an apple"
+    assert (w2sd["weak_cfg"], raw["weak_cfg"], raw["weak_alone"]) == (1.0, 5.5, True)
+
+    for more, said in (
+        ((2,), "needs a weak checkpoint"),
+        ((6,), "a weak one behind a tab"),
+        ((5, "--ways", file), "one of the two"),
+    ):
+        code, requests = evaluated(tmp_path / "never", "--table", *more)
+        assert code == 1 and requests == [] and said in capsys.readouterr().err

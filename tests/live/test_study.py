@@ -1,0 +1,86 @@
+"""The script "is it better on my checkpoint?" in the running WebUI, through its API."""
+
+import json
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .test_engine import same
+
+TITLE = "W2SD: is it better on my checkpoint?"
+GAP = {"lambda_steps": 2, "weak_cfg": 0.0}
+INSTEAD = ["plain, same push", "plain, same time"]
+
+
+@pytest.fixture
+def ask():
+    return {"steps": 4, "prompt": "sharp", "seed": 5}
+
+
+def study(webui, name, settings=GAP, prompts="a cat\na dog", pairs=2, rewards=(), presets=(), **ask):
+    args = [prompts, pairs, False, list(rewards), list(presets), INSTEAD, name]
+    return webui.request(settings, script_name=TITLE, script_args=args, **ask)
+
+
+@pytest.fixture
+def name(webui):
+    return f"live {uuid.uuid4().hex[:8]}"
+
+
+def told(answer) -> "tuple[str, Path]":
+    assert answer.status_code == 200, answer.text[:1000]
+    info = json.loads(answer.json()["info"])["infotexts"][0]
+    text, _, where = info.rpartition("Everything is in ")
+    return text, Path(where.rstrip("."))
+
+
+def made_in(webui, where: Path) -> list:
+    """The pairs. The folder is told as the WebUI sees it, from where it was started."""
+    if not where.is_absolute():
+        where = Path(webui.get("/sdapi/v1/cmd-flags")["data_path"]) / where
+    return [(path.parent, json.loads(path.read_text())) for path in sorted(where.glob("pairs/*/pair.json"))]
+
+
+def test_its_pictures_are_the_webuis_own_and_are_drawn_once(webui, ask, name):
+    plain = webui.picture(**ask)
+    answer = study(webui, name, **ask)
+    text, where = told(answer)
+    assert "2 pairs of pictures" in text and len(answer.json()["images"]) == 1, "no reward: one sheet, for the eye"
+    pairs = made_in(webui, where)
+    assert [pair["seed"] for _, pair in pairs] == [5, 6]
+    folder, first = pairs[0]
+    assert first["prompt"] in ("a cat, sharp", "a dog, sharp") and list(first["made"]) == ["plain", "W2SD", *INSTEAD]
+    for i, settings in enumerate((None, {**GAP, "measure": True})):
+        alone = webui.picture(settings, **{**ask, "prompt": first["prompt"]})
+        assert np.array_equal(np.asarray(Image.open(folder / f"{i}.png")), alone.pixels)
+    times = [path.stat().st_mtime_ns for path in sorted(where.glob("pairs/*/*.png"))] if where.is_absolute() else []
+    assert told(study(webui, name, **ask))[0] == text, "nothing new to draw: the same to the second"
+    if times:
+        assert times == [path.stat().st_mtime_ns for path in sorted(where.glob("pairs/*/*.png"))]
+    more, _ = told(study(webui, name, pairs=3, **ask))
+    assert "3 pairs of pictures" in more
+    assert same(webui.picture(**ask), plain), "the next plain picture is what it was"
+
+
+def test_what_cannot_be_says_why(webui, ask, name):
+    assert "W2SD is off" in study(webui, name, None, **ask).json()["detail"]
+    assert "allowed are letters" in study(webui, "../x", **ask).json()["detail"]
+    assert "models/rewards" in study(webui, name, rewards=["nowhere"], **ask).json()["detail"]
+    assert (
+        "weak checkpoint" in study(webui, name, {**GAP, "weak_checkpoint": "nowhere"}, **ask).json()["detail"].lower()
+    )
+    study(webui, name, **ask).raise_for_status()
+    assert "choose another folder" in study(webui, name, {**GAP, "strength": 0.5}, **ask).json()["detail"]
+
+
+def test_it_scores(webui, ask, name):
+    answer = study(webui, name, rewards=["w2sd-clip"], **ask)
+    if answer.status_code == 422 and "models/rewards" in answer.text:
+        pytest.skip("no w2sd-clip in models/rewards: python -m tests.small_clip")
+    text, where = told(answer)
+    assert "winning rate, by" in text and len(answer.json()["images"]) == 2
+    for _, pair in made_in(webui, where):
+        assert all("w2sd-clip" in made["scores"] for made in pair["made"].values())
