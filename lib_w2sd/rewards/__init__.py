@@ -9,9 +9,10 @@ from pathlib import Path
 from .aesthetic import Aesthetic
 from .clip import Clip
 from .hps import HPS
+from .image_reward import ImageReward
 from .reward import OwnFunction, Reward, RewardError
 
-KINDS: "list[type[Reward]]" = [Clip, HPS, Aesthetic]
+KINDS: "list[type[Reward]]" = [Clip, HPS, Aesthetic, ImageReward]
 __all__ = ["KINDS", "Reward", "RewardError", "found", "opened"]
 
 

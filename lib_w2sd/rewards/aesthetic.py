@@ -42,12 +42,7 @@ class Aesthetic(Reward):
         return Predictor(clip, nn.Sequential(*layers)).float().eval()
 
     def _layers(self) -> list:
-        if self.path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(self.path)
-        else:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
+        state = self.state(self.path)
         names = sorted((n.removesuffix("weight") for n in state if n.endswith("weight")), key=lambda n: (len(n), n))
         layers = []
         for name in names:

@@ -46,7 +46,9 @@ class HPS(Reward):
     def load(self):
         import open_clip
 
-        state = self._state()
+        state = {name.removeprefix("module."): value for name, value in self.state(self.path).items()}
+        if "visual.conv1.weight" not in state:
+            raise self.error("it has no weights of a CLIP's")
         # Of two with the same sizes (quickgelu, frozen) the plainest name is meant.
         known = sorted(open_clip.list_models(), key=lambda name: (len(name), name))
         of = next((name for name in known if _is_of(open_clip.get_model_config(name), state)), None)
@@ -56,19 +58,6 @@ class HPS(Reward):
         self.tokenizer = open_clip.get_tokenizer(of)
         model.load_state_dict(state)
         return model.float().eval()
-
-    def _state(self) -> dict:
-        if self.path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(self.path)
-        else:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-            state = state.get("state_dict", state)
-        state = {name.removeprefix("module."): value for name, value in state.items()}
-        if "visual.conv1.weight" not in state:
-            raise self.error("it has no weights of a CLIP's")
-        return state
 
     def ask(self, model, pictures, prompts, device):
         images = torch.stack([self.preprocess(picture) for picture in pictures]).to(device)

@@ -47,6 +47,16 @@ class Reward:
         """The model: anything with `to(device)`."""
         raise NotImplementedError
 
+    @staticmethod
+    def state(file: Path) -> dict:
+        """The weights in a file by name. A pickle is read without running what is in it."""
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(file)
+        found = torch.load(file, map_location="cpu", weights_only=True)
+        return found.get("state_dict", found)
+
     def ask(self, model, pictures: list, prompts: list, device) -> torch.Tensor:
         """One number a picture [N]."""
         raise NotImplementedError

@@ -2,11 +2,9 @@
 
 import json
 
-import numpy as np
 import open_clip
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 from transformers import CLIPModel, CLIPProcessor
 
@@ -14,15 +12,13 @@ from lib_w2sd import rewards
 
 from .. import small_clip
 from ..small_clip import FEATURES
+from . import record_image_reward
+from .samples import PICTURES, PROMPTS
 
-PROMPTS = ["a cat", "a dog on a red sofa, " * 20, "three apples"]
 
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pictures():
-    rng = np.random.default_rng(0)
-    sizes = (64, 64), (96, 40), (33, 70)
-    return [Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in sizes]
+    return PICTURES
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +92,23 @@ def test_aesthetic(folder, pictures, kind):
     reward = rewards.opened(str(file))
     assert reward.scores(pictures, PROMPTS) == pytest.approx(head(seen).flatten().tolist(), abs=1e-4)
     assert reward.scores(pictures, PROMPTS[::-1]) == reward.scores(pictures, PROMPTS), "it does not read the prompt"
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_image_reward(tmp_path, pictures, alone):
+    folder = record_image_reward.write(tmp_path / "image-reward")
+    expected = json.loads(record_image_reward.SCORES.read_text())["image-reward 1.5"]
+    reward = rewards.opened(str(folder / "ImageReward.pt" if alone else folder))
+    assert reward.scores(pictures, PROMPTS) == pytest.approx(expected, abs=1e-4)
+    assert reward.scores(pictures[:1], PROMPTS[:1]) == pytest.approx(expected[:1], abs=1e-4)
+    assert len(set(expected)) == 3 and reward.bytes == (folder / "ImageReward.pt").stat().st_size
+    (folder / "vocab.txt").unlink()
+    with pytest.raises(rewards.RewardError, match="vocab.txt .* is missing beside ImageReward.pt"):
+        rewards.opened(str(folder))
+    with pytest.raises(rewards.RewardError, match="it has no weights of ImageReward's"):
+        (folder / "vocab.txt").touch()
+        torch.save({"a": torch.zeros(1)}, folder / "ImageReward.pt")
+        rewards.opened(str(folder)).scores(pictures, PROMPTS)
 
 
 def test_a_folder_is_looked_through(folder, small_open_clip):
