@@ -1,5 +1,6 @@
 """What a setting is: its name, its values and its words, once. Accordion, API, infotext and XYZ follow from it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ class Setting:
     infotext       its key in a picture's infotext
     minimum, maximum, step   of a number
     choices        of a text: its values, no others
+    several        of a text: the names it may be a list of, separated by commas
     optional       a number for which empty text stands for None
     listed         a name that the host has a list of; empty text or "None" for none of them
     pattern        of a text, for the schema
@@ -38,6 +40,7 @@ class Setting:
     maximum: "float | None" = None
     step: "float | None" = None
     choices: tuple = ()
+    several: tuple = ()
     optional: bool = False
     listed: bool = False
     pattern: str = ""
@@ -54,13 +57,15 @@ class Setting:
     @property
     def searched(self) -> bool:
         """A text of any kind, which an XYZ axis searches and replaces in."""
-        return self.kind == "string" and not self.listed and not self.choices
+        return self.kind == "string" and not (self.listed or self.choices or self.several)
 
     @property
     def allowed(self) -> str:
         """What it accepts, for messages and documents."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
+        if self.several:
+            return f"any of {', '.join(self.several)}, or nothing"
         if self.minimum is not None:
             number = "a whole number" if self.kind == "integer" else "a number"
             return f"{number} from {self.minimum:g} to {self.maximum:g}" + (", or nothing" if self.optional else "")
@@ -85,6 +90,11 @@ class Setting:
                     self.refuse(given)
         if self.kind == "boolean":
             return value if isinstance(value, bool) else self.refuse(value)
+        if self.several:
+            names = self.names_in(value)
+            if names is None or not set(names) <= set(self.several):
+                self.refuse(value)
+            return ", ".join(name for name in self.several if name in names)
         if self.kind == "string":
             if not isinstance(value, str) or (self.choices and value not in self.choices):
                 self.refuse(value)
@@ -99,6 +109,14 @@ class Setting:
             self.refuse(given)
         return int(value) if self.kind == "integer" else float(value)
 
+    def names_in(self, value) -> "tuple | None":
+        """The names of a list, or of a text with commas (or +, where a comma separates an axis' values)."""
+        if isinstance(value, str):
+            value = [name.strip() for name in value.replace("+", ",").split(",") if name.strip()]
+        if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) for name in value):
+            return None
+        return tuple(value)
+
     def schema(self) -> dict:
         """Its entry in the JSON schema (draft 2020-12) of the settings."""
         entry = {"title": self.label, "description": self.help, "type": self.kind, "default": self.default}
@@ -106,6 +124,10 @@ class Setting:
             entry["type"] = [entry["type"], "null"]
         if self.choices:
             entry["enum"] = list(self.choices)
+        if self.several:
+            name = f"(?:{'|'.join(map(re.escape, self.several))})"
+            text = rf"^[\s,+]*(?:{name}(?:\s*[,+][\s,+]*{name})*)?[\s,+]*$"
+            entry.update(type=["string", "array"], items={"enum": list(self.several)}, pattern=text)
         for key in ("minimum", "maximum", "pattern"):
             if getattr(self, key) not in (None, ""):
                 entry[key] = getattr(self, key)

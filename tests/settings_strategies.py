@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+from lib_w2sd.gaps.pipeline import PARTS
 from lib_w2sd.method import ways
 
 letters = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="()[]<>\\"), max_size=12)
@@ -48,6 +49,7 @@ VALID = {
     "measure": st.booleans(),
     "comparison_with": st.sampled_from(["plain", "same push", "same time"]),
     "reward": letters.map(str.strip),
+    "weak_without": st.lists(st.sampled_from(PARTS)) | st.lists(st.sampled_from(PARTS)).map(", ".join),
     "reward_threshold": st.floats(0, 100) | st.integers(0, 100),
     "reward_decoder": st.sampled_from(["preview", "vae"]),
 }
@@ -99,6 +101,7 @@ INVALID = {
     "measure": no_boolean,
     "comparison_with": no_choice,
     "reward": no_text,
+    "weak_without": st.sampled_from([None, 3, 0.5, True, {"a": 1}, "T2I", ["ControlNet", 3], "ControlNet; SAG"]),
     "reward_threshold": no_number | st.floats(100.001, 1e300) | st.floats(-1e300, -0.001),
     "reward_decoder": no_choice,
     "strong_distilled_cfg": no_optional_number | outside_scale | st.floats(-30, -0.001),

@@ -8,11 +8,12 @@ from .distilled import Distilled
 from .gap import Gap, Picture, Side
 from .guidance import Guidance
 from .lora import Lora
+from .pipeline import Pipeline
 from .prompt import Prompt
 
 # In the order shown, which is the order in which they are put between the sides: LoRAs decide how prompts are encoded
 # and what is merged into another checkpoint.
-GAPS: "list[Gap]" = [Guidance(), Lora(), Prompt(), Checkpoint(), Distilled()]
+GAPS: "list[Gap]" = [Guidance(), Lora(), Prompt(), Checkpoint(), Distilled(), Pipeline()]
 
 
 def sides_of(settings, host) -> "tuple[Side, Side]":

@@ -89,6 +89,8 @@ def _control_kind(f) -> str:
         return "checkbox"
     if f.choices:
         return "choice"
+    if f.several:
+        return "several"
     return "text" if f.kind == "string" or f.optional else "number"
 
 
@@ -100,6 +102,8 @@ def control(f, elem_id: str, names: "Callable[[], list]" = list):
         return gr.Dropdown([NONE, *names()], value=NONE, allow_custom_value=True, **common)
     if f.kind == "boolean":
         return gr.Checkbox(value=f.default, elem_classes=["w2sd-check"], **common)
+    if f.several:
+        return gr.CheckboxGroup(list(f.several), value=shown(f.name, f.default), **common)
     if f.choices:
         return gr.Radio(list(f.choices), value=f.default, **common)
     if f.optional:
@@ -115,6 +119,8 @@ def shown(name: str, value):
     f = BY_NAME[name]
     if f.listed:
         return value or NONE
+    if f.several:
+        return list(f.names_in(value))
     if f.optional:
         return "" if value is None else infotext.number(value)
     return value

@@ -63,6 +63,8 @@ def read(name: str, params: dict):
     # The host splits any value that looks like a picture size.
     size = params.get(f"{label}-1"), params.get(f"{label}-2")
     text = params.get(label, None if None in size else f"{size[0]}x{size[1]}")
+    if f.several:
+        return [name for name in f.names_in(text or f.default) if name in f.several]
     if text is None:
         return "" if f.default is None else f.default
     if f.kind == "boolean":

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lib_w2sd.errors import SettingError
+from lib_w2sd.gaps.pipeline import PARTS
 from lib_w2sd.method.ways import WAYS
 from lib_w2sd.page import settings
 from lib_w2sd.page.settings import NAMES, SETTINGS, Settings, as_dict, parse, schema
@@ -22,6 +23,7 @@ def normal(request):
     kinds = {"lambda_steps": int, "hires_lambda_steps": int, "strength": float, "weak_cfg": float}
     for name in ("strong_cfg", "strong_distilled_cfg", "weak_distilled_cfg"):
         kinds[name] = lambda v: v if v is None else float(v)
+    kinds["weak_without"] = lambda v: ", ".join(n for n in PARTS if n in (v.split(", ") if isinstance(v, str) else v))
     kinds["weak_prompt"] = kinds["weak_negative_prompt"] = str.strip
     return {name: kinds.get(name, lambda v: v)(value) for name, value in request.items()}
 

@@ -29,6 +29,7 @@ class Forge(WebUI):
         "lora": "forge.lora",
         "checkpoint": "forge.checkpoint:ForgeCheckpoint",
         "distilled": "forge.distilled:has_distilled_guidance",
+        "pipeline": "forge.pipeline:WithoutParts",
     }
     skips_uncond = True
     RELIES_ON = WebUI.RELIES_ON + (

@@ -1,4 +1,4 @@
-from copy import copy
+from copy import copy, deepcopy
 from types import SimpleNamespace
 
 import torch
@@ -18,6 +18,11 @@ class ForgeObjects(SimpleNamespace):
         return copy(self)
 
 
+class UnetPatcher(SimpleNamespace):
+    def clone(self):
+        return UnetPatcher(**{**vars(self), "model_options": deepcopy(self.model_options)})
+
+
 class Engine:
     """A checkpoint; one whose name starts with "flow" is a rectified flow."""
 
@@ -26,7 +31,7 @@ class Engine:
     def __init__(self, checkpoint):
         predictor = PredictionFlow() if checkpoint.startswith("flow") else Prediction()
         model = KModel(UNet(checkpoint), predictor)
-        unet = SimpleNamespace(
+        unet = UnetPatcher(
             model=model,
             # The whole schedule, of whatever run it was.
             model_options={"transformer_options": {"sampling_sigmas": torch.ones(3)}} if NEO else {},

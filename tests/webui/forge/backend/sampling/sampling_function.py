@@ -27,6 +27,8 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition):
             c_crossattn=torch.cat([texts[k] for k in together]),
             transformer_options=options,
         )
+        if unet.controlnet_linked_list is not None:
+            output = unet.controlnet_linked_list.on(output)
         for k, part in zip(together, output.chunk(len(together))):
             outputs[k] = part
 

@@ -44,6 +44,8 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition, extra
             c_crossattn=torch.cat([texts[k].repeat(1, longest // texts[k].shape[1], 1) for k in together]),
             transformer_options=options,
         )
+        if unet.controlnet_linked_list is not None:
+            output = unet.controlnet_linked_list.on(output)
         for k, part in zip(together, output.chunk(len(together))):
             outputs[k] = part
 

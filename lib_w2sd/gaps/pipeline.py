@@ -1,0 +1,52 @@
+"""The pipeline gap: the weak side is drawn without ControlNet, IP-Adapter or another addition (paper, 4.3, Figures 10
+and 11)."""
+
+from dataclasses import replace
+
+from ..setting import Setting
+from .gap import Gap, Preset
+
+EVERYTHING = "everything"
+# What a weak side can do without, by the names that users know.
+PARTS = ("ControlNet", "IP-Adapter", "FreeU", "SAG", "PAG", "HRFix", "StyleAlign", EVERYTHING)
+# Appendix C.1: "the guidance scale for both M^s and M^w are set to 0.5".
+CFG = 0.5
+
+
+class Pipeline(Gap):
+    name = "pipeline"
+    switch = "no ControlNet, IP-Adapter or the like"
+    ability = "pipeline"
+    settings = (
+        Setting(
+            "weak_without",
+            "",
+            "The weak version is drawn without",
+            "The picture comes closer to what this adds: the edges or the pose of ControlNet, the reference picture of "
+            "IP-Adapter. Only what is on in your picture counts.",
+            "W2SD weak without",
+            several=PARTS,
+        ),
+    )
+    given = {"weak_without": "ControlNet"}
+
+    def presets(self):
+        return tuple(
+            Preset(
+                f"Closer to my {part}",
+                f"Pushes from what the model draws without {part} towards what it draws with it (pipeline gap).",
+                {"weak_cfg": CFG, "strong_cfg": CFG, "weak_without": part},
+            )
+            for part in ("ControlNet", "IP-Adapter")
+        )
+
+    def differs(self, settings, picture):
+        return bool(settings.weak_without)
+
+    def sides(self, settings, host, strong, weak):
+        """Raises SettingError where this host has nothing to leave out; what the picture itself has not, is said at the
+        first step, when everything has been put on."""
+        if not settings.weak_without or not host.acts:
+            return strong, weak
+        overlay = host.able(self.ability)(host, self.settings[0].names_in(settings.weak_without))
+        return strong, replace(weak, overlays=(*weak.overlays, overlay))
