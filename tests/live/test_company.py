@@ -17,7 +17,7 @@ is made without W2SD, and with w2sd among the scripts that its settings let into
 
 import pytest
 
-from .conftest import distance, png
+from .conftest import PLAIN, distance, png
 from .layouts import asking, no_gap
 from .test_engine import HIRES, kinds, same
 
@@ -142,9 +142,11 @@ NAMES = {
     "Tiled Diffusion, Mixture of Diffusers|ADetailer|ADetailer, W2SD in its pass|ControlNet, Dynamic Thresholding|"
     "Regional Prompter, attention|Regional Prompter, latent|NegPiP",
 }
+# What a weak side leaves out of each (the pipeline gap), on Forge and what has come of it; of the others, everything.
+LEFT_OUT = {"FreeU": "FreeU", "SAG": "SAG", "PAG": "PAG", "StyleAlign": "StyleAlign", "Kohya HRFix": "HRFix"}
 EXPLAINED = {(DRAWS_AGAIN, column): "another draw" for column in ("no gap", "hires", "img2img")}
 EXPLAINED[OFF_AT_0, "weak alone at 0"] = "off there"
-EXPLAINED[NO_OTHER_PICTURE, "acts"] = "same picture"
+EXPLAINED[NO_OTHER_PICTURE, "acts"] = EXPLAINED[NO_OTHER_PICTURE, "left out"] = "same picture"
 ALL = list(dict.fromkeys(name for names in NAMES.values() for name in names.split("|")))
 
 
@@ -232,13 +234,19 @@ def observed(both: Beside, name: str, init_image) -> dict:
     seen["hires"] = holds_in(both, name, {**HIRES, "hr_scale": 1, "hr_second_pass_steps": 2})
     given = {"init_images": [png(init_image)], "denoising_strength": 0.7}
     seen["img2img"] = holds_in(both, name, {"kind": "img2img", **given})
+    if webui.forge:
+        part = "ControlNet" if name.startswith("ControlNet") else LEFT_OUT.get(name, "everything")
+        own_scale = both.ask.get("cfg_scale", PLAIN["cfg_scale"])
+        alone = both.together({"weak_alone": True, "weak_cfg": own_scale, "weak_without": part})
+        gap = both.together({**GAP, "weak_cfg": own_scale, "weak_without": part})
+        seen["left out"] = same(alone, off) and same(gap, theirs) == (name == NO_OTHER_PICTURE)
     seen["afterwards"] = same(both.without(), off) and same(both.together(), theirs)
     return seen
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_company(request, webui, record, init_image, scripts, name):
-    here = (on_forge if webui.name == "forge" else on_a1111)(webui, png(init_image))
+    here = (on_forge if webui.forge else on_a1111)(webui, png(init_image))
     if name not in here or any(script.lower() not in scripts for script in here[name][0]):
         pytest.skip("not in this WebUI")
     alwayson, more = here[name]
