@@ -66,8 +66,8 @@ def resident(webui) -> int:
 
 
 def test_400_pictures_take_no_more_memory_than_100(webui, gaps):
-    """Not less than 100: of requests in turn of every kind the host's allocator keeps 60 MiB more over the first 200 or so,
-    and over the 1,300 after that 3 (measured on Forge); plain pictures with a LoRA in every other add 20 as well."""
+    """Not less than 100: the host's allocator keeps some 60 MiB more over the first 200 or so, 3 over the next 1,300
+    (measured on Forge); plain pictures with a LoRA in every other one make it keep 20 more, too."""
     ask = {**asking(webui, "sd15"), "steps": 2}
     plain = webui.picture(**ask)
     at = {}
