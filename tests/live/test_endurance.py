@@ -65,18 +65,20 @@ def resident(webui) -> int:
     return webui.get("/sdapi/v1/memory")["ram"]["used"]
 
 
-def test_300_pictures_take_no_more_memory_than_50(webui, gaps):
+def test_400_pictures_take_no_more_memory_than_100(webui, gaps):
+    """Not less than 100: the host's allocator keeps some 60 MiB more over the first 200 or so, 3 over the next 1,300
+    (measured on Forge); plain pictures with a LoRA in every other one make it keep 20 more, too."""
     ask = {**asking(webui, "sd15"), "steps": 2}
     plain = webui.picture(**ask)
     at = {}
-    for k in range(1, 301):
+    for k in range(1, 401):
         settings, more = gaps[k % len(gaps)]
         settings = settings and {**settings, "lambda_steps": 1}
         webui.picture(settings, **{**ask, **more, "seed": k})
-        if k in (50, 300):
+        if k in (100, 400):
             at[k] = resident(webui)
-    print(f"\n{webui.name}: resident after 50: {at[50] / 2**20:.0f} MiB, after 300: {at[300] / 2**20:.0f} MiB")
-    assert abs(at[300] - at[50]) < 0.02 * at[50]
+    print(f"\n{webui.name}: resident after 100: {at[100] / 2**20:.0f} MiB, after 400: {at[400] / 2**20:.0f} MiB")
+    assert abs(at[400] - at[100]) < 0.02 * at[100]
     assert same(webui.picture(**ask), plain)
 
 

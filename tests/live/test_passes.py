@@ -50,6 +50,8 @@ SECOND = {
 @pytest.mark.parametrize("kind", [*SECOND, "checkpoint"])
 def test_hires_of_its_own(webui, ask, weak, kind):
     asked = {**ask, **HIRES, **SECOND.get(kind, {"hr_checkpoint_name": weak})}
+    if kind == "upscaler" and asked["hr_upscaler"] not in (u["name"] for u in webui.get("/sdapi/v1/upscalers")):
+        pytest.skip("this WebUI has no upscaler that needs no file")
     plain = webui.picture(**asked)
     assert same(webui.picture(no_gap(ask), **asked), plain)
     first, second = reflected_everywhere(webui)
@@ -201,12 +203,18 @@ def test_inpainting_checkpoint(webui, ask, images, mask, inpainting_checkpoints)
 # ---------------------------------------------------------------- refiner
 
 
+# Neo's refiner takes over at a sigma instead of a fraction: about the same place of eight steps.
+NEOS_SIGMA = {0.1: 10.0, 0.3: 5.0, 0.6: 1.5, 0.9: 0.01}
+
+
 @pytest.mark.parametrize("by_steps", [False, True], ids=["by sigma", "by steps"])
-@pytest.mark.parametrize("at", [0.1, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("at", NEOS_SIGMA)
 @pytest.mark.parametrize("sampler", ["Euler", "DPM++ 2M", "Heun", "DDIM"])
 def test_refiner(webui, ask, weak, sampler, at, by_steps):
-    options = {**ask["override_settings"], "refiner_switch_by_sample_steps": by_steps}
-    asked = {**ask, "override_settings": options, "refiner_checkpoint": weak, "refiner_switch_at": at}
+    neo = webui.name == "neo"
+    options = {**ask["override_settings"], "refiner_use_steps" if neo else "refiner_switch_by_sample_steps": by_steps}
+    switch = NEOS_SIGMA[at] if neo and not by_steps else at
+    asked = {**ask, "override_settings": options, "refiner_checkpoint": weak, "refiner_switch_at": switch}
     asked.update(sampler_name=sampler, steps=8)
     plain = webui.picture(**asked)
     assert same(webui.picture(no_gap(ask), **asked), plain)

@@ -90,11 +90,13 @@ def test_a_weak_negative_prompt_is_encoded_as_the_host_encodes_it(webui, ask, ot
 
 def test_clip_skip(webui):
     ask = asking(webui, "sd15")
-    skipping = {**ask, "override_settings": {**ask["override_settings"], "CLIP_stop_at_last_layers": 2}}
+    skipping, not_skipping = (
+        {**ask, "override_settings": {**ask["override_settings"], "CLIP_stop_at_last_layers": n}} for n in (2, 1)
+    )
     asked = {"prompt": PROMPTS["emphasis"], "negative_prompt": "blurry"}
     plain, reflected, gap = spelled_out(webui, **skipping, **asked)
     assert gap == 0 and same(plain, reflected)
-    assert not same(plain, webui.picture(**ask, **asked))
+    assert not same(plain, webui.picture(**not_skipping, **asked))
 
 
 # ---------------------------------------------------------------- textual inversion
