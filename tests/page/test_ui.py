@@ -106,7 +106,7 @@ def test_page_is_told_of_the_hosts_samplers(txt2img):
     assert list(facts["controls"]) == list(NAMES[1:])
     assert facts["page"]["steps"] == ["number", "#txt2img_steps"]
     offered = [gap["name"] for gap in facts["gaps"]]
-    assert offered == [gap.name for gap in GAPS if host.forge or gap.name not in ("distilled", "pipeline")]
+    assert offered == [gap.name for gap in GAPS if host.forge or gap.name != "distilled"]
     assert ("Flux: follow the prompt more" in facts["presets"]) is host.forge
     opens = {name: (preset["opens"], preset["needs"]) for name, preset in facts["presets"].items()}
     assert opens["More of my checkpoint"] == ("checkpoint", "#w2sd_txt2img_weak_checkpoint")

@@ -23,7 +23,11 @@ class _EveryOther(int):
 
 class A1111(WebUI):
     name = "a1111"
-    ABILITIES = {"lora": "a1111.lora", "checkpoint": "a1111.checkpoint:A1111Checkpoint"}
+    ABILITIES = {
+        "lora": "a1111.lora",
+        "checkpoint": "a1111.checkpoint:A1111Checkpoint",
+        "pipeline": "a1111.pipeline:WithoutUnits",
+    }
     RELIES_ON = WebUI.RELIES_ON + (
         "modules.sd_samplers_cfg_denoiser:CFGDenoiser.combine_denoised",
         "modules.sd_models_xl:apply_model",

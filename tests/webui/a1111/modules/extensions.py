@@ -1,0 +1,5 @@
+from types import SimpleNamespace
+
+
+def active():
+    return [SimpleNamespace(name="sd-webui-controlnet")]
