@@ -110,7 +110,7 @@ class WebUI:
         overrides = payload.get("override_settings", {})
         modules = families.modules_of(self, overrides.get("sd_model_checkpoint", ""))
         more = {"override_settings": {"forge_additional_modules": modules, **overrides}}
-        if payload.get("hr_upscaler", "").startswith("Latent"):
+        if payload.get("enable_hr") and payload.get("hr_upscaler", "Latent").startswith("Latent"):
             more["hr_upscaler"] = "None"
         return {**payload, **more}
 

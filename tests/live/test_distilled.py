@@ -50,7 +50,9 @@ def test_gap_against_the_hosts_own_scale(webui, flux):
 def test_no_guidance_at_all_is_a_scale(webui, flux):
     """Forge's own slider at 0 means 3.5."""
     gaps = {scale: gap_norm(webui, {"weak_distilled_cfg": scale}, **flux) for scale in (0, 1, 3.5)}
-    assert gaps[0] > gaps[1] > gaps[3.5] == 0
+    assert gaps[3.5] == 0 < min(gaps[0], gaps[1])
+    # Which of the two is further away is up to the network's random weights.
+    assert gaps[0] != pytest.approx(gaps[1], rel=1e-3)
 
 
 @pytest.mark.parametrize("inversion", ["paper", "matched", "fixed-point"])

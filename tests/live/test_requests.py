@@ -87,6 +87,8 @@ class Host:
         elif payload.pop("hires", False):
             payload.update(HIRES, hr_additional_modules=["Use same choices"], hr_cfg=payload["cfg_scale"])
         payload.pop("hires", None)
+        if self.webui.name == "neo":
+            payload = self.webui.for_neo(payload)
         if args is not None:
             payload["alwayson_scripts"] = {"W2SD": {"args": args}}
         # Python's JSON says NaN and Infinity too.
