@@ -35,6 +35,10 @@ def make(folder: Path) -> Path:
     model.save_pretrained(folder)
     processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     CLIPProcessor(processor, tokenizer).save_pretrained(folder)
+    # As the published folders are, and older versions of transformers want them.
+    processor.save_pretrained(folder)
+    for newer in ("processor_config.json", "tokenizer.json"):
+        (folder / newer).unlink(missing_ok=True)
     return folder
 
 

@@ -54,7 +54,7 @@ class Pair:
 
 
 class Study:
-    """Raises SettingError if the folder holds another study."""
+    """Raises SettingError if the folder holds another study, of which anything is drawn."""
 
     def __init__(self, folder: Path, asked: Asked):
         self.folder, self.asked = folder, asked
@@ -62,13 +62,12 @@ class Study:
         if file.exists():
             before = json.loads(file.read_text(encoding="utf-8"))
             other = sorted(name for name in told if before.get(name) != told[name])
-            if other:
+            if other and any(folder.glob("pairs/*/*.png")):
                 raise SettingError(
                     f"{folder} holds a study with other {', '.join(other)}; choose another folder, or ask for the same."
                 )
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(file, told)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(file, told)
 
     def pair(self, index: int) -> Pair:
         """The pair of this number, with what is there of it."""

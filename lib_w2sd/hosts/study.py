@@ -144,5 +144,5 @@ def run(p, choices: Choices, built_in: dict) -> processing.Processed:
         told = report.write(kept, names)
     text, pictures = report.shown(where) if told else ("W2SD: no pair was finished.", [])
     sheets = [Image.open(picture).convert("RGB") for picture in pictures]
-    about_them = f"{text}\nEverything is in {where}."
+    about_them = f"{text}\nEverything is in {where.resolve()}."
     return processing.Processed(p, sheets, seed=about.first_seed, info=about_them)

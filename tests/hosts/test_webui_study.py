@@ -117,6 +117,7 @@ def test_a_request_that_cannot_be_drawn_ends_it_with_its_own_words(host, studied
     with pytest.raises(HTTPException, match="hypernet"):
         studied({"weak_prompt": "a cat <hypernet:x:1>"})
     assert not (tmp_path / "w2sd" / "study" / "README.md").exists()
+    assert "2 pairs" in studied().info, "the name is still free"
 
 
 def test_its_page(host, tmp_path):
