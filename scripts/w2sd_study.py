@@ -3,6 +3,8 @@
 from lib_w2sd.hosts import needs
 
 if not needs.lacks():
+    from urllib.parse import quote
+
     from modules import scripts, shared
 
     from lib_w2sd import hosts
@@ -22,7 +24,9 @@ if not needs.lacks():
             def folder(name):
                 return study.folder(shared.opts.outdir_grids or getattr(shared.opts, f"outdir_{tab}_grids"), name)
 
-            return controls.build(tab, rewards.choices, list(PRESETS), folder, lambda path: f"file={path.resolve()}")
+            return controls.build(
+                tab, rewards.choices, list(PRESETS), folder, lambda path: f"file={quote(str(path.resolve()))}"
+            )
 
         @refusal.refusing()
         def run(self, p, *args):

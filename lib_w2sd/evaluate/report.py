@@ -39,6 +39,17 @@ def write(study: Study, rewards: "list[str]") -> "Path | None":
     return path
 
 
+def words(study: Study, rewards: "list[str]") -> str:
+    """The same in two sentences, for where there is no Markdown."""
+    pairs, reference = study.finished(rewards), study.asked.ways[0].name
+    told = f"{len(pairs)} pairs of pictures."
+    if not pairs or not rewards:
+        return told
+    found = rates(study, pairs, rewards).items()
+    by = "; ".join(f"{name} {100 * r.value:.0f} % ({100 * r.low:.0f} to {100 * r.high:.0f})" for name, r in found)
+    return f"{told} Better than {reference}, by {', '.join(rewards)}: {by}."
+
+
 def shown(folder: Path) -> "tuple[str, list[Path]]":
     """README.md of a folder without its pictures, and those; "" and none where there is no study."""
     path = folder / "README.md"
@@ -145,7 +156,10 @@ def sheet(study: Study, pairs: list) -> Image.Image:
             file = study.picture(pair, way)
             if file.exists():
                 picture = Image.open(file)
-                picture.thumbnail((SIDE, SIDE)) if max(picture.size) > SIDE else None
+                if max(picture.size) > SIDE:
+                    picture.thumbnail((SIDE, SIDE))
+                elif (factor := SIDE // max(picture.size)) > 1:
+                    picture = picture.resize([factor * length for length in picture.size], Image.NEAREST)
                 image.paste(picture, (column * (SIDE + GAP), top + HEAD))
     return image
 

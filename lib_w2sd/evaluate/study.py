@@ -14,6 +14,7 @@ import json
 import os
 import queue
 import random
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -54,7 +55,8 @@ class Pair:
 
 
 class Study:
-    """Raises SettingError if the folder holds another study, of which anything is drawn."""
+    """Raises SettingError if the folder holds another study, of which a pair is drawn: one that failed in its first is
+    no loss, and gives its name back."""
 
     def __init__(self, folder: Path, asked: Asked):
         self.folder, self.asked = folder, asked
@@ -62,10 +64,13 @@ class Study:
         if file.exists():
             before = json.loads(file.read_text(encoding="utf-8"))
             other = sorted(name for name in told if before.get(name) != told[name])
-            if other and any(folder.glob("pairs/*/*.png")):
+            made = (json.loads(pair.read_text(encoding="utf-8"))["made"] for pair in folder.glob("pairs/*/pair.json"))
+            if other and any(len(ways) == len(before["ways"]) for ways in made):
                 raise SettingError(
                     f"{folder} holds a study with other {', '.join(other)}; choose another folder, or ask for the same."
                 )
+            if other:
+                shutil.rmtree(folder / "pairs", ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         _write(file, told)
 

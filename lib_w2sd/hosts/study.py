@@ -142,7 +142,10 @@ def run(p, choices: Choices, built_in: dict) -> processing.Processed:
         pass  # of what is there
     finally:
         told = report.write(kept, names)
-    text, pictures = report.shown(where) if told else ("W2SD: no pair was finished.", [])
+    _, pictures = report.shown(where) if told else ("", [])
     sheets = [Image.open(picture).convert("RGB") for picture in pictures]
-    about_them = f"{text}\nEverything is in {where.resolve()}."
+    about_them = (
+        f"{report.words(kept, names)} Tables and the blind test: Show the results, at the end of the script's settings. "
+        f"Everything is in {where.resolve()}."
+    )
     return processing.Processed(p, sheets, seed=about.first_seed, info=about_them)

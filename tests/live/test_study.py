@@ -102,7 +102,7 @@ def test_from_the_page_to_the_blind_test(page, webui, ask, name):  # noqa: F811
     assert "plain, same time" in told.inner_text()
     page.page.locator(f"{where}_sheets img").first.wait_for(timeout=60_000)
     page.page.wait_for_timeout(1000)
-    page.shot("study", "#txt2img_script_container, #tab_txt2img")
+    page.shot("study")
     with page.page.context.expect_page() as opened:
         told.locator("a").first.click()
     blind = opened.value
