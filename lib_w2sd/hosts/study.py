@@ -145,7 +145,7 @@ def run(p, choices: Choices, built_in: dict) -> processing.Processed:
     _, pictures = report.shown(where) if told else ("", [])
     sheets = [Image.open(picture).convert("RGB") for picture in pictures]
     about_them = (
-        f"{report.words(kept, names)} Tables and the blind test: Show the results, at the end of the script's settings. "
+        f"{report.words(kept, names)} Tables and the blind test: Show the results, below the script's settings. "
         f"Everything is in {where.resolve()}."
     )
     return processing.Processed(p, sheets, seed=about.first_seed, info=about_them)
