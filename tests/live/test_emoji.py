@@ -16,6 +16,9 @@ from lib_w2sd.lab.emoji import bought, grid, judge, lora, models, scores
 from lib_w2sd.lab.emoji.draw import CFG, SAMPLER, STEPS, draw
 from lib_w2sd.page.settings import Settings, as_dict
 
+from .pages import ACCORDION, browser, page  # noqa: F401  (fixtures)
+from .test_study import TITLE
+
 EACH = 4  # pictures of a prompt: one request
 ONE = {"weak_cfg": 1.0, "strong_cfg": 1.0}
 STRONG = replace(grid.W2SD, inversion="matched")
@@ -134,3 +137,22 @@ def test_in_hires_the_picture_stays_what_was_asked_for(webui, there):
             pictures.append(torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 255)
         found[name] = judge.reward(torch.stack(pictures), [c.text() for c in captions]).mean().item()
     assert found["W2SD"] > found["plain"] - 0.15, found
+
+
+def test_a_study_from_the_page(there, page, webui, tmp_path):  # noqa: F811
+    """The checkpoint gap at CFG 1, judged by nobody yet; its page is the README's (out/live/a1111-study-emoji.png)."""
+    webui.post("/sdapi/v1/options", {"sd_model_checkpoint": "emoji-strong"}).raise_for_status()
+    page.fill(**{**ASK, "prompt": "", "cfg_scale": 1, "seed": -1}).open()
+    page.preset("More of my checkpoint")
+    page.choose(f"{ACCORDION}_weak_checkpoint", "emoji-weak.safetensors")
+    page.choose("#script_list", TITLE)
+    where, prompts = "#w2sd_txt2img_study", "\n".join(caption.text() for caption in bought.wanted()[::4])
+    page.page.fill(f"{where}_prompts textarea", prompts)
+    page.number(f"{where}_pairs", 6)
+    page.page.fill(f"{where}_name textarea, {where}_name input", tmp_path.parent.name)
+    info, _ = page.generate(timeout=300_000)
+    assert "6 pairs of pictures" in info
+    page.page.click(f"{where}_show")
+    page.page.locator(f"{where}_sheets img").first.wait_for(timeout=60_000)
+    page.page.wait_for_timeout(1500)
+    page.shot("study-emoji", "#txt2img_script_container")
