@@ -68,8 +68,8 @@ def resident(webui) -> int:
 def test_350_pictures_take_no_more_memory_than_100(webui, gaps):
     """First every kind in turn, until the host's allocator has what it keeps; then each kind by itself.
 
-    In turn it goes on growing a little for long, whenever a LoRA comes and goes; of plain pictures, too (on Forge 13 MiB in
-    425 plain pictures with a LoRA in every sixth).
+    In turn it goes on growing a little for long, whenever a LoRA comes and goes; with plain pictures, too (on Forge 13
+    MiB in 425 of them with a LoRA in every sixth).
     """
     ask = {**asking(webui, "sd15"), "steps": 2}
     plain = webui.picture(**ask)
