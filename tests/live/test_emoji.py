@@ -16,7 +16,7 @@ from lib_w2sd.lab.emoji import bought, grid, judge, lora, models, scores
 from lib_w2sd.lab.emoji.draw import CFG, SAMPLER, STEPS, draw
 from lib_w2sd.page.settings import Settings, as_dict
 
-from .pages import ACCORDION, browser, page  # noqa: F401  (fixtures)
+from .pages import browser, page  # noqa: F401  (fixtures)
 from .test_study import TITLE
 
 EACH = 4  # pictures of a prompt: one request
@@ -144,7 +144,9 @@ def test_a_study_from_the_page(there, page, webui, tmp_path):  # noqa: F811
     webui.post("/sdapi/v1/options", {"sd_model_checkpoint": "emoji-strong"}).raise_for_status()
     page.fill(**{**ASK, "prompt": "", "cfg_scale": 1, "seed": -1}).open()
     page.preset("More of my checkpoint")
-    page.choose(f"{ACCORDION}_weak_checkpoint", "emoji-weak.safetensors")
+    box = page.setting("weak_checkpoint").locator("input").first
+    box.fill("emoji-weak")
+    box.press("Enter")
     page.choose("#script_list", TITLE)
     where, prompts = "#w2sd_txt2img_study", "\n".join(caption.text() for caption in bought.wanted()[::4])
     page.page.fill(f"{where}_prompts textarea", prompts)
