@@ -1,6 +1,7 @@
 """A study's controls in a WebUI's list of scripts. Gradio 3.41 and 4.40; imports nothing of the host."""
 
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 
 import gradio as gr
@@ -82,6 +83,7 @@ def build(
     )
     name = gr.Textbox(value="study", label="Name", max_lines=1, **named("name"))
     show = gr.Button("Show the results", **named("show"))
+    blind = gr.HTML(**named("blind"))  # Markdown's links open in this very tab in some versions of Gradio
     told = gr.Markdown(**named("told"))
     sheets = gr.Gallery(label="Pairs", visible=False, columns=1, object_fit="contain", height="auto", **named("sheets"))
 
@@ -89,9 +91,10 @@ def build(
         where = folder(name)
         text, pictures = report.shown(where)
         if not text:
-            return f"There are no results under {name!r} yet.", gr.update(value=[], visible=False)
-        links = f"[Blind test: which is better, without knowing which is which]({link(where / 'blind.html')})\n\n"
-        return links + text, gr.update(value=[str(picture) for picture in pictures], visible=True)
+            return "", f"There are no results under {name!r} yet.", gr.update(value=[], visible=False)
+        address = escape(link(where / "blind.html"))
+        to_it = f'<a href="{address}" target="_blank">Blind test: which is better, without knowing which is which</a>'
+        return to_it, text, gr.update(value=[str(picture) for picture in pictures], visible=True)
 
-    show.click(results, inputs=[name], outputs=[told, sheets])
+    show.click(results, inputs=[name], outputs=[blind, told, sheets])
     return [texts, pairs, until_clear, scores, others, beside, name]

@@ -131,5 +131,5 @@ def test_its_page(host, tmp_path):
         rewards=[], presets=[], beside=list(host.study.BESIDE)
     )
     clicked = {fn.fn.__name__: fn.fn for fn in page.fns.values() if fn.fn is not None}
-    told, sheets = clicked["results"]("study")
-    assert "no results under 'study'" in told and sheets["visible"] is False
+    link, told, sheets = clicked["results"]("study")
+    assert link == "" and "no results under 'study'" in told and sheets["visible"] is False

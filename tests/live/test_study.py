@@ -81,7 +81,7 @@ def test_it_scores(webui, ask, name):
     if answer.status_code == 422 and "models/rewards" in answer.text:
         pytest.skip("no w2sd-clip in models/rewards: python -m tests.small_clip")
     text, where = told(answer)
-    assert "winning rate, by" in text and len(answer.json()["images"]) == 2
+    assert "Better than plain, by w2sd-clip" in text and len(answer.json()["images"]) == 2
     for _, pair in made_in(webui, where):
         assert all("w2sd-clip" in made["scores"] for made in pair["made"].values())
 
@@ -104,7 +104,7 @@ def test_from_the_page_to_the_blind_test(page, webui, ask, name):  # noqa: F811
     page.page.wait_for_timeout(1000)
     page.shot("study")
     with page.page.context.expect_page() as opened:
-        told.locator("a").first.click()
+        page.page.locator(f"{where}_blind a").first.click()
     blind = opened.value
     blind.wait_for_selector("#left img")
     for _ in range(2):
