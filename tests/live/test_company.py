@@ -234,7 +234,7 @@ def observed(both: Beside, name: str, init_image) -> dict:
     seen["hires"] = holds_in(both, name, {**HIRES, "hr_scale": 1, "hr_second_pass_steps": 2})
     given = {"init_images": [png(init_image)], "denoising_strength": 0.7}
     seen["img2img"] = holds_in(both, name, {"kind": "img2img", **given})
-    if webui.forge or name.startswith("ControlNet"):
+    if webui.forge or (name.startswith("ControlNet") and "Dynamic Thresholding" not in name):
         part = "ControlNet" if name.startswith("ControlNet") else LEFT_OUT.get(name, "everything")
         own_scale = both.ask.get("cfg_scale", PLAIN["cfg_scale"])
         alone = both.together({"weak_alone": True, "weak_cfg": own_scale, "weak_without": part})
