@@ -12,7 +12,7 @@ from ..swapped import swapped
 SETTING = Pipeline.settings[0]
 # Of each part, what the module of its patches is called, as the host and its forks name their built-in extensions.
 SOURCES = {
-    "ControlNet": ("controlnet", "controllllite", "preprocessor_reference"),
+    "ControlNet": ("controlnet", "controllllite", "forge_reference"),
     "IP-Adapter": ("ipadapter", "ip_adapter"),
     "FreeU": ("freeu",),
     "SAG": ("forge_sag", "self_attention_guidance"),
