@@ -27,7 +27,7 @@ const w2sdPage = (() => {
         },
         text: (node) => node?.querySelector("textarea, input")?.value ?? null,
         choice: (node) => node?.querySelector("input:checked")?.value ?? node?.querySelector("input")?.value ?? null,
-        several: (node) => node ? [...node.querySelectorAll("input:checked")].map((box) => box.value) : null,
+        several: (node) => node ? [...node.querySelectorAll("input:checked")].map((box) => box.closest("label").textContent.trim()) : null,
         checkbox: (node) => node?.querySelector("input[type=checkbox]")?.checked ?? null,
         checked: (node) => node?.checked ?? null,
     };

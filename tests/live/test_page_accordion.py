@@ -61,6 +61,20 @@ def test_preset_fills_the_fields_and_shows_what_applies(page, name, filled, show
     assert page.said("preset_about") == presets.BUILT_IN[name].about
 
 
+def test_what_the_weak_version_is_drawn_without_is_read_from_its_boxes(page, webui):
+    page.fill(steps=20).open()
+    if page.page.locator(f"{ACCORDION}_gap_pipeline").count() == 0:
+        assert webui.name == "a1111", "without sd-webui-controlnet the switch is not there"
+        return
+    page.preset("Closer to my ControlNet")
+    assert gaps(page) == ["pipeline"] and "was given" not in page.said()
+    expect(page.setting("panel")).to_contain_text("19 of 20 steps improved")
+    page.page.locator(f"{ACCORDION}_weak_without label", has_text="FreeU").first.click()
+    said = "there is no ControlNet and no FreeU in this picture"
+    assert said in " ".join(page.generate())
+    assert said in webui.refused({"lambda_steps": 3, "weak_without": "ControlNet, FreeU"})
+
+
 def test_same_time_as_before_halves_the_pages_steps(page):
     page.fill(steps=25).open()
     page.preset("Same time as before")
