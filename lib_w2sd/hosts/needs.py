@@ -82,6 +82,7 @@ BY_ROOM = {
         "modules.sd_models_config:find_checkpoint_config_near_filename",
         "modules.sd_unet:current_unet",
     ),
+    "a1111.pipeline": ("modules.extensions:active",),
     "forge.lora": _FORGE_LORA,
     "forge.checkpoint": _FORGE_CHECKPOINT,
     "neo.lora": _NEO_LORA,

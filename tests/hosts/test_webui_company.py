@@ -1,5 +1,7 @@
 """Evaluations beside other extensions: what they guide gets both rows, what they count is the sampler's own."""
 
+from types import SimpleNamespace
+
 import pytest
 
 GAP = {"lambda_steps": 2, "strong_cfg": 1, "weak_cfg": 0, "inversion": "paper"}
@@ -83,7 +85,7 @@ def test_a_listener_gets_both_rows(host, callback):
     [
         lambda unet: unet.model_options.update(transformer_options={"patches_replace": {"attn2": {}}}),
         lambda unet: unet.model_options.update(model_function_wrapper=lambda network, args: None),
-        lambda unet: setattr(unet, "controlnet_linked_list", object()),
+        lambda unet: setattr(unet, "controlnet_linked_list", SimpleNamespace(on=lambda output: output)),
     ],
     ids=["attention", "wrapper", "ControlNet"],
 )
