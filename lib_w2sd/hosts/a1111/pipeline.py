@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 from modules import extensions
 
 from ...errors import SettingError
-from ...gaps.pipeline import EVERYTHING, Pipeline
+from ...gaps.pipeline import EVERYTHING
+from ..left_out import SETTING, LeftOut
 from ..swapped import swapped
 
-SETTING = Pipeline.settings[0]
 TITLE = "ControlNet"
 
 if not any("controlnet" in extension.name.lower() for extension in extensions.active()):
@@ -32,18 +32,12 @@ def part_of(unit) -> str:
     return "IP-Adapter" if unit.control_model_type.name == "IPAdapter" else "ControlNet"
 
 
-class WithoutUnits:
+class WithoutUnits(LeftOut):
     """Overlay of a weak side: within on() the units that it does without are not there."""
-
-    def __init__(self, host, parts: "tuple[str, ...]"):
-        self.host, self.parts = host, parts
-
-    def as_dict(self) -> dict:
-        return {"kind": "pipeline", "without": list(self.parts)}
 
     @contextmanager
     def installed(self, unet):
-        """Raises SettingError where the picture has none of the parts, unless some of it is made already."""
+        """Raises SettingError, see LeftOut.check."""
         self.hook, units = units_of(self.host.p)
         left_out = [unit for unit in units if EVERYTHING in self.parts or part_of(unit) in self.parts]
         if lite := [unit for unit in left_out if unit.control_model_type.name == "Controlllite"]:
@@ -53,9 +47,7 @@ class WithoutUnits:
             )
         found = {EVERYTHING} if left_out else set()
         found.update(map(part_of, left_out))
-        absent = [part for part in self.parts if part not in found]
-        if absent and not self.host.begun:
-            SETTING.refuse(", ".join(self.parts), f", but there is no {' and no '.join(absent)} in this picture")
+        self.check(found)
         self.kept = [unit for unit in units if unit not in left_out]
         self.silenced = [unit.control_model for unit in left_out if part_of(unit) == "IP-Adapter"]
         yield

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 from modules import shared
 
-from ...gaps.pipeline import EVERYTHING, Pipeline
+from ...gaps.pipeline import EVERYTHING
+from ..left_out import LeftOut
 from ..swapped import swapped
 
-SETTING = Pipeline.settings[0]
 # Of each part, what the module of its patches is called, as the host and its forks name their built-in extensions.
 SOURCES = {
     "ControlNet": ("controlnet", "controllllite", "forge_reference"),
@@ -22,23 +22,15 @@ SOURCES = {
 }
 
 
-class WithoutParts:
+class WithoutParts(LeftOut):
     """Overlay of a weak side: within on() the host's calls find a UNet without the parts."""
-
-    def __init__(self, host, parts: "tuple[str, ...]"):
-        self.host, self.parts = host, parts
-
-    def as_dict(self) -> dict:
-        return {"kind": "pipeline", "without": list(self.parts)}
 
     @contextmanager
     def installed(self, unet):
-        """Raises SettingError where the picture has none of the parts, unless some of it is made already."""
+        """Raises SettingError, see LeftOut.check."""
         whole = shared.sd_model.forge_objects.unet
         self.weak, found = without(whole, self.parts)
-        absent = [part for part in self.parts if part not in found]
-        if absent and not self.host.begun:
-            SETTING.refuse(", ".join(self.parts), f", but there is no {' and no '.join(absent)} in this picture")
+        self.check(found)
         yield
 
     @contextmanager
