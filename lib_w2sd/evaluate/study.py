@@ -25,6 +25,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..errors import SettingError
+from ..gaps.prompt import PROMPT
 from . import prompts, verdict
 from .ways import Way, matched
 
@@ -144,9 +145,11 @@ class Study:
         """With the pair's own weak prompt, and the push where a plain way needs to know it."""
         if way.w2sd is None:
             return None
-        own = {"weak_prompt": pair.weak_prompt} if pair.weak_prompt else {}
+        # The page gives every setting: one at its default is none that was set.
+        free = way.w2sd.get("weak_prompt", PROMPT) == PROMPT
+        own = {"weak_prompt": pair.weak_prompt} if pair.weak_prompt and free else {}
         pushes = any(other.like == way.name and other.match == "push" for other in self.asked.ways)
-        return {**own, **way.w2sd, **({"measure": True} if pushes else {})}
+        return {**way.w2sd, **own, **({"measure": True} if pushes else {})}
 
 
 def differences(pairs: "list[Pair]", way: Way, reference: Way, reward: str) -> "list[float]":

@@ -2,7 +2,7 @@
 
 import torch
 
-from .reward import Reward
+from .reward import Reward, layers_in
 
 # open_clip's names of what a checkpoint's size tells, and where its configuration says the same.
 _SIZES = {
@@ -11,10 +11,6 @@ _SIZES = {
     "positional_embedding": lambda c: (c["text_cfg"]["context_length"], c["text_cfg"]["width"]),
     "token_embedding.weight": lambda c: (c["text_cfg"]["vocab_size"], c["text_cfg"]["width"]),
 }
-
-
-def _layers(names, prefix: str) -> int:
-    return len({name[len(prefix) :].partition(".")[0] for name in names if name.startswith(prefix)})
 
 
 def _is_of(config: dict, state: dict) -> bool:
@@ -29,8 +25,8 @@ def _is_of(config: dict, state: dict) -> bool:
     return (
         sizes
         and patch == vision.get("patch_size")
-        and _layers(state, "visual.transformer.resblocks.") == vision["layers"]
-        and _layers(state, "transformer.resblocks.") == text["layers"]
+        and layers_in(state, "visual.transformer.resblocks.") == vision["layers"]
+        and layers_in(state, "transformer.resblocks.") == text["layers"]
     )
 
 

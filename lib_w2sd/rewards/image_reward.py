@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from .reward import Reward
+from .reward import Reward, layers_in
 
 LENGTH = 35  # of a prompt, in tokens
 MEAN, STD = 0.16717362830052426, 1.0333394966054072  # of its raw scores
@@ -32,10 +32,6 @@ def _of(state: dict, prefix: str) -> dict:
     return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
 
 
-def _layers(names, prefix: str) -> int:
-    return len({name[len(prefix) :].partition(".")[0] for name in names if name.startswith(prefix)})
-
-
 def _pictures(state: dict):
     """BlipVisionModel of BLIP's visual_encoder."""
     from transformers import BlipVisionConfig, BlipVisionModel
@@ -45,7 +41,7 @@ def _pictures(state: dict):
     config = BlipVisionConfig(
         hidden_size=patches,
         intermediate_size=state["blocks.0.mlp.fc1.weight"].shape[0],
-        num_hidden_layers=_layers(state, "blocks."),
+        num_hidden_layers=layers_in(state, "blocks."),
         num_attention_heads=patches // HEAD_WIDTH,
         image_size=side * patch,
         patch_size=patch,
@@ -71,7 +67,7 @@ def _words(state: dict, seen: int):
         hidden_size=width,
         encoder_hidden_size=seen,
         intermediate_size=state["encoder.layer.0.intermediate.dense.weight"].shape[0],
-        num_hidden_layers=_layers(state, "encoder.layer."),
+        num_hidden_layers=layers_in(state, "encoder.layer."),
         num_attention_heads=width // HEAD_WIDTH,
         max_position_embeddings=state["embeddings.position_embeddings.weight"].shape[0],
     )

@@ -16,6 +16,11 @@ class RewardError(W2SDError):
     status_code = 422
 
 
+def layers_in(names, prefix: str) -> int:
+    """How many layers a file's names count behind a prefix."""
+    return len({name[len(prefix) :].partition(".")[0] for name in names if name.startswith(prefix)})
+
+
 class Reward:
     """One reward model. A subclass says which files are its own (`fits`), and loads and asks it.
 

@@ -86,6 +86,15 @@ def test_it_goes_on_where_it_was_interrupted(host, studied, tmp_path, monkeypatc
     assert "2 pairs" in studied({"strength": 0.5}, name="another").info
 
 
+def test_a_weak_prompt_behind_a_tab(host, studied, tmp_path):
+    studied(prompts="a red cat, soft light\ta cat", beside=[], pairs=1)
+    alone = host.txt2img({**GAP, "weak_prompt": "a cat, a cat"}, prompt="a red cat, soft light, a cat", seed=1).images[
+        0
+    ]
+    kept = Image.open(tmp_path / "w2sd" / "study" / "pairs" / "0001" / "1.png")
+    assert kept.tobytes() == alone.tobytes()
+
+
 def test_presets_and_the_accordion(host, studied, tmp_path):
     preset = next(iter(host.study_script.PRESETS))
     studied(presets=[preset], beside=["plain, same time"], pairs=1)
