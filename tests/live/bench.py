@@ -11,6 +11,7 @@ themselves (*Draw with the weak side alone*, with the gap and without): they may
 """
 
 import argparse
+import math
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from lib_w2sd.method.ways import ALONG
 from .conftest import HOSTS, WebUI
 from .process import cpu_seconds, listening_process
 from .test_checkpoint import asking, pairs
+from .test_choosing import REWARD
 
 CFG = 6.5
 SIZE = {"width": 256, "height": 256, "steps": 8, "cfg_scale": CFG}
@@ -49,12 +51,20 @@ GUIDANCE = [
 PROMPT = Case("prompt gap", {"lambda_steps": 4, "strong_cfg": 1, "weak_cfg": 1, "weak_prompt": "a dog"})
 ALONE = {"weak_alone": True, "weak_cfg": CFG}
 AT_CFG_1 = {"lambda_steps": 4, "strong_cfg": 1, "weak_cfg": 1}
+CHOSEN = {**GUIDANCE[0].settings, "inversion": "matched", "reward": REWARD}
 
 
 def cases(webui: WebUI) -> list:
     """The cases that this WebUI has the files for."""
     beside = {"inversion": "previous-gap"}
     found = [*GUIDANCE, PROMPT, Case("prompt gap, previous-gap", {**PROMPT.settings, **beside})]
+    if webui.request(CHOSEN, **{**SIZE, "steps": 1}).status_code == 200:
+        # Two pictures are decoded and scored at every reflected step: what that takes is told, nothing was promised.
+        unchosen = {**CHOSEN, "reward": ""}
+        found += [
+            Case(f"chosen by a reward, {decoder}", {**CHOSEN, "reward_decoder": decoder}, {}, unchosen, math.inf)
+            for decoder in ("preview", "vae")
+        ]
     answer = webui.client.get("/sdapi/v1/loras")
     there = {entry["name"] for entry in answer.json()} if answer.status_code == 200 else set()
     for rank, name in RANKS.items():

@@ -16,7 +16,7 @@ def main(argv=None) -> int:
         "parts",
         nargs="*",
         metavar="PART",
-        help="autoencoder, text, diffusion, judge, ink, blur (default: all, in this order)",
+        help="autoencoder, text, diffusion, judge, ink, blur, edges, reference, clip (default: all, in this order)",
     )
     train.add_argument("--state", type=Path, default=Path("out/train"), help="folder of the training's state")
     train.add_argument("--steps", type=int, help="of each part (default: the parts' own)")
@@ -37,6 +37,10 @@ def main(argv=None) -> int:
     report = names.add_parser("report", help="every way against tuned plain pictures (hours; goes on where it stopped)")
     report.add_argument("--out", type=Path, default=Path("docs/emoji"))
     report.add_argument("--minutes", type=float, help="measure for at most so long, then write what is there")
+    pipeline = names.add_parser(
+        "pipeline", help="strong with a ControlNet or an IP-Adapter, weak without (half an hour)"
+    )
+    pipeline.add_argument("--out", type=Path, default=Path("docs/emoji"))
     given = parser.parse_args(argv)
     if given.name == "train":
         from . import training
@@ -64,6 +68,10 @@ def main(argv=None) -> int:
         from . import bought
 
         print(bought.run(given.out, given.minutes))
+    elif given.name == "pipeline":
+        from . import pipeline
+
+        print(pipeline.run(given.out))
     elif given.name == "grid":
         from . import grid
 

@@ -1,16 +1,10 @@
 """What W2SD buys on the emoji model: every way against what the user would do instead.
 
 Plain with its CFG tuned (a sweep), plain with more steps, and strong against itself stand beside every way; all draw the
-same prompts from the same seeds, and differences are paired by prompt. Measured is the same four things for all:
-
-reward    cosine of picture and prompt by the judge, which was trained apart from the model
-name      share of the pictures from which the judge finds the name again, among all names
-distance  Fréchet's, in the judge's picture features, to all real pictures, times 100
-variety   mean cosine distance between two pictures of one prompt: a gain must not be a loss of this in disguise
+same prompts from the same seeds, and differences are paired by prompt. What is measured stands in results.py.
 """
 
 import functools
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -23,6 +17,7 @@ from ..experiments.statistics import table
 from ..figures import plots
 from . import grid, judge, lora, models, scores
 from .draw import STEPS
+from .results import MEASURES, Results, mean, measured
 
 EACH = 4  # pictures of a prompt
 AT_1 = ", at CFG 1"  # of the name of a table
@@ -34,7 +29,6 @@ LAMBDAS = (STEPS // 2, STEPS // 4, STEPS - 1)
 STRENGTHS = (0.5, 1.0, 0.25)
 NOISY = ("re-sampling", "advanced-re-sampling")
 WAYS = ("matched", "previous-gap", "auto-guidance", "paper")
-MEASURES = {"reward": "reward", "name": "name found", "distance": "Fréchet ↓", "variety": "variety"}
 
 
 def wanted() -> list:
@@ -182,24 +176,8 @@ def _blurred(model: str):
     return lora.merged(models.load(model), "blur", 1.0)
 
 
-class Results:
-    """What was measured, kept in one JSON file after every way: a run goes on where it was stopped."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-    def of(self, way: Way) -> dict:
-        if way.key not in self.kept:
-            self.kept[way.key] = measure(way)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(self.kept, indent=0), encoding="utf-8")
-            print(way.key, {name: round(mean(self.kept[way.key], name), 4) for name in MEASURES}, flush=True)
-        return self.kept[way.key]
-
-
 def measure(way: Way) -> dict:
-    """Everything is kept by prompt, so that any two ways can be set against each other."""
+    """Kept of a way: what measured() says of its pictures, and the network rows of one."""
     asked, asks = wanted(), dict(way.asks)
     if asks.get("weak") == "blur":
         asks["weak"] = _blurred(asks["model"])
@@ -207,30 +185,7 @@ def measure(way: Way) -> dict:
         asks["model"] = _blurred("strong")
     torch.manual_seed(0)  # of the samplers that draw noise
     pictures, every, rows = scores.drawn(asked, EACH, **asks)
-    features = judge.features(pictures)
-    reward = judge.reward(pictures, [caption.text() for caption in every]).view(-1, EACH).mean(1)
-    found = torch.tensor(judge.retrieved(pictures, every)["name"]).float().view(-1, EACH).mean(1)
-    unit = torch.nn.functional.normalize(features, dim=1).view(-1, EACH, features.shape[1])
-    alike = ((unit @ unit.transpose(1, 2)).sum(dim=(1, 2)) - EACH) / (EACH * (EACH - 1))
-    by_prompt = features.view(len(asked), EACH, -1)
-    # Jackknife: the distance with each prompt left out in turn.
-    without = [judge.frechet(torch.cat([by_prompt[:i], by_prompt[i + 1 :]]).flatten(0, 1)) for i in range(len(asked))]
-    rounded = {"reward": reward, "name": found, "variety": 1 - alike, "distance": torch.tensor(without)}
-    kept = {name: [round(v, 4) for v in values.tolist()] for name, values in rounded.items()}
-    return {**kept, "all": round(judge.frechet(features), 3), "rows": rows}
-
-
-def mean(one: dict, name: str) -> float:
-    return one["all"] if name == "distance" else sum(one[name]) / len(one[name])
-
-
-def difference(one: dict, other: dict, name: str) -> "tuple[float, float]":
-    """Mean of one - other, paired by prompt, and half of its 95 % interval (of the distance: by jackknife)."""
-    pairs = torch.tensor(one[name], dtype=torch.float64) - torch.tensor(other[name], dtype=torch.float64)
-    n = len(pairs)
-    if name == "distance":
-        return one["all"] - other["all"], 1.96 * float(((n - 1) / n * (pairs - pairs.mean()).square().sum()).sqrt())
-    return float(pairs.mean()), 1.96 * float(pairs.std() / n**0.5)
+    return {**measured(pictures, every, EACH), "rows": rows}
 
 
 def tuned(results: Results, ground: Ground) -> float:
@@ -265,17 +220,17 @@ def _rank(way: Way) -> int:
 
 def run(out: Path, minutes: "float | None" = None) -> Path:
     """Measure what is not there yet, for at most so long, and write the report of all that is."""
-    results, begun = Results(out / "results.json"), time.monotonic()
+    results, begun = Results(out / "results.json", measure), time.monotonic()
 
-    def measured(way: Way) -> bool:
+    def in_time(way: Way) -> bool:
         if way.key not in results.kept and minutes is not None and time.monotonic() - begun > 60 * minutes:
             return False
         return bool(results.of(way))
 
-    swept = [ground for ground in GROUNDS if all(measured(way) for way in baseline(ground))]
+    swept = [ground for ground in GROUNDS if all(in_time(way) for way in baseline(ground))]
     for _, _, ways in plan(results, swept):
         for way in ways:
-            measured(way)
+            in_time(way)
     return write(out, results)
 
 
@@ -313,7 +268,7 @@ def write(out: Path, results: Results) -> Path:
         for gap, title in TITLES.items():
             if sections.get(gap):
                 beside = results.of(plain(ground, 1.0)) if gap.endswith(AT_1) else reference
-                lines = [_line(way.told, results.of(way), beside) for way in sections[gap]]
+                lines = [results.line(way.told, results.of(way), beside) for way in sections[gap]]
                 parts.append(f"### {title}\n\n" + table(["", "rows", *MEASURES.values()], lines))
         if any(sections.get(gap) for gap in GAPS):
             name = f"quality-{ground.key.lower().replace(',', '').replace(' ', '-').replace('+', 'p')}.png"
@@ -340,18 +295,6 @@ TITLES = {
         for name, gap in GAPS.items()
     },
 }
-
-
-def _line(told: str, one: dict, reference: dict) -> list:
-    cells = [told, f"{one['rows']:g}"]
-    for name in MEASURES:
-        if one is reference:
-            cells.append(f"{mean(one, name):.3f} (the reference)")
-            continue
-        by, half = difference(one, reference, name)
-        mark = "**" if abs(by) > half else ""
-        cells.append(f"{mark}{by:+.3f}{mark} ± {half:.3f}")
-    return cells
 
 
 def figure(path: Path, results: Results, sections: dict) -> None:

@@ -5,6 +5,9 @@ text         the text encoder, by contrast with a picture encoder that is then t
 diffusion    the UNet on the latents; the weak model is what it was at WEAK of the run, the strong one its end
 judge        picture and prompt encoder for the scores; nothing else ever sees it
 ink, blur    the LoRAs, on the strong model
+edges        the ControlNet, on the strong model
+reference    the IP-Adapter, on the strong model
+clip         a CLIP that a WebUI can take as a reward
 """
 
 import functools
@@ -14,7 +17,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from . import autoencoder, captions, data, judge, lora, models, optimiser, text, unet, weights
+from . import autoencoder, captions, clip, data, edges, judge, lora, models, optimiser, reference, text, unet, weights
 from .resumable import Run
 
 STATE = Path("out/train")
@@ -25,6 +28,8 @@ WEAK = 0.2  # the weak model's share of the training
 OFTEN = {"people": 0.6, "hand": 0.6, "painted": 0.7}  # how often a picture of a group is taken; others: 1
 NO_PROMPT = 0.1
 LORA_STEPS, LORA_BATCH = 60, 32
+EDGES_STEPS, REFERENCE_STEPS, ADDED_BATCH = 600, 500, 32
+ALONE = 0.5  # how often a map or a reference is all that is given
 
 
 def train_autoencoder(folder: Path = STATE, steps: int = AUTOENCODER_STEPS) -> Run:
@@ -95,19 +100,27 @@ class Pairs:
         self.latents = _kept_latents(self.pictures, changed.__name__ if changed else "plain")
         self.often = torch.tensor([OFTEN.get(caption.group, 1.0) for caption in self.told])
 
-    def batch(self, count: int, generator: torch.Generator):
-        """Latents [B, 4, 8, 8] and token rows [B, 77]."""
+    def chosen(self, count: int, generator: torch.Generator):
+        """Which pictures, and whether mirrored: [B], [B]."""
         which = torch.multinomial(self.often, count, replacement=True, generator=generator)
-        mirrored = torch.randint(2, (count,), generator=generator)
+        return which, torch.randint(2, (count,), generator=generator)
+
+    def prompts(self, which: torch.Tensor, generator: torch.Generator, none: float = NO_PROMPT) -> torch.Tensor:
+        """Token rows [B, 77]; `none`: the share that has no prompt."""
         rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
         texts = [
-            "" if rng.random() < NO_PROMPT else captions.typed(captions.dropped(self.told[i], rng), rng)
+            "" if rng.random() < none else captions.typed(captions.dropped(self.told[i], rng), rng)
             for i in which.tolist()
         ]
         ids = self.tokens.ids(texts)
         unknown = torch.rand(ids.shape, generator=generator) < 0.02
         inner = ids < len(self.tokens) - 2  # never start and end
-        return self.latents[which, mirrored], ids.masked_fill(unknown & inner, 0)
+        return ids.masked_fill(unknown & inner, 0)
+
+    def batch(self, count: int, generator: torch.Generator):
+        """Latents [B, 4, 8, 8] and token rows [B, 77]."""
+        which, mirrored = self.chosen(count, generator)
+        return self.latents[which, mirrored], self.prompts(which, generator)
 
 
 def train_text(folder: Path = STATE, steps: int = TEXT_STEPS) -> Run:
@@ -198,6 +211,52 @@ def train_lora(name: str, folder: Path = STATE, steps: int = LORA_STEPS) -> Run:
     return run
 
 
+def train_edges(folder: Path = STATE, steps: int = EDGES_STEPS) -> Run:
+    """Half of the pictures have no prompt, so that the edges alone say something (arXiv 2302.05543, 3.3)."""
+    pairs, model = Pairs(), models.load("strong")
+    every = edges.maps(pairs.pictures.float() / 255)
+    both = torch.stack([every, every.flip(3)], dim=1)
+    torch.manual_seed(6)
+    control = edges.new(model.unet)
+    outputs = ("conv_in", "conv_out", "controlnet_down_blocks", "controlnet_mid_block")
+    run = Run("edges", control, optimiser.muon(control, 2e-3, adam=outputs), folder, steps, seed=6)
+
+    def loss_of(control, generator):
+        which, mirrored = pairs.chosen(ADDED_BATCH, generator)
+        with torch.no_grad():
+            cond = text.encode(model.text, pairs.prompts(which, generator, ALONE))
+        net = edges.Controlled(model.unet, control, both[which, mirrored])
+        return unet.loss_of(net, pairs.latents[which, mirrored], cond, generator).mean(), {}
+
+    run.go(loss_of)
+    edges.save(weights.FOLDER / edges.FILE, run.averaged, _about(run, ADDED_BATCH))
+    return run
+
+
+def train_reference(folder: Path = STATE, steps: int = REFERENCE_STEPS) -> Run:
+    """The reference is the picture itself, mirrored or not: whatever the prompt leaves open is to come from it."""
+    pairs, model = Pairs(), models.load("strong")
+    torch.manual_seed(7)
+    adapted = reference.Referring(model.unet)
+    run = Run("reference", adapted, optimiser.muon(adapted, 2e-3, adam=("proj", "body.0")), folder, steps, seed=7)
+
+    def loss_of(adapted, generator):
+        which, mirrored = pairs.chosen(ADDED_BATCH, generator)
+        with torch.no_grad():
+            cond = text.encode(model.text, pairs.prompts(which, generator, ALONE))
+        turned = torch.randint(2, (ADDED_BATCH,), generator=generator)
+        net = adapted.at(pairs.latents[which, turned])
+        return unet.loss_of(net, pairs.latents[which, mirrored], cond, generator).mean(), {}
+
+    run.go(loss_of)
+    reference.save(weights.FOLDER / reference.FILE, run.averaged, _about(run, ADDED_BATCH))
+    return run
+
+
+def _about(run: Run, batch: int) -> dict:
+    return {"steps": run.steps, "batch": batch, "loss": run.smooth["loss"], "seconds": round(run.seconds)}
+
+
 RUNS = {
     "autoencoder": train_autoencoder,
     "text": train_text,
@@ -205,6 +264,9 @@ RUNS = {
     "judge": judge.train,
     "ink": functools.partial(train_lora, "ink"),
     "blur": functools.partial(train_lora, "blur"),
+    "edges": train_edges,
+    "reference": train_reference,
+    "clip": clip.train,
 }
 
 
