@@ -3,7 +3,7 @@
 # make demo     prompts, plain and W2SD side by side, and the mixtures: pictures and tables in out/demo
 # make playground  the accordion over the small model, in a page of its own
 # make paper    the paper's analysis at our scale: docs/paper (long: it samples what it does not have yet)
-# make checkpoint  the emoji model as A1111 loads it:  make checkpoint DIR=.../models/Stable-diffusion LORAS=.../models/Lora
+# make checkpoint  the emoji model as A1111 loads it:  make checkpoint DIR=.../models/Stable-diffusion LORAS=.../models/Lora REWARDS=.../models/rewards
 # make train    the emoji model's training goes on where it stopped (long; needs npm for the pictures)
 # make live     the suite against your own WebUI:  make live A1111=http://localhost:7860 FORGE=http://... NEO=http://...
 #               (each value of each test's parameters at least once; ALL=1 for all their combinations: hours)
@@ -37,7 +37,7 @@ playground paper: $(READY)
 DIR ?= out/checkpoint
 
 checkpoint: $(READY)
-	$(BIN)/python -m lib_w2sd.lab.emoji checkpoint "$(DIR)" $(if $(LORAS),--loras "$(LORAS)")
+	$(BIN)/python -m lib_w2sd.lab.emoji checkpoint "$(DIR)" $(if $(LORAS),--loras "$(LORAS)") $(if $(REWARDS),--rewards "$(REWARDS)")
 
 train: $(READY)
 	nice $(BIN)/python -m lib_w2sd.lab.emoji train

@@ -23,6 +23,7 @@ def main(argv=None) -> int:
     checkpoint = names.add_parser("checkpoint", help="write what AUTOMATIC1111's WebUI loads")
     checkpoint.add_argument("folder", type=Path, help="where the files are to stay: .../models/Stable-diffusion")
     checkpoint.add_argument("--loras", type=Path, help="folder for the LoRAs: .../models/Lora (default: beside)")
+    checkpoint.add_argument("--rewards", type=Path, help="folder for the reward: .../models/rewards (default: none)")
     draw = names.add_parser("draw", help="one picture for each prompt")
     draw.add_argument("prompts", nargs="+")
     draw.add_argument("--seed", type=int, default=1)
@@ -52,7 +53,7 @@ def main(argv=None) -> int:
     elif given.name == "checkpoint":
         from . import checkpoint
 
-        for path in checkpoint.write(given.folder, loras=given.loras):
+        for path in checkpoint.write(given.folder, loras=given.loras, rewards=given.rewards):
             print(path)
     elif given.name == "draw":
         from . import draw, grid

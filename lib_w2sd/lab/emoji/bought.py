@@ -15,7 +15,7 @@ import torch
 from ...page.settings import Settings
 from ..experiments.statistics import table
 from ..figures import plots
-from . import grid, judge, lora, models, scores
+from . import clip, grid, judge, lora, models, scores
 from .draw import STEPS
 from .results import MEASURES, Results, mean, measured
 
@@ -149,42 +149,51 @@ def without_guidance(ground: Ground, gap: str) -> list:
 
 
 CHOOSING = "choosing"
+SECONDS = {
+    "weak": "M2: a fifth of the training",
+    "blur": "M2: with a LoRA that blurs",
+    "faint": "M2: with 5 % of that LoRA",
+}
+# Which scores may choose. The judge also tells what came of it; the CLIP that ships for WebUIs, it never saw.
+CHOOSERS = {"clip": clip.reward, "judge": judge.reward}
 
 
 def chosen(ground: Ground) -> list:
-    """Table 13: two models each alone, each set against the other, and the strong side chosen by the judge, which then
-    also tells what came of it: look at the other measures as well."""
+    """Table 13 and Figure 24: two models each alone, each set against the other, and the strong side chosen by a score.
+    The last M2 is so like M1 that there is nothing to choose, Figure 24 (c)."""
     asked = replace(grid.W2SD, lambda_steps=STEPS - 1, weak_cfg=1.0, strong_cfg=1.0, inversion="matched")
-    found = []
-    for second, told in (("weak", "M2: a fifth of the training"), ("blur", "M2: with a LoRA that blurs")):
-        first = {"sampler": ground.sampler, "cfg": 1.0, "settings": asked}
-        pairs = {"M1(M2 inv)": ("strong", second), "M2(M1 inv)": (second, "strong")}
+    first, found = {"sampler": ground.sampler, "cfg": 1.0, "settings": asked}, []
+    for second, told in SECONDS.items():
         found.append(
             Way(f"{CHOOSING}/{second}", "plain", f"{told}, alone", {**first, "model": second, "settings": None})
         )
-        for name, (strong, weak) in pairs.items():
+        for name, (strong, weak) in {"M1(M2 inv)": ("strong", second), "M2(M1 inv)": (second, "strong")}.items():
             asks = {**first, "model": strong, "weak": weak}
             found.append(Way(f"{CHOOSING}/{strong}/{weak}", "matched", f"{told}: {name}", asks))
-        chosen = {**first, "model": "strong", "weak": second, "reward": judge.reward}
-        chosen["settings"] = replace(asked, reward="judge")
-        found.append(Way(f"{CHOOSING}/{second}/judge", "choosing", f"{told}: chosen by the judge", chosen))
+        for name, reward in CHOOSERS.items():
+            asks = {**first, "model": "strong", "weak": second, "reward": reward}
+            asks["settings"] = replace(asked, reward=name)
+            found.append(Way(f"{CHOOSING}/{second}/{name}", "choosing", f"{told}: chosen by the {name}", asks))
     return found
 
 
 @functools.lru_cache
-def _blurred(model: str):
-    return lora.merged(models.load(model), "blur", 1.0)
+def _blurred(model: str, scale: float = 1.0):
+    return lora.merged(models.load(model), "blur", scale)
+
+
+def sides(asks: dict) -> dict:
+    """`asks` of a way with models in place of the names that models.load does not know."""
+    strong = asks.get("model", "strong")
+    made = {"blur": lambda: _blurred(strong if strong in models.NAMES else "strong")}
+    made["faint"] = lambda: _blurred("strong", 0.05)
+    return {**asks, **{key: made[asks[key]]() for key in ("model", "weak") if asks.get(key) in made}}
 
 
 def measure(way: Way) -> dict:
     """Kept of a way: what measured() says of its pictures, and the network rows of one."""
-    asked, asks = wanted(), dict(way.asks)
-    if asks.get("weak") == "blur":
-        asks["weak"] = _blurred(asks["model"])
-    if asks.get("model") == "blur":
-        asks["model"] = _blurred("strong")
     torch.manual_seed(0)  # of the samplers that draw noise
-    pictures, every, rows = scores.drawn(asked, EACH, **asks)
+    pictures, every, rows = scores.drawn(wanted(), EACH, **sides(way.asks))
     return {**measured(pictures, every, EACH), "rows": rows}
 
 

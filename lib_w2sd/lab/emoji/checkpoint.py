@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from . import autoencoder, models, text, unet, weights
+from . import autoencoder, clip, models, text, unet, weights
 from .models import Model
 
 RESNET = {
@@ -205,19 +205,20 @@ def text_config() -> dict:
     return {"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", **about, **ids}
 
 
-def write(folder: Path, names=models.NAMES, loras: "Path | None" = None) -> list:
-    """Write emoji-<name>.safetensors and .yaml for each of `names`, the text encoder's folder, and the LoRAs; the paths."""
-    clip = text.write_tokenizer(folder / "emoji-text-encoder")
-    (clip / "config.json").write_text(json.dumps(text_config(), indent=2), encoding="utf-8")
-    vae, written = models.load_autoencoder(), [clip]
+def write(folder: Path, names=models.NAMES, loras: "Path | None" = None, rewards: "Path | None" = None) -> list:
+    """Write emoji-<name>.safetensors and .yaml for each of `names`, the text encoder's folder, the LoRAs, and the reward
+    where its folder is given; the paths."""
+    encoder = text.write_tokenizer(folder / "emoji-text-encoder")
+    (encoder / "config.json").write_text(json.dumps(text_config(), indent=2), encoding="utf-8")
+    vae, written = models.load_autoencoder(), [encoder]
     for name in names:
         model = models.load(name)
         path = folder / f"emoji-{name}.safetensors"
         save_file(tensors(model, vae), path, metadata={"format": "pt", "modelspec.prediction_type": "v"})
         about = f"A small emoji model in Stable Diffusion 1.5's layout, {name}: {model.about['steps']} training steps."
-        path.with_suffix(".yaml").write_text(yaml(clip, about), encoding="utf-8")
+        path.with_suffix(".yaml").write_text(yaml(encoder, about), encoding="utf-8")
         written += [path, path.with_suffix(".yaml")]
     for path in sorted(weights.FOLDER.glob("emoji-*.safetensors")):
         (loras or folder).mkdir(parents=True, exist_ok=True)
         written.append(Path(shutil.copy(path, loras or folder)))
-    return written
+    return [*written, clip.write(rewards / clip.NAME)] if rewards else written
