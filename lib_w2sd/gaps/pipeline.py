@@ -7,8 +7,10 @@ from ..setting import Setting
 from .gap import Gap, Preset
 
 EVERYTHING = "everything"
+# Single ControlNet units, of those that are on, in their order.
+UNITS = ("1st ControlNet", "2nd ControlNet", "3rd ControlNet")
 # What a weak side can do without, by the names that users know.
-PARTS = ("ControlNet", "IP-Adapter", "FreeU", "SAG", "PAG", "HRFix", "StyleAlign", EVERYTHING)
+PARTS = ("ControlNet", "IP-Adapter", *UNITS, "FreeU", "SAG", "PAG", "HRFix", "StyleAlign", EVERYTHING)
 # Appendix C.1: "the guidance scale for both M^s and M^w are set to 0.5".
 CFG = 0.5
 
@@ -27,6 +29,16 @@ class Pipeline(Gap):
             "W2SD weak without",
             several=PARTS,
         ),
+        Setting(
+            "weak_weight",
+            0.0,
+            "Or only weaker: this share of its weight",
+            "0: the weak version has nothing of it. 0.3: a ControlNet or IP-Adapter of weight 1 has 0.3 there.",
+            "W2SD weak weight",
+            minimum=0.0,
+            maximum=1.0,
+            step=0.05,
+        ),
     )
     given = {"weak_without": "ControlNet"}
 
@@ -41,12 +53,13 @@ class Pipeline(Gap):
         )
 
     def differs(self, settings, picture):
-        return bool(settings.weak_without)
+        return bool(settings.weak_without) and settings.weak_weight < 1
 
     def sides(self, settings, host, strong, weak):
         """Raises SettingError where this host has nothing to leave out; what the picture itself has not, is said at the
         first step, when everything has been put on."""
         if not settings.weak_without or not host.acts:
             return strong, weak
-        overlay = host.able(self.ability)(host, self.settings[0].names_in(settings.weak_without))
+        parts = self.settings[0].names_in(settings.weak_without)
+        overlay = host.able(self.ability)(host, parts, settings.weak_weight)
         return strong, replace(weak, overlays=(*weak.overlays, overlay))

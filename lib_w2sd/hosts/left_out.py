@@ -1,21 +1,52 @@
 """What the pipeline gap's overlays have in common on every host."""
 
-from ..gaps.pipeline import Pipeline
+from contextlib import ExitStack, contextmanager
 
-SETTING = Pipeline.settings[0]
+from ..gaps.pipeline import UNITS, Pipeline
+from .swapped import swapped
+
+PARTS, WEIGHT = Pipeline.settings
 
 
 class LeftOut:
-    """Overlay of a weak side that does without `parts` (gaps.pipeline.PARTS); a host's own says how."""
+    """Overlay of a weak side that does without `parts` (gaps.pipeline.PARTS), or has only a share of their weight.
 
-    def __init__(self, host, parts: "tuple[str, ...]"):
-        self.host, self.parts = host, parts
+    A host's own says in installed() what is swapped for a weak call: [(owner, name, value)].
+    """
+
+    def __init__(self, host, parts: "tuple[str, ...]", share: float = 0.0):
+        self.host, self.parts, self.share, self.swaps = host, parts, share, []
 
     def as_dict(self) -> dict:
-        return {"kind": "pipeline", "without": list(self.parts)}
+        return {"kind": "pipeline", "without": list(self.parts), "weight": self.share}
 
     def check(self, found: set) -> None:
         """Raises SettingError where the picture has not all of the parts, unless some of it is made already."""
         absent = [part for part in self.parts if part not in found]
         if absent and not self.host.begun:
-            SETTING.refuse(", ".join(self.parts), f", but there is no {' and no '.join(absent)} in this picture")
+            PARTS.refuse(", ".join(self.parts), f", but there is no {' and no '.join(absent)} in this picture")
+
+    def wanted(self, units: list) -> list:
+        """Of ControlNet units in their order, those that the parts name."""
+        return (
+            [unit for name, unit in zip(UNITS, units) if name in self.parts]
+            if "ControlNet" not in self.parts
+            else units
+        )
+
+    def no_weight(self, what: str):
+        """Raises SettingError: `what` has none that could be made smaller."""
+        WEIGHT.refuse(self.share, f", but {what} has no weight of its own in this WebUI: it can only be left out whole")
+
+    @contextmanager
+    def on(self):
+        """Within, the host's calls are the weak side's."""
+        with ExitStack() as stack:
+            for swap in self.swaps:
+                stack.enter_context(swapped(*swap))
+            yield
+
+
+def units_named(count: int) -> set:
+    """The names of so many ControlNet units."""
+    return {"ControlNet", *UNITS[:count]} if count else set()

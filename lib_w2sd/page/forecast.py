@@ -43,6 +43,7 @@ _DEPENDENT = {
     "comparison_with": lambda settings: settings.comparison,
     "reward_threshold": lambda settings: settings.reward,
     "reward_decoder": lambda settings: settings.reward,
+    "weak_weight": lambda settings: settings.weak_without,
 }
 
 

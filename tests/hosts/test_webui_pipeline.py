@@ -15,9 +15,20 @@ def guide(args):
 guide.__module__ = "forge_sag.py"
 
 
+class Net:
+    """A ControlNet unit as Forge chains them; on() is what the stand-in's network asks of the last."""
+
+    def __init__(self, gain, previous=None):
+        self.gain, self.strength, self.previous_controlnet = gain, 1.0, previous
+
+    def on(self, output):
+        before = output if self.previous_controlnet is None else self.previous_controlnet.on(output)
+        return before * (1 + (self.gain - 1) * self.strength)
+
+
 @pytest.fixture
 def added(forge):
-    """added("ControlNet", "SAG"): extensions that are on in the requests from here on."""
+    """added(0.9, "SAG"): what is on in the requests from here on; a number is a ControlNet's factor."""
     scripts = forge.modules["scripts"]
 
     class Adds(scripts.Script):
@@ -29,8 +40,8 @@ def added(forge):
         def process_before_every_sampling(self, p, *args, **kwargs):
             objects = forge.shared.sd_model.forge_objects
             objects.unet = objects.unet.clone()
-            if "ControlNet" in self.parts:
-                objects.unet.controlnet_linked_list = SimpleNamespace(on=lambda output: output * 0.9)
+            for gain in [part for part in self.parts if isinstance(part, float)]:
+                objects.unet.controlnet_linked_list = Net(gain, objects.unet.controlnet_linked_list)
             if "SAG" in self.parts:
                 objects.unet.model_options.setdefault("sampler_post_cfg_function", []).append(guide)
 
@@ -47,10 +58,10 @@ def same(one, other):
     return all(a.equal(b) for a, b in zip(one.pictures, other.pictures))
 
 
-@pytest.mark.parametrize("part", ["ControlNet", "SAG", "everything"])
+@pytest.mark.parametrize("part", ["ControlNet", "1st ControlNet", "SAG", "everything"])
 def test_the_weak_side_alone_is_the_picture_without_it(forge, added, part):
     off = forge.txt2img()
-    added("ControlNet") if part == "everything" else added(part)
+    added("SAG" if part == "SAG" else 0.9)
     on = forge.txt2img()
     assert not same(off, on)
     # At the picture's own scale, as the plain one.
@@ -59,19 +70,73 @@ def test_the_weak_side_alone_is_the_picture_without_it(forge, added, part):
     gap = forge.txt2img({**GAP, "weak_without": part})
     (run,) = forge.trace()
     assert not same(gap, on) and min(r["gap_norm"] for r in run["reflections"]) > 0
-    assert run["overlays"] == [{"kind": "pipeline", "without": [part]}]
+    assert run["overlays"] == [{"kind": "pipeline", "without": [part], "weight": 0.0}]
     assert same(forge.txt2img(), on), "the next plain picture is what it was"
 
 
 def test_one_of_two_stays(forge, added):
     added("SAG")
     with_sag = forge.txt2img()
-    added("ControlNet", "SAG")
+    added(0.9, "SAG")
     alone = forge.txt2img({"weak_alone": True, "weak_cfg": 6.0, "weak_without": ["ControlNet"]})
     assert same(alone, with_sag)
     both = forge.txt2img({"weak_alone": True, "weak_cfg": 6.0, "weak_without": "SAG+ControlNet"})
     added()
     assert same(both, forge.txt2img())
+
+
+def test_single_units_of_several(forge, added):
+    three, alone = (0.9, 1.2, 0.8), {"weak_alone": True, "weak_cfg": 6.0}
+    for parts, kept in (("1st ControlNet", (1.2, 0.8)), ("2nd ControlNet", (0.9, 0.8)), ("3rd ControlNet", (0.9, 1.2))):
+        added(*kept)
+        fewer = forge.txt2img()
+        added(*three)
+        all_three = forge.txt2img()
+        assert same(forge.txt2img({**alone, "weak_without": parts}), fewer), parts
+        assert not same(forge.txt2img({**GAP, "weak_without": parts}), all_three)
+        assert same(forge.txt2img(), all_three)
+    added(1.2)
+    one = forge.txt2img()
+    added(*three)
+    assert same(forge.txt2img({**alone, "weak_without": "1st ControlNet, 3rd ControlNet"}), one)
+    added(0.9, 1.2)
+    with pytest.raises(Exception, match="there is no 3rd ControlNet in this picture"):
+        forge.txt2img({**GAP, "weak_without": "3rd ControlNet"})
+
+
+def test_a_share_of_the_weight(forge, added):
+    alone = {"weak_alone": True, "weak_cfg": 6.0, "weak_weight": 0.5}
+    added(1 + (0.9 - 1) * 0.5, 1 + (1.2 - 1) * 0.5)
+    both = forge.txt2img()
+    added(0.9, 1 + (1.2 - 1) * 0.5)
+    second = forge.txt2img()
+    added(0.9, 1.2)
+    on = forge.txt2img()
+    assert same(forge.txt2img({**alone, "weak_without": "ControlNet"}), both)
+    assert same(forge.txt2img({**alone, "weak_without": "2nd ControlNet"}), second)
+    assert same(forge.txt2img(), on)
+    added(0.9, "SAG")
+    for part, told in (("SAG", "SAG"), ("everything", "everything")):
+        with pytest.raises(Exception, match=f"weak_weight .* was given 0.5, but {told} has no weight of its own"):
+            forge.txt2img({**GAP, "weak_weight": 0.5, "weak_without": part})
+
+
+def test_an_ip_adapters_patch_has_a_share_of_every_units_weight(forge):
+    from lib_w2sd.hosts.forge.pipeline import WithoutParts
+
+    class Patch:
+        weights = [1.0, 0.5]
+
+        def __call__(self):
+            return self.weights
+
+    Patch.__module__ = "lib_ipadapter.IPAdapterPlus"
+    patch, found = Patch(), set()
+    weak = WithoutParts(None, ("IP-Adapter",), 0.5)._kept(
+        {"patches_replace": {"attn2": {("input", 1, 0): patch}}}, found
+    )
+    assert weak["patches_replace"]["attn2"]["input", 1, 0]() == [0.5, 0.25] and patch() == [1.0, 0.5]
+    assert found == {"IP-Adapter"}
 
 
 def test_what_the_picture_has_not_is_said(forge, added):
@@ -91,7 +156,7 @@ def unit(kind, **more):
 def controlnet(a1111):
     """sd-webui-controlnet as far as the gap looks at it: what its units' forward adds, and which units there are."""
     adapter = SimpleNamespace(weight=1.0)
-    hook = SimpleNamespace(control_params=[unit("ControlNet", control_model=None, gain=0.9)])
+    hook = SimpleNamespace(control_params=[unit("ControlNet", control_model=None, gain=0.9, weight=1.0)])
     hook.control_params.append(unit("IPAdapter", control_model=adapter, gain=1.0))
 
     class ControlNet(a1111.modules["scripts"].Script):
@@ -103,7 +168,7 @@ def controlnet(a1111):
     def forward(x, t, **kwargs):
         output = network(x, t, **kwargs) * (1 + 0.2 * adapter.weight)
         for one in hook.control_params:
-            output = output * one.gain
+            output = output * (1 + (one.gain - 1) * getattr(one, "weight", 1.0))
         return output
 
     model = a1111.shared.sd_model
@@ -123,7 +188,7 @@ def test_on_a1111_the_weak_sides_calls_find_fewer_units(a1111, controlnet):
         assert not same(off, both)
         assert same(a1111.txt2img({"weak_alone": True, "weak_cfg": 6.0, "weak_without": part}), off), part
         assert not same(a1111.txt2img({**GAP, "weak_without": part}), both)
-        assert a1111.trace()[0]["overlays"] == [{"kind": "pipeline", "without": [part]}]
+        assert a1111.trace()[0]["overlays"] == [{"kind": "pipeline", "without": [part], "weight": 0.0}]
         assert hook.control_params == units and adapter.weight == 1.0
         assert same(a1111.txt2img(), both)
     with pytest.raises(Exception, match="there is no FreeU in this picture"):
@@ -131,6 +196,38 @@ def test_on_a1111_the_weak_sides_calls_find_fewer_units(a1111, controlnet):
     hook.control_params.append(unit("Controlllite", control_model=None, gain=1.0))
     with pytest.raises(Exception, match="cannot leave out ControlLLLite"):
         a1111.txt2img({**GAP, "weak_without": "ControlNet"})
+
+
+def test_on_a1111_single_units_and_a_share_of_the_weight(a1111, controlnet):
+    hook, adapter = controlnet
+    first, reference = hook.control_params
+    second = unit("ControlNet", control_model=None, gain=1.2, weight=0.8)
+    hook.control_params[:] = units = [first, second, reference]
+    everything = a1111.txt2img()
+
+    def without(part, share=0.0):
+        return a1111.txt2img({"weak_alone": True, "weak_cfg": 6.0, "weak_without": part, "weak_weight": share})
+
+    hook.control_params = [first, reference]
+    fewer = a1111.txt2img()
+    hook.control_params = list(units)
+    assert same(without("2nd ControlNet"), fewer)
+    for part, owner, whole in (("2nd ControlNet", second, 0.8), ("IP-Adapter", adapter, 1.0)):
+        owner.weight = whole * 0.5
+        fainter = a1111.txt2img()
+        owner.weight = whole
+        assert same(without(part, 0.5), fainter) and not same(fainter, everything)
+    assert same(a1111.txt2img(), everything)
+    adapter.weight = {0: 1.0}  # one for each layer
+    from lib_w2sd.hosts.a1111.pipeline import WithoutUnits
+
+    assert WithoutUnits(None, (), 0.5)._less(adapter.weight) == {0: 0.5}
+    adapter.weight = 1.0
+    with pytest.raises(Exception, match="there is no 3rd ControlNet"):
+        without("3rd ControlNet")
+    second.advanced_weighting = [0.5] * 13
+    with pytest.raises(Exception, match="a ControlNet with weights for its layers has no weight of its own"):
+        without("2nd ControlNet", 0.5)
 
 
 def test_on_a1111_without_the_extension_there_is_none(a1111, monkeypatch):

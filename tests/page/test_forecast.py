@@ -143,7 +143,13 @@ def test_gaps_are_told_apart():
     gaps = said({"weak_prompt": "a dog"})["gaps"]
     assert {name for name, gap in gaps.items() if gap["active"]} == {"guidance", "prompt"}
     assert not gaps["distilled"]["offered"] and said(page=FLUX)["gaps"]["distilled"]["offered"]
-    assert said()["hidden"] == ["hires_lambda_steps", "comparison_with", "reward_threshold", "reward_decoder"]
+    assert said()["hidden"] == [
+        "hires_lambda_steps",
+        "comparison_with",
+        "reward_threshold",
+        "reward_decoder",
+        "weak_weight",
+    ]
     assert said({"hires": "own", "comparison": True, "reward": "r"})["hidden"] == []
 
 

@@ -4,14 +4,13 @@ keeps what it applies on an object of its own. A weak side's calls find fewer un
 Its step window is looked at in a callback before every call, unit by unit: those that are left out are not there then.
 """
 
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from modules import extensions
 
 from ...errors import SettingError
 from ...gaps.pipeline import EVERYTHING
-from ..left_out import SETTING, LeftOut
-from ..swapped import swapped
+from ..left_out import PARTS, LeftOut, units_named
 
 TITLE = "ControlNet"
 
@@ -33,30 +32,38 @@ def part_of(unit) -> str:
 
 
 class WithoutUnits(LeftOut):
-    """Overlay of a weak side: within on() the units that it does without are not there."""
+    """Overlay of a weak side: within on() the units that it does without are not there, or weigh less."""
 
     @contextmanager
     def installed(self, unet):
-        """Raises SettingError, see LeftOut.check."""
-        self.hook, units = units_of(self.host.p)
-        left_out = [unit for unit in units if EVERYTHING in self.parts or part_of(unit) in self.parts]
-        if lite := [unit for unit in left_out if unit.control_model_type.name == "Controlllite"]:
-            # It stands in the UNet's layers, which ask no unit.
-            raise SettingError(
-                f"W2SD: {SETTING.name} cannot leave out ControlLLLite here, which {len(lite)} units are."
-            )
-        found = {EVERYTHING} if left_out else set()
-        found.update(map(part_of, left_out))
+        """Raises SettingError, see LeftOut.check and no_weight."""
+        hook, units = units_of(self.host.p)
+        nets = [unit for unit in units if part_of(unit) == "ControlNet"]
+        adapters = [unit for unit in units if part_of(unit) == "IP-Adapter"]
+        found = units_named(len(nets)) | ({"IP-Adapter"} if adapters else set()) | ({EVERYTHING} if units else set())
         self.check(found)
-        self.kept = [unit for unit in units if unit not in left_out]
-        self.silenced = [unit.control_model for unit in left_out if part_of(unit) == "IP-Adapter"]
+        nets = nets if EVERYTHING in self.parts else self.wanted(nets)
+        adapters = adapters if {EVERYTHING, "IP-Adapter"} & set(self.parts) else []
+        if lite := [unit for unit in nets if unit.control_model_type.name == "Controlllite"]:
+            # It stands in the UNet's layers, which ask no unit.
+            raise SettingError(f"W2SD: {PARTS.name} cannot leave out ControlLLLite here, which {len(lite)} units are.")
+        # IP-Adapters stand in the layers, too, and look at their own weight.
+        self.swaps += [(unit.control_model, "weight", self._less(unit.control_model.weight)) for unit in adapters]
+        if self.share:
+            self.swaps += [(unit, "weight", self._less_of(unit)) for unit in nets]
+        elif hook is not None:
+            self.swaps.append(
+                (hook, "control_params", [u for u in units if not any(u is one for one in (*nets, *adapters))])
+            )
         yield
 
-    @contextmanager
-    def on(self):
-        with ExitStack() as stack:
-            if self.hook is not None:
-                stack.enter_context(swapped(self.hook, "control_params", self.kept))
-            for adapter in self.silenced:  # these stand in the layers, too, and look at their own weight
-                stack.enter_context(swapped(adapter, "weight", 0.0))
-            yield
+    def _less(self, weight):
+        """A share of a weight, which may be one for each layer."""
+        if isinstance(weight, dict):
+            return {layer: of * self.share for layer, of in weight.items()}
+        return weight * self.share
+
+    def _less_of(self, unit) -> float:
+        if getattr(unit, "advanced_weighting", None) is not None:
+            self.no_weight("a ControlNet with weights for its layers")
+        return self._less(unit.weight)

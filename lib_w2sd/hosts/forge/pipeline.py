@@ -1,14 +1,14 @@
 """The pipeline gap on Forge: what ControlNet and others add stands in a patcher around the UNet, and the weak side's
 calls get another, without them. Nothing is merged anew; LoRAs stay."""
 
+import copy
 import functools
 from contextlib import contextmanager
 
 from modules import shared
 
 from ...gaps.pipeline import EVERYTHING
-from ..left_out import LeftOut
-from ..swapped import swapped
+from ..left_out import LeftOut, units_named
 
 # Of each part, what the module of its patches is called, as the host and its forks name their built-in extensions.
 SOURCES = {
@@ -27,51 +27,72 @@ class WithoutParts(LeftOut):
 
     @contextmanager
     def installed(self, unet):
-        """Raises SettingError, see LeftOut.check."""
+        """Raises SettingError, see LeftOut.check and no_weight."""
         whole = shared.sd_model.forge_objects.unet
-        self.weak, found = without(whole, self.parts)
+        weak, found = self._everything_off(whole) if EVERYTHING in self.parts else self._without(whole)
         self.check(found)
+        self.swaps.append((shared.sd_model.forge_objects, "unet", weak))
         yield
 
-    @contextmanager
-    def on(self):
-        with swapped(shared.sd_model.forge_objects, "unet", self.weak):
-            yield
-
-
-def without(unet, parts) -> tuple:
-    """A clone of a UNet patcher without the parts, and which of them it had."""
-    if EVERYTHING in parts:
+    def _everything_off(self, unet) -> tuple:
+        if self.share:
+            self.no_weight(EVERYTHING)
         bare = shared.sd_model.forge_objects_after_applying_lora.unet
-        return bare, set(parts) if bare is not unet else set()
-    found = set()
-    words = {word: part for part in parts for word in SOURCES[part]}
+        return bare, set(self.parts) if bare is not unet else set()
 
-    def kept(value):
-        """Without the parts' patches, and without what was made to hold them."""
+    def _without(self, unet) -> tuple:
+        """A clone of a UNet patcher for the weak side, and which of the parts it had."""
+        weak, found = unet.clone(), set()
+        kept = self._kept(unet.model_options, found)
+        weak.model_options = {} if kept is _GONE else kept
+        units = chain(unet)
+        wanted = self.wanted(units)
+        if self.share:
+            self.swaps += [(unit, "strength", unit.strength * self.share) for unit in wanted]
+        else:
+            self._relink(weak, [unit for unit in units if not any(unit is one for one in wanted)])
+        return weak, found | units_named(len(units))
+
+    def _relink(self, weak, units: list) -> None:
+        """ControlNet units are a chain, and `weak` keeps the last: within on() it has these links."""
+        weak.controlnet_linked_list = units[-1] if units else None
+        for before, unit in zip([None, *units], units):
+            if getattr(unit, "previous_controlnet", None) is not before:
+                self.swaps.append((unit, "previous_controlnet", before))
+
+    def _kept(self, value, found: set):
+        """Options without the parts' patches, and without what was made to hold them."""
         if isinstance(value, dict):
-            filtered = {key: kept(one) for key, one in value.items()}
+            filtered = {key: self._kept(one, found) for key, one in value.items()}
             return {key: one for key, one in filtered.items() if one is not _GONE} or (_GONE if value else value)
         if isinstance(value, list):
-            filtered = [one for one in map(kept, value) if one is not _GONE]
+            filtered = [one for one in (self._kept(one, found) for one in value) if one is not _GONE]
             return filtered if filtered or not value else _GONE
-        part = next((part for word, part in words.items() if word in source(value)), None)
+        part = next((part for part in self.parts for word in SOURCES.get(part, ()) if word in source(value)), None)
         if part is None:
             return value
         found.add(part)
-        return _GONE
+        return self._fainter(part, value) if self.share else _GONE
 
-    clone = unet.clone()
-    clone.model_options = {
-        key: one for key, one in ((key, kept(one)) for key, one in unet.model_options.items()) if one is not _GONE
-    }
-    if "ControlNet" in parts and unet.controlnet_linked_list is not None:
-        clone.controlnet_linked_list = None
-        found.add("ControlNet")
-    return clone, found
+    def _fainter(self, part: str, patch):
+        """An IP-Adapter's patch, which has the weights of all units, with a share of them."""
+        if not isinstance(getattr(patch, "weights", None), list):
+            self.no_weight(part)
+        fainter = copy.copy(patch)
+        fainter.weights = [weight * self.share for weight in patch.weights]
+        return fainter
 
 
 _GONE = object()
+
+
+def chain(unet) -> list:
+    """The ControlNet units (T2I adapters too) of a UNet patcher, in their order."""
+    found, unit = [], unet.controlnet_linked_list
+    while unit is not None:
+        found.append(unit)
+        unit = getattr(unit, "previous_controlnet", None)
+    return found[::-1]
 
 
 def source(patch) -> str:
