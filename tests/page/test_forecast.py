@@ -150,7 +150,8 @@ def test_gaps_are_told_apart():
         "reward_decoder",
         "weak_weight",
     ]
-    assert said({"hires": "own", "comparison": True, "reward": "r"})["hidden"] == []
+    asked = {"hires": "own", "comparison": True, "reward": "r", "weak_without": ["ControlNet"]}
+    assert said(asked)["hidden"] == []
 
 
 @given(st.fixed_dictionaries({}, optional={n: VALID[n] | INVALID[n] for n in NAMES if n != "enabled"}))
