@@ -11,7 +11,7 @@ from .conftest import PLAIN, png
 from .layouts import asking, no_gap
 from .test_company import control_models
 from .test_engine import same
-from .test_samplers import PASSES
+from .test_samplers import PASSES, away
 
 GAP = {"lambda_steps": 2, "inversion": "matched", "weak_cfg": 0.5, "strong_cfg": 0.5}
 
@@ -94,22 +94,27 @@ def test_every_pass(units, webui, init_image, name):
     more = {**fields, "kind": kind}
     if kind == "img2img":
         more["init_images"] = [png(init_image)]
+    most = 0 if kind == "txt2img" else 2  # of 255: part of what img2img draws has no seed
     off, whole = units.drawn([], **more), units.drawn([FIRST], **more)
-    assert not same(off, whole)
-    assert same(units.alone([FIRST], "ControlNet", **more), off)
-    assert same(units.drawn([FIRST], no_gap(units.ask), **more), whole)
+    assert away(off, whole) > most
+    assert away(units.alone([FIRST], "ControlNet", **more), off) <= most
+    assert away(units.drawn([FIRST], no_gap(units.ask), **more), whole) <= most
     gap = units.drawn([FIRST], {**GAP, "weak_without": "ControlNet"}, **more)
-    assert not same(gap, whole) and [run["name"] for run in webui.trace()] == runs
-    assert all(r["gap_norm"] > 0 for run in webui.trace() for r in run["reflections"])
-    assert same(units.drawn([FIRST], **more), whole)
+    passes = webui.trace()
+    assert away(gap, whole) > most and [run["pass"] for run in passes] == runs
+    assert all(r["gap_norm"] > 0 for run in passes for r in run["reflections"])
+    assert away(units.drawn([FIRST], **more), whole) <= most
 
 
-def test_a_batch(units, webui):
-    whole = units.drawn([FIRST], batch_size=2)
+def test_a_batch(units):
+    """What is sent back beside the pictures are the units' maps, last."""
     off, alone = units.drawn([], batch_size=2), units.alone([FIRST], "ControlNet", batch_size=2)
-    assert all((a == b).all() for a, b in zip(alone.images, off.images))
-    gap = units.drawn([FIRST], {**GAP, "weak_without": "ControlNet"}, batch_size=2)
-    assert not any((a == b).all() for a, b in zip(gap.images[-2:], whole.images[-2:]))
+    whole, gap = (
+        units.drawn([FIRST], batch_size=2),
+        units.drawn([FIRST], {**GAP, "weak_without": "ControlNet"}, batch_size=2),
+    )
+    assert len(off.images) >= 2 and all((a == b).all() for a, b in zip(alone.images, off.images))
+    assert not any((a == b).all() for a, b in zip(gap.images[: len(off.images)], whole.images))
 
 
 def test_outside_of_the_units_window_there_is_no_gap(units, webui):
