@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,7 +65,12 @@ def rows_of(host, request: dict) -> int:
     return sum(host.calls)
 
 
-def test_as_the_host_counts(host):
+def test_as_the_host_counts(host, monkeypatch):
+    def quick(x, t, encoder_hidden_states):
+        """What is counted is how often it is asked: the answer may be anything of picture and prompt."""
+        return SimpleNamespace(sample=x * 0.5 + encoder_hidden_states.mean((1, 2))[:, None, None, None])
+
+    monkeypatch.setattr(host.unet.network, "forward", quick)
     cases = [case for case in CASES if is_for(case, host)]
     assert len(cases) > 20
     counted = {case["name"]: rows_of(host, case["request"]) for case in cases}

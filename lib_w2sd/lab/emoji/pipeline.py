@@ -17,17 +17,18 @@ from PIL import Image
 
 from ...gaps.pipeline import CFG as BOTH_SIDES
 from ..experiments.statistics import table
+from ..figures import plots
 from . import edges, grid, judge, models, reference, scores
 from .bought import Way, wanted
 from .captions import STYLES
 from .draw import STEPS, draw
-from .results import MEASURES, Results, measured, rounded
+from .results import MEASURES, Results, mean, measured, rounded
 
 EACH = 2
 CFG = 2.0  # plain pictures have their highest reward there
 ELSEWHERE = 1000  # seeds of the pictures that maps and references are taken from
 OTHER_STYLE = dict(zip(STYLES.values(), reversed(STYLES.values())))
-WEIGHTS = (0.5, 1.5, 2.0)
+WEIGHTS = (0.5, 1.5, 2.0, 3.0)
 WAYS = ("matched", "paper", "previous-gap", "auto-guidance")
 ASKED = replace(grid.W2SD, weak_cfg=BOTH_SIDES, strong_cfg=BOTH_SIDES)  # appendix C.1
 
@@ -166,30 +167,59 @@ picture with the unit at weight 1, with its 95 % interval, paired by prompt; **b
 
 ![Map or reference, plain, W2SD](pipeline.png)
 
-*Nothing selected: the first prompts of the tables, first seed.*
+*Every fifth prompt of the tables, first seed, nothing selected. W2SD with lambda -1: matched at strength 1, and auto-guidance
+at strength 2.*
+
+![How close, and at which price](pipeline-price.png)
+
+*Up: the picture still shows its prompt. Right: it is closer to what the unit asks for. Squares, joined, are the plain picture at
+rising weights of the unit.*
 """
 
 
 def run(out: Path) -> Path:
     """Measure what is not there yet, and write the report."""
+    every = {}
     text = [HEAD.format(both=BOTH_SIDES, prompts=len(wanted()), each=EACH, steps=STEPS, cfg=CFG)]
     for unit in UNITS:
         results = Results(out / f"pipeline-{unit.name}.json", measure_of(unit), {"like": unit.measure, **MEASURES})
         asked = ways(unit)
         lines = [results.line(way.told, results.of(way), results.of(asked[0])) for way in asked]
+        every[unit] = [(way, results.of(way)) for way in asked]
         text.append(f"## {unit.title}\n\n" + table(["", "rows", *results.measures.values()], lines))
     sheet(out / "pipeline.png")
+    price(out / "pipeline-price.png", every)
     path = out / "pipeline.md"
     path.write_text("\n".join(text), encoding="utf-8")
     return path
 
 
-SHOWN = 8  # prompts of the picture
+def price(path: Path, every: dict) -> None:
+    """Reward over likeness, a panel a unit; every: {Unit: [(Way, what was measured)]}."""
+    chart, axes = plots.figure(1, len(every), width=6, height=4.2)
+    for axis, (unit, found) in zip(axes[0], every.items()):
+        families = {}
+        for way, one in found:
+            rising = way.family == "plain" and way.asks["cfg"] == CFG and way.asks["steps"] == STEPS
+            family = (
+                "plain, by weight" if rising else "plain, CFG 4 or 40 steps" if way.family == "plain" else way.family
+            )
+            families.setdefault(family, []).append((mean(one, "like"), mean(one, "reward"), way.asks["weight"]))
+        for family, points in families.items():
+            x, y, _ = zip(*sorted(points, key=lambda point: point[2]))
+            axis.plot(x, y, "s-" if family == "plain, by weight" else "o", label=family, alpha=0.8)
+        axis.set(title=unit.title, xlabel=unit.measure)
+    axes[0][0].set_ylabel("reward (cosine with the prompt)")
+    axes[0][0].legend(fontsize=7)
+    plots.save(chart, path)
+
+
+SHOWN = 6  # prompts of the picture
 COLUMNS = {
     "plain, weight 1": lambda unit: plain(unit, 1.0),
-    "weight 1.5": lambda unit: plain(unit, 1.5),
-    "W2SD": lambda unit: reflected(unit, "matched"),
-    "W2SD, strength 2": lambda unit: reflected(unit, "matched", 2.0),
+    "plain, weight 2": lambda unit: plain(unit, 2.0),
+    "W2SD": lambda unit: reflected(unit, "matched", lam=STEPS - 1),
+    "W2SD, auto-guidance": lambda unit: reflected(unit, "auto-guidance", 2.0, STEPS - 1),
 }
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from diffusers.utils import logging
 from torch import nn
 
 from . import autoencoder, models, text, weights
@@ -53,7 +54,10 @@ class Referring(nn.Module):
             "norm.bias": torch.zeros(text.WIDTH),
         }
         given = {"image_proj": projection, "ip_adapter": layers}
+        told = logging.get_verbosity()
+        logging.set_verbosity_error()  # or it warns that a network in float32 stays one
         self.unet._load_ip_adapter_weights([given], low_cpu_mem_usage=False)
+        logging.set_verbosity(told)
         for name, p in self.named_parameters():
             p.requires_grad_(_own(name))
         self.references = None
