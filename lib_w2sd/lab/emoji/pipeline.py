@@ -218,8 +218,8 @@ SHOWN = 6  # prompts of the picture
 COLUMNS = {
     "plain, weight 1": lambda unit: plain(unit, 1.0),
     "plain, weight 2": lambda unit: plain(unit, 2.0),
-    "W2SD": lambda unit: reflected(unit, "matched", lam=STEPS - 1),
-    "W2SD, auto-guidance": lambda unit: reflected(unit, "auto-guidance", 2.0, STEPS - 1),
+    "W2SD, matched": lambda unit: reflected(unit, "matched", lam=STEPS - 1),
+    "auto-guidance, 2": lambda unit: reflected(unit, "auto-guidance", 2.0, STEPS - 1),
 }
 
 
