@@ -60,7 +60,9 @@ def there(webui):
 
 
 def has_reward(webui) -> bool:
-    return webui.request({"reward": clip.NAME, "lambda_steps": 1}, **{**ASK, "steps": 2}).status_code == 200
+    answer = webui.request({"reward": clip.NAME, "lambda_steps": 1}, **{**ASK, "steps": 2})
+    assert answer.status_code == 200 or "not one in models/rewards" in answer.text, answer.text
+    return answer.status_code == 200
 
 
 def in_the_webui(webui, caption, seed: int, way: str):

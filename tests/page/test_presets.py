@@ -23,9 +23,9 @@ def settings_of(name, **already):
 
 
 def test_numbers_of_the_paper():
-    """Appendices C.1 and E.6; section 4.4."""
+    """Appendices C.1 and E.6; section 4.4. The way is ours (docs/emoji, the rule)."""
     guidance = settings_of("Follow the prompt more (Z-Sampling)", strong_cfg=1.0, weak_prompt="a dog")
-    assert guidance == Settings(enabled=True, lambda_steps=-1, strong_cfg=None, weak_cfg=0.0)
+    assert guidance == Settings(enabled=True, lambda_steps=-1, strong_cfg=None, weak_cfg=0.0, inversion="previous-gap")
     lora = settings_of("More of my LoRA")
     assert (lora.strong_cfg, lora.weak_cfg) == (1.0, 1.0)
     assert 0.8 + lora.weak_lora_offset == pytest.approx(-1.5)

@@ -16,8 +16,8 @@ from ...page.settings import Settings
 from ..experiments.statistics import table
 from ..figures import plots
 from . import clip, grid, judge, lora, models, scores
-from .draw import STEPS
-from .results import MEASURES, Results, mean, measured
+from .draw import STEPS, draw
+from .results import MEASURES, Results, difference, mean, measured
 
 EACH = 4  # pictures of a prompt
 AT_1 = ", at CFG 1"  # of the name of a table
@@ -190,6 +190,61 @@ def sides(asks: dict) -> dict:
     return {**asks, **{key: made[asks[key]]() for key in ("model", "weak") if asks.get(key) in made}}
 
 
+def choices(path: Path, ground: Ground) -> Path:
+    """Figure 24: every fifth prompt, nothing selected, by the ways of Table 13; its (a) with the LoRA, (c) with 5 % of it."""
+    shown, captions = ("blur", "strong/blur", "blur/strong", "blur/clip", "faint/clip"), wanted()[::5]
+    ways = {way.key: way for way in (plain(ground, 1.0), *chosen(ground))}
+    found = {"M1": plain(ground, 1.0), **{name: ways[f"{CHOOSING}/{name}"] for name in shown}}
+    labels = ("M1", "M2", "M1(M2 inv)", "M2(M1 inv)", "chosen (a)", "chosen (c)")
+    texts, columns = [caption.text() for caption in captions], {}
+    for label, way in zip(labels, found.values()):
+        columns[label] = draw(texts, range(len(texts)), **sides(way.asks)).pictures
+    grid.sheet(columns, texts, 1).save(path)
+    return path
+
+
+RULE = """## What the rule chooses
+
+Of the ways of a gap, those that are not behind the one with the highest reward by more than the interval; of these the one
+with the fewest network rows. A gap's preset takes it where nothing else speaks against it.
+
+"""
+
+
+def by_the_rule(results: Results, ways: list) -> "tuple[Way, Way]":
+    """The way that the rule chooses, and the one with the highest reward."""
+    best = max(ways, key=lambda way: mean(results.kept[way.key], "reward"))
+
+    def as_good(way: Way) -> bool:
+        behind, half = difference(results.kept[best.key], results.kept[way.key], "reward")
+        return behind <= half
+
+    good = [way for way in ways if as_good(way)]
+    fewest = min(results.kept[way.key]["rows"] for way in good)
+    cheap = [way for way in good if results.kept[way.key]["rows"] == fewest]
+    return max(cheap, key=lambda way: mean(results.kept[way.key], "reward")), best
+
+
+def ruled(results: Results, ground: Ground, sections: dict) -> str:
+    """The rule's table for a ground; sections: {gap: ways that were measured}."""
+    lines = []
+    for gap, title in TITLES.items():
+        ways = [way for way in sections.get(gap, ()) if way.family in WAYS]
+        if len({way.family for way in ways}) < len(WAYS) or gap.startswith(CHOOSING):
+            continue
+        chosen, best = by_the_rule(results, ways)
+        beside = plain(ground, 1.0 if gap.endswith(AT_1) else tuned(results, ground))
+        gained, behind = (
+            difference(results.of(one), results.of(other), "reward")
+            for one, other in ((chosen, beside), (best, chosen))
+        )
+        told = [f"{by:+.4f} ± {half:.4f}" for by, half in (gained, behind)]
+        rows = f"{results.of(chosen)['rows']:g} / {results.of(beside)['rows']:g}"
+        lines.append([f"{ground.told}: {title.partition(' (')[0].partition(':')[0]}", chosen.told, rows, *told])
+    head = ["", "chosen", "rows / plain's", "reward over plain", "behind the best"]
+    return table(head, lines) if lines else ""
+
+
 def measure(way: Way) -> dict:
     """Kept of a way: what measured() says of its pictures, and the network rows of one."""
     torch.manual_seed(0)  # of the samplers that draw noise
@@ -263,7 +318,7 @@ seeds, which favours it.
 
 
 def write(out: Path, results: Results) -> Path:
-    asked, parts = wanted(), []
+    asked, parts, chosen_by_rule = wanted(), [], []
     swept = [ground for ground in GROUNDS if all(way.key in results.kept for way in baseline(ground))]
     planned = plan(results, swept)
     for ground in swept:
@@ -279,6 +334,10 @@ def write(out: Path, results: Results) -> Path:
                 beside = results.of(plain(ground, 1.0)) if gap.endswith(AT_1) else reference
                 lines = [results.line(way.told, results.of(way), beside) for way in sections[gap]]
                 parts.append(f"### {title}\n\n" + table(["", "rows", *MEASURES.values()], lines))
+                if gap.startswith(CHOOSING):
+                    parts.append("![Each alone, each against the other, chosen](choosing.png)\n\n" + FIGURE_24)
+        if told := ruled(results, ground, sections):
+            chosen_by_rule.append(told)
         if any(sections.get(gap) for gap in GAPS):
             name = f"quality-{ground.key.lower().replace(',', '').replace(' ', '-').replace('+', 'p')}.png"
             figure(out / name, results, {gap: sections.get(gap, []) for gap in TITLES})
@@ -286,13 +345,17 @@ def write(out: Path, results: Results) -> Path:
                 f"![Quality over rows]({name})\n\n*Reward over network rows, each way a mark; the line joins what "
                 "nothing cheaper beats.*\n"
             )
+    if swept:
+        choices(out / "choosing.png", swept[0])
     held_out = sum(caption.held_out for caption in asked)
     text = HEAD.format(prompts=len(asked), held_out=held_out, each=EACH, steps=STEPS)
     path = out / "README.md"
-    path.write_text("\n".join([text, *parts]), encoding="utf-8")
+    path.write_text("\n".join([text, *parts, RULE + "\n".join(chosen_by_rule)]), encoding="utf-8")
     return path
 
 
+FIGURE_24 = """*Figure 24: every fifth prompt, nothing selected; chosen by the CLIP. M2 has the LoRA that blurs; in (c) 5 % of it.*
+"""
 TITLES = {
     "plain": "Plain: CFG and steps",
     "controls": "Controls: the method without a gap",

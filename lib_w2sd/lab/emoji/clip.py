@@ -72,8 +72,8 @@ def write(folder: Path) -> Path:
     for name, value in (("bos", text.START), ("eos", text.END), ("pad", text.END)):
         setattr(whole.config.text_config, f"{name}_token_id", value)
     whole.half().save_pretrained(folder)
-    size = {"height": data.SIZE, "width": data.SIZE}
-    processor = CLIPImageProcessor(size=size, crop_size=size, image_mean=GRAY, image_std=GRAY)
+    size = {"size": {"shortest_edge": data.SIZE}, "crop_size": {"height": data.SIZE, "width": data.SIZE}}
+    processor = CLIPImageProcessor(**size, image_mean=GRAY, image_std=GRAY)
     text.write_tokenizer(folder)
     CLIPProcessor(processor, text.tokenizer()).save_pretrained(folder)
     processor.save_pretrained(folder)
