@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from .test_webui_faults import Before, Broken, raising_at
+
 GAP = {"weak_cfg": 0.5, "strong_cfg": 0.5, "lambda_steps": 3}
 
 
@@ -32,7 +34,7 @@ def added(forge):
     scripts = forge.modules["scripts"]
 
     class Adds(scripts.Script):
-        parts = ()
+        parts, nets = (), ()
 
         def title(self):
             return "adds"
@@ -40,8 +42,10 @@ def added(forge):
         def process_before_every_sampling(self, p, *args, **kwargs):
             objects = forge.shared.sd_model.forge_objects
             objects.unet = objects.unet.clone()
+            self.nets = []
             for gain in [part for part in self.parts if isinstance(part, float)]:
-                objects.unet.controlnet_linked_list = Net(gain, objects.unet.controlnet_linked_list)
+                self.nets.append(Net(gain, objects.unet.controlnet_linked_list))
+                objects.unet.controlnet_linked_list = self.nets[-1]
             if "SAG" in self.parts:
                 objects.unet.model_options.setdefault("sampler_post_cfg_function", []).append(guide)
 
@@ -51,6 +55,7 @@ def added(forge):
     def on(*parts):
         script.parts = parts
 
+    on.script = script
     return on
 
 
@@ -119,6 +124,39 @@ def test_a_share_of_the_weight(forge, added):
     for part, told in (("SAG", "SAG"), ("everything", "everything")):
         with pytest.raises(Exception, match=f"weak_weight .* was given 0.5, but {told} has no weight of its own"):
             forge.txt2img({**GAP, "weak_weight": 0.5, "weak_without": part})
+
+
+WITHOUT = [{"weak_without": "2nd ControlNet"}, {"weak_without": "ControlNet", "weak_weight": 0.5}]
+
+
+@pytest.mark.parametrize("more", WITHOUT)
+def test_an_error_at_any_call_leaves_the_units_as_they_were(forge, added, more):
+    added(0.9, 1.2, 0.8)
+    before = Before(forge, {**GAP, **more})
+    for number in range(before.calls):
+        raising_at(forge, number, Broken())
+        with pytest.raises(Broken):
+            forge.txt2img(before.settings, **before.fields)
+        nets = added.script.nets
+        assert [net.previous_controlnet for net in nets] == [None, *nets[:2]] and {net.strength for net in nets} == {
+            1.0
+        }
+        before.hold()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"enable_hr": True, "hr_second_pass_steps": 3, "hr_cfg": 6.0}, {"batch_size": 2}, {"n_iter": 2}]
+)
+def test_in_every_pass(forge, added, fields):
+    """Another patcher in each, and one that was made before."""
+    off = forge.txt2img(**fields)
+    added(0.9)
+    whole = forge.txt2img(**fields)
+    assert same(forge.txt2img({"weak_alone": True, "weak_cfg": 6.0, "weak_without": "ControlNet"}, **fields), off)
+    gap = forge.txt2img({**GAP, "weak_without": "ControlNet"}, **fields)
+    assert not any(a.equal(b) for a, b in zip(gap.pictures, whole.pictures))
+    assert all(r["gap_norm"] > 0 for run in forge.trace() for r in run["reflections"])
+    assert same(forge.txt2img(**fields), whole)
 
 
 def test_an_ip_adapters_patch_has_a_share_of_every_units_weight(forge):
@@ -228,6 +266,20 @@ def test_on_a1111_single_units_and_a_share_of_the_weight(a1111, controlnet):
     second.advanced_weighting = [0.5] * 13
     with pytest.raises(Exception, match="a ControlNet with weights for its layers has no weight of its own"):
         without("2nd ControlNet", 0.5)
+
+
+@pytest.mark.parametrize("more", [*WITHOUT[1:], {"weak_without": "IP-Adapter"}, {"weak_without": "everything"}])
+def test_on_a1111_an_error_at_any_call_leaves_the_units_as_they_were(a1111, controlnet, more):
+    hook, adapter = controlnet
+    before, units = Before(a1111, {**GAP, **more}), list(hook.control_params)
+    for number in range(before.calls):
+        raising_at(a1111, number, Broken())
+        with pytest.raises(Broken):
+            a1111.txt2img(before.settings, **before.fields)
+        assert hook.control_params == units and (units[0].weight, adapter.weight) == (1.0, 1.0)
+    a1111.unet.before_call = None
+    assert same(a1111.txt2img(**before.fields), before.plain)
+    assert same(a1111.txt2img(before.settings, **before.fields), before.reflected)
 
 
 def test_on_a1111_without_the_extension_there_is_none(a1111, monkeypatch):
