@@ -225,8 +225,8 @@ def by_the_rule(results: Results, ways: list) -> "tuple[Way, Way]":
     return max(cheap, key=lambda way: mean(results.kept[way.key], "reward")), best
 
 
-def ruled(results: Results, ground: Ground, sections: dict) -> str:
-    """The rule's table for a ground; sections: {gap: ways that were measured}."""
+def ruled(results: Results, ground: Ground, sections: dict) -> list:
+    """The lines of the rule's table for a ground; sections: {gap: ways that were measured}."""
     lines = []
     for gap, title in TITLES.items():
         ways = [way for way in sections.get(gap, ()) if way.family in WAYS]
@@ -241,8 +241,7 @@ def ruled(results: Results, ground: Ground, sections: dict) -> str:
         told = [f"{by:+.4f} ± {half:.4f}" for by, half in (gained, behind)]
         rows = f"{results.of(chosen)['rows']:g} / {results.of(beside)['rows']:g}"
         lines.append([f"{ground.told}: {title.partition(' (')[0].partition(':')[0]}", chosen.told, rows, *told])
-    head = ["", "chosen", "rows / plain's", "reward over plain", "behind the best"]
-    return table(head, lines) if lines else ""
+    return lines
 
 
 def measure(way: Way) -> dict:
@@ -336,8 +335,7 @@ def write(out: Path, results: Results) -> Path:
                 parts.append(f"### {title}\n\n" + table(["", "rows", *MEASURES.values()], lines))
                 if gap.startswith(CHOOSING):
                     parts.append("![Each alone, each against the other, chosen](choosing.png)\n\n" + FIGURE_24)
-        if told := ruled(results, ground, sections):
-            chosen_by_rule.append(told)
+        chosen_by_rule += ruled(results, ground, sections)
         if any(sections.get(gap) for gap in GAPS):
             name = f"quality-{ground.key.lower().replace(',', '').replace(' ', '-').replace('+', 'p')}.png"
             figure(out / name, results, {gap: sections.get(gap, []) for gap in TITLES})
@@ -350,7 +348,8 @@ def write(out: Path, results: Results) -> Path:
     held_out = sum(caption.held_out for caption in asked)
     text = HEAD.format(prompts=len(asked), held_out=held_out, each=EACH, steps=STEPS)
     path = out / "README.md"
-    path.write_text("\n".join([text, *parts, RULE + "\n".join(chosen_by_rule)]), encoding="utf-8")
+    head = ["", "chosen", "rows / plain's", "reward over plain", "behind the best"]
+    path.write_text("\n".join([text, *parts, RULE + table(head, chosen_by_rule)]), encoding="utf-8")
     return path
 
 
