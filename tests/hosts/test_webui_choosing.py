@@ -113,7 +113,7 @@ def test_where_the_weak_one_always_leads_the_two_have_changed_places(host, toys,
 
 
 def test_every_picture_of_a_batch_has_its_own_choice(host, toys):
-    settings = {"weak_cfg": 0.0, "reward": "bright", "lambda_steps": 4}
+    settings = {"weak_cfg": 0.0, "reward": "bright", "lambda_steps": 4, "reward_threshold": 4.0}
     together = host.txt2img(settings, **{**REQUEST, "seed": 5, "batch_size": 4})
     chosen = [r["second_is_strong"] for r in host.trace()[0]["reflections"]]
     assert {len(set(of_a_step)) for of_a_step in chosen} == {1, 2}, "a step at which they differ, and one at which not"

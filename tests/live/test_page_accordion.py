@@ -246,7 +246,9 @@ def test_warnings_before_the_click(page, webui):
     page.gap("checkpoint", True)
     chosen = page.page.locator("#setting_sd_model_checkpoint input, .model_selection input").first
     if not chosen.input_value():  # Forge Neo's page has a choice of its own
-        page.choose("#setting_sd_model_checkpoint", webui.get("/sdapi/v1/options")["sd_model_checkpoint"])
+        titles = {model["model_name"]: model["title"] for model in webui.get("/sdapi/v1/sd-models")}
+        kept = webui.get("/sdapi/v1/options")["sd_model_checkpoint"]  # a title, or a name where a request gave one
+        page.choose("#setting_sd_model_checkpoint", titles.get(kept, kept))
     loaded = chosen.input_value()
     page.choose(f"{ACCORDION}_weak_checkpoint", re.sub(r" \[.*", "", loaded))
     expect(panel).to_contain_text("The weak checkpoint is the loaded one")
