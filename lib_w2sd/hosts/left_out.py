@@ -28,11 +28,9 @@ class LeftOut:
 
     def wanted(self, units: list) -> list:
         """Of ControlNet units in their order, those that the parts name."""
-        return (
-            [unit for name, unit in zip(UNITS, units) if name in self.parts]
-            if "ControlNet" not in self.parts
-            else units
-        )
+        if "ControlNet" in self.parts:
+            return units
+        return [unit for name, unit in zip(UNITS, units) if name in self.parts]
 
     def no_weight(self, what: str):
         """Raises SettingError: `what` has none that could be made smaller."""
