@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import time
 import warnings
 from pathlib import Path
 
@@ -11,54 +12,50 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
-# Name, the function section(out, cells) that runs it, what it shows; in the order of the report.
+# Name, the function section(out, results) that runs it, its report, what it shows; in the order of the reports.
 EXPERIMENTS = {
-    "mixtures": ("toy.section", "Figures 4, 5, 6, 21, 25: mixtures in 1-D and 2-D"),
-    "theory": ("theory.section", "Theorems 1 to 3; Figures 3, 22, 23: where they stop"),
-    "balance": ("balance.section", "Figures 7, 18: class balance of strong, weak, W2SD and S2WD"),
-    "tables": ("tables.section", "Tables 2 to 7: what each gap brings"),
-    "gap-size": ("knobs.gap_size_section", "Figure 12: score over the gap's size and sign"),
-    "grid": ("grid.section", "the accordion's ready grid of lambda and weak CFG, on the trained model"),
-    "strength": ("knobs.strength_section", "strength against lambda"),
-    "equal-time": ("knobs.equal_time_section", "Figure 14: what the same time buys"),
-    "share": ("knobs.share_section", "Figures 19, 20: score over lambda / T"),
-    "cosine": ("cosine.section", "Figure 26: directions of the two gaps"),
-    "inversion-error": ("inversion_error.section", "Table 14: what an error in the inversion costs"),
-    "retraining": ("retraining.section", "whether training again gives the same scores: what was kept of it"),
-    "inversion": ("inversion.section", "paper, matched and fixed-point for every gap, T and lambda"),
+    "mixtures": ("toy.section", "README.md", "Figures 4, 5, 6, 21, 25: mixtures in 1-D and 2-D"),
+    "theory": ("theory.section", "README.md", "Theorems 1 to 3; Figures 3, 22, 23: where they stop"),
+    "tables": ("tables.section", "README.md", "Tables 2, 3, 5, 6, 7: what each gap brings"),
+    "balance": (
+        "balance.section",
+        "README.md",
+        "Figures 7, 18: the balance of two kinds in strong, weak, W2SD and S2WD",
+    ),
+    "gap-size": ("knobs.gap_size_section", "README.md", "Figure 12: score over the gap's size and sign"),
+    "equal-time": ("knobs.equal_time_section", "README.md", "Figure 14: what the same time buys"),
+    "share": ("knobs.share_section", "README.md", "Figures 19, 20: score over lambda / T"),
+    "directions": ("directions.section", "README.md", "Figure 26: where the gap points, and how far it is right"),
+    "inversion-error": ("inversion_error.section", "README.md", "Table 14: what an error in the inversion costs"),
+    "pipeline": ("pipeline.section", "pipeline.md", "Figures 10, 11: strong with a ControlNet or an IP-Adapter"),
+    "buys": ("bought.section", "buys.md", "every way of every gap against what the user would do instead"),
 }
+OUT = Path("docs/paper")
 
 
-def section(name: str, out: Path, small: bool, measured: bool) -> str:
-    """Run one experiment; its Markdown. Scores already measured are taken from `out`/results.json."""
-    from tqdm import tqdm
+def section(name: str, out: Path, minutes: "float | None" = None) -> str:
+    """Run one experiment, measuring for at most so long what `out`/results.json has not; its Markdown."""
+    from .experiments.inversion_error import measured
+    from .experiments.results import Results
 
-    from .experiments.cells import Cells
-
-    with tqdm(desc=name, unit="cell") as bar:
-
-        def progress(text):
-            bar.set_postfix_str(text)
-            bar.update()
-
-        size = {"seeds": 2, "each": 2} if small else {}
-        cells = Cells(out / "results.json", progress=progress, measured=measured, **size)
-        module, function = EXPERIMENTS[name][0].split(".")
-        return getattr(importlib.import_module(f"{__package__}.experiments.{module}"), function)(out, cells)
+    module, function = EXPERIMENTS[name][0].split(".")
+    experiment = importlib.import_module(f"{__package__}.experiments.{module}")
+    return getattr(experiment, function)(out, Results(out / "results.json", measured, minutes=minutes))
 
 
 def main(argv=None) -> None:
     parser = argparse.ArgumentParser(prog="python -m lib_w2sd.lab", description="The paper's experiments.")
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    told = {"demo": "plain and W2SD side by side, from prompts, and the mixtures (under two minutes)"}
-    told.update({name: text for name, (_, text) in EXPERIMENTS.items()})
-    told["paper"] = "all experiments, in one report"
-    for name, text in told.items():
+    demo = names.add_parser("demo", help="plain and W2SD side by side, from prompts, and the mixtures (two minutes)")
+    demo.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the files (default: %(default)s)")
+    demo.add_argument("--small", action="store_true", help="a few samples only, to see that it runs")
+    told = {name: text for name, (_, _, text) in EXPERIMENTS.items()}
+    for name, text in {**told, "paper": "all of these, in three reports (hours; goes on where it stopped)"}.items():
         experiment = names.add_parser(name, help=text)
-        default = Path("docs/paper" if name == "paper" else "out/demo" if name == "demo" else "out/lab")
-        experiment.add_argument("--out", type=Path, default=default, help="folder for the files (default: %(default)s)")
-        experiment.add_argument("--small", action="store_true", help="a few samples only, to see that it runs")
-    names.choices["paper"].add_argument("--measured", action="store_true", help="only from scores that are kept")
+        experiment.add_argument(
+            "--out", type=Path, default=OUT, help="folder of results and reports (default: %(default)s)"
+        )
+        experiment.add_argument("--minutes", type=float, help="measure for at most so long what is not there yet")
     playground = names.add_parser("playground", help="a page with the WebUI's accordion over the small model")
     playground.add_argument("--port", type=int, default=7870)
     given = parser.parse_args(argv)
@@ -75,9 +72,15 @@ def main(argv=None) -> None:
     elif given.name == "paper":
         from .report import write
 
-        report = write(given.out, lambda name: section(name, given.out, given.small, given.measured), EXPERIMENTS)
+        files = {name: file for name, (_, file, _) in EXPERIMENTS.items()}
+        end = None if given.minutes is None else time.monotonic() + 60 * given.minutes
+
+        def run(name):
+            return section(name, given.out, end and max(0.0, end - time.monotonic()) / 60)
+
+        report = write(given.out, run, files)
     else:
-        text = section(given.name, given.out, given.small, False)
+        text = section(given.name, given.out, given.minutes)
         print("\n" + text)
         report = given.out / f"{given.name}.md"
         report.write_text(text, encoding="utf-8")

@@ -16,7 +16,7 @@ from ..page import accordion as ui
 from ..page.settings import Settings, parse
 from .emoji import draw, grid, judge, lora, models
 from .figures import model_plots
-from .models.sampling import SAMPLERS
+from .sampling import SAMPLERS
 
 WEAK = "emoji-weak"  # the weak checkpoint, by the name that `make checkpoint` gives it
 REWARD = "emoji-judge"

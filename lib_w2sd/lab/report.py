@@ -1,44 +1,48 @@
-"""All experiments in one report: `python -m lib_w2sd.lab paper`."""
+"""All experiments in three reports: `python -m lib_w2sd.lab paper`."""
 
 from pathlib import Path
 
-from .experiments.cells import NotMeasured
+from .emoji import models, weights
+from .experiments.results import NotMeasured
 from .experiments.statistics import table
-from .models import weights
 
 HEAD = """# The paper's analysis at our scale
 
-W2SD (arXiv 2502.00473) on closed-form Gaussian mixtures and on small diffusion models trained on Fashion-MNIST at 16x16
-(weights in `lib_w2sd/lab/models/weights`), sampled by k-diffusion through the extension's own reflection, schedule and
-settings. `python -m lib_w2sd.lab paper` writes this report again; scores already in `results.json` are not measured
-again (remove it to measure everything). The paper scores pictures of SDXL and the like by models of human preference;
-ours are scored by the Fréchet distance and the class and attribute accuracy in the features of a classifier trained on
-the real pictures, so what can be compared is whether W2SD helps, not by how much. Where it does not, the tables say so.
+W2SD (arXiv 2502.00473) on closed-form Gaussian mixtures, and on [a text-to-image model of our own](../../lib_w2sd/lab/emoji/README.md)
+in Stable Diffusion's layout, trained on emoji, through k-diffusion's samplers and the extension's own reflection, schedule
+and settings. `make paper` writes this report again, and those beside it; what stands in `results.json` is not measured again
+(remove it to measure everything). The paper scores pictures of SDXL and the like by models of human preference; ours are
+scored by a small judge of picture and prompt, so what can be compared is whether W2SD helps, not by how much. Where it
+does not, the tables say so.
+
+- [What it buys](buys.md): every way of every gap against what a user would do instead, and the rule for the presets.
+- [The pipeline gap](pipeline.md): strong with a ControlNet or an IP-Adapter, weak without (Figures 10 and 11).
 """
 
 
 def models_table() -> str:
     rows = []
-    for name in ("weak", "strong", "ideal", "biased-strong", "biased-weak", "moe", "striped", "classifier"):
-        if not (weights.FOLDER / f"{name}.safetensors").exists():
-            continue
-        about = weights.about(name)
-        rows.append([name, *(about.get(key, "") for key in ("steps", "loss", "seconds"))])
+    for path in sorted(weights.FOLDER.glob("*.safetensors")):
+        about = weights.about(path)
+        rows.append([path.stem, *(about.get(key, "") for key in ("steps", "batch", "loss", "seconds"))])
     return (
-        "## The models\n\n`python -m lib_w2sd.lab.models.training` trains them again, one after the other (weak, strong and ideal "
-        "are one run). Seconds are of the run up to there, by the clock of two cores busy with other work, so they say little; "
-        "biased-strong was paused in between.\n\n" + table(["model", "steps", "loss", "seconds"], rows)
+        "## The models\n\n`make train` trains them again. Seconds are of a busy machine's clock, and say little.\n\n"
+        + table(["weights", "steps", "batch", "loss", "seconds"], rows)
+        + f"\nStrong and weak are one run; weak is what it was at {models.load('weak').about['steps']} steps.\n"
     )
 
 
-def write(out: Path, run, names) -> Path:
-    """Write the report to `out`; its path. `run(name)` gives an experiment's Markdown."""
-    sections = []
-    for name in names:
+def write(out: Path, run, names: dict) -> Path:
+    """Write the reports to `out`; the first's path. `run(name)` gives an experiment's Markdown; `names`: {name: file}."""
+    parts = {}
+    for name, file in names.items():
         try:
-            sections.append(run(name))
-        except NotMeasured as cell:
-            sections.append(f"## {name}\n\nNot measured yet (`{cell}` is missing): `python -m lib_w2sd.lab {name}`.\n")
-    report = out / "README.md"
-    report.write_text("\n".join([HEAD, models_table(), *sections]), encoding="utf-8")
-    return report
+            text = run(name)
+        except NotMeasured as way:
+            text = f"## {name}\n\nNot measured yet (`{way}` is missing): `python -m lib_w2sd.lab {name}`.\n"
+        parts.setdefault(file, []).append(text)
+    first = out / "README.md"
+    for file, sections in parts.items():
+        head = [HEAD, models_table()] if file == first.name else []
+        (out / file).write_text("\n".join([*head, *sections]), encoding="utf-8")
+    return first

@@ -16,7 +16,7 @@ def main(argv=None) -> int:
         "parts",
         nargs="*",
         metavar="PART",
-        help="autoencoder, text, diffusion, judge, ink, blur, edges, reference, clip (default: all, in this order)",
+        help="of the list at the top of training.py (default: all, in this order)",
     )
     train.add_argument("--state", type=Path, default=Path("out/train"), help="folder of the training's state")
     train.add_argument("--steps", type=int, help="of each part (default: the parts' own)")
@@ -35,13 +35,6 @@ def main(argv=None) -> int:
     scores = names.add_parser("scores", help="retrieval, Fréchet distance and the judge's reward, way by way")
     scores.add_argument("--out", type=Path, default=Path("out/emoji/scores.md"))
     scores.add_argument("--each", type=int, default=1, help="pictures of each prompt")
-    report = names.add_parser("report", help="every way against tuned plain pictures (hours; goes on where it stopped)")
-    report.add_argument("--out", type=Path, default=Path("docs/emoji"))
-    report.add_argument("--minutes", type=float, help="measure for at most so long, then write what is there")
-    pipeline = names.add_parser(
-        "pipeline", help="strong with a ControlNet or an IP-Adapter, weak without (half an hour)"
-    )
-    pipeline.add_argument("--out", type=Path, default=Path("docs/emoji"))
     given = parser.parse_args(argv)
     if given.name == "train":
         from . import training
@@ -65,14 +58,6 @@ def main(argv=None) -> int:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         grid.sheet({f"CFG {given.cfg:g}": pictures}, given.prompts, 1).save(given.out)
         print(given.out)
-    elif given.name == "report":
-        from . import bought
-
-        print(bought.run(given.out, given.minutes))
-    elif given.name == "pipeline":
-        from . import pipeline
-
-        print(pipeline.run(given.out))
     elif given.name == "grid":
         from . import grid
 

@@ -256,3 +256,25 @@ def things() -> dict:
             short, _, name = entry.strip().partition(": ")
             found[short] = (name, group)
     return found
+
+
+def every():
+    """Every full caption there can be, held out or not."""
+    for style in STYLES.values():
+        for name in ROLES.values():
+            for who in ("man", "woman"):
+                for tone in (NO_TONE, *TONES.values()):
+                    yield Caption(name, "people", who=who, tone=tone, style=style)
+        for group, names in (("people", PEOPLE), ("hand", HANDS)):
+            for name in names.values():
+                for tone in (NO_TONE, *TONES.values()):
+                    yield Caption(name, group, tone=tone, style=style)
+        for short, (name, group) in things().items():
+            if short in PAINTED:
+                name = PAINTED[short][0]
+                for color in PAINT:
+                    yield Caption(name, "painted", color=color, style=style)
+            else:
+                yield Caption(name, group, style=style)
+        for color, name in SHAPES.values():
+            yield Caption(name, "shape", color=color, style=style)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from ...page.settings import Settings
-from ..models import sampling
-from . import models
+from .. import sampling
+from . import lora, models
 
 SIGMA_MIN, SIGMA_MAX = 0.0292, 14.6146  # of Stable Diffusion's schedule, as k-diffusion has them
 STEPS, CFG, SAMPLER = 20, 4.0, "DPM++ 2M"
@@ -46,12 +46,12 @@ def draw(
 ) -> Drawn:
     """One picture for each prompt and seed; with `settings`, reflected.
 
-    model, weak  names for models.load, or Models; weak None: the strong one, and the gap is in settings or weak_texts
+    model, weak  names for lora.model, or Models; weak None: the strong one, and the gap is in settings or weak_texts
     weak_texts   the weak side's prompts
     reward       reward(pictures [B, 3, 64, 64], texts) -> [B], where the settings have the strong side chosen by one
     """
-    strong = models.load(model) if isinstance(model, str) else model
-    other = models.load(weak) if isinstance(weak, str) else weak
+    strong = lora.model(model) if isinstance(model, str) else model
+    other = lora.model(weak) if isinstance(weak, str) else weak
     asked = other or strong
     run = sampling.sample(
         strong,

@@ -13,7 +13,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from . import captions, data, weights
-from .captions import NO_TONE, TONES, Caption
 from .text import Tokens
 
 WIDTH = 96
@@ -124,37 +123,15 @@ def judged(pictures: list, prompts: list) -> "list[float]":
 def _choices() -> dict:
     """{attribute: {name: values}} as the data have them."""
     found = {key: {} for key in ATTRIBUTES[1:]}
-    for caption in catalogue():
+    for caption in captions.every():
         for key, values in found.items():
             values.setdefault(caption.name, set()).add(getattr(caption, key))
     return {key: {name: sorted(v - {""}) for name, v in names.items()} for key, names in found.items()}
 
 
-def catalogue():
-    """Every full caption there can be, held out or not."""
-    for style in captions.STYLES.values():
-        for name in captions.ROLES.values():
-            for who in ("man", "woman"):
-                for tone in (NO_TONE, *TONES.values()):
-                    yield Caption(name, "people", who=who, tone=tone, style=style)
-        for group, names in (("people", captions.PEOPLE), ("hand", captions.HANDS)):
-            for name in names.values():
-                for tone in (NO_TONE, *TONES.values()):
-                    yield Caption(name, group, tone=tone, style=style)
-        for short, (name, group) in captions.things().items():
-            if short in captions.PAINTED:
-                name = captions.PAINTED[short][0]
-                for color in captions.PAINT:
-                    yield Caption(name, "painted", color=color, style=style)
-            else:
-                yield Caption(name, group, style=style)
-        for color, name in captions.SHAPES.values():
-            yield Caption(name, "shape", color=color, style=style)
-
-
 @functools.cache
 def names() -> tuple:
-    return tuple(sorted({caption.name for caption in catalogue()}))
+    return tuple(sorted({caption.name for caption in captions.every()}))
 
 
 @torch.inference_mode()
@@ -174,6 +151,14 @@ def retrieved(x: torch.Tensor, asked: list) -> dict:
             texts = tuple(replace(caption, **{key: value}).text() for value in values)
             found[key].append(values[int((_known(texts) @ feature).argmax())] == right)
     return found
+
+
+@torch.inference_mode()
+def best(x: torch.Tensor) -> list:
+    """The Caption of all that is most like each picture [N, 3, 64, 64] from 0 to 1."""
+    every = tuple(captions.every())
+    likeness = F.normalize(features(x), dim=1) @ _known(tuple(caption.text() for caption in every)).T
+    return [every[i] for i in likeness.argmax(dim=1).tolist()]
 
 
 @functools.cache

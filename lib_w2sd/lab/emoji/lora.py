@@ -1,10 +1,13 @@
-"""Two LoRAs on the strong model, in kohya's file format with the original Stable Diffusion's layer names.
+"""LoRAs on the strong model; the first two in kohya's file format with the original Stable Diffusion's layer names.
 
 ink   a style: everything drawn in blue ink on white
 blur  one that hurts: everything out of focus
+mostly-shaded, nearly-all-shaded
+      without a prompt, one style is drawn more often than the other: the biased pair of appendix E.1
 """
 
 import copy
+import functools
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +17,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from . import weights
+from . import models, weights
 from .checkpoint import unet_name
 
 NAMES = ("ink", "blur")
 RANK = 4
+BIASED = {"mostly-shaded": 2 / 3, "nearly-all-shaded": 10 / 11}  # of the pictures trained on, the share in this style
+BIASED_RANK = 2
 
 
 def ink(pictures: torch.Tensor) -> torch.Tensor:
@@ -92,6 +97,19 @@ def merged(model, name: str, scale: float):
     return replace(model, unet=unet)
 
 
+@functools.lru_cache(maxsize=8)
+def model(name: str):
+    """models.load(name), with LoRAs: "strong+ink@0.8" has the ink at 0.8. Raises ValueError for a LoRA that is not there."""
+    base, *adapters = name.split("+")
+    found = models.load(base)
+    for each in adapters:
+        adapter, _, scale = each.partition("@")
+        if adapter not in (*NAMES, *BIASED):
+            raise ValueError(f"There is no LoRA {adapter!r} here, only {', '.join((*NAMES, *BIASED))}.")
+        found = merged(found, adapter, float(scale)) if float(scale) else found
+    return found
+
+
 def save(path: Path, lora: nn.ParameterDict, about: dict) -> Path:
     tensors = {}
     for key, value in lora.items():
@@ -105,8 +123,11 @@ def save(path: Path, lora: nn.ParameterDict, about: dict) -> Path:
 
 
 def load(name: str, folder: Path = weights.FOLDER) -> nn.ParameterDict:
-    tensors, found = load_file(folder / f"emoji-{name}.safetensors"), nn.ParameterDict()
-    for key, value in tensors.items():
+    path, found = folder / f"emoji-{name}.safetensors", nn.ParameterDict()
+    if name in BIASED:
+        tensors = weights.read(path)[0]
+        return nn.ParameterDict({key: nn.Parameter(value, requires_grad=False) for key, value in tensors.items()})
+    for key, value in load_file(path).items():
         layer, _, part = key.partition(".")
         if part != "alpha":
             found[f"{layer}/{part.split('_')[1].split('.')[0]}"] = nn.Parameter(value.float(), requires_grad=False)

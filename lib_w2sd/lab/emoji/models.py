@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from . import autoencoder, text, unet, weights
+from . import autoencoder, captions, text, unet, weights
 from .text import Tokens
 
 NAMES = ("strong", "weak")
@@ -52,6 +52,16 @@ def load(name: str = "strong", folder: Path = weights.FOLDER) -> Model:
     net = unet.new()
     net.load_state_dict(tensors)
     return Model(net.eval().requires_grad_(False), encoder, tokens, about)
+
+
+@functools.cache
+def real(held_out: bool, folder: Path = weights.FOLDER) -> "tuple[torch.Tensor, list]":
+    """Latents [N, 4, 8, 8] of some real pictures, and their Captions: of trained combinations, or of those held out."""
+    tensors, _ = weights.read(folder / "real.safetensors")
+    every = list(captions.every())
+    told = [every[i] for i in tensors["captions"].tolist()]
+    kept = [i for i, caption in enumerate(told) if caption.held_out == held_out]
+    return tensors["latents"][kept], [told[i] for i in kept]
 
 
 @functools.cache

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from . import grid, judge
+from . import captions, grid, judge
+from .captions import Caption
 from .draw import draw
 
 BATCH = 40
@@ -32,7 +33,7 @@ class Scores:
 
 def asked(held_out: bool) -> list:
     """The prompts of the scores, full captions: every held-out one, or as many of the others, always the same."""
-    every = sorted(set(judge.catalogue()), key=lambda caption: caption.text())
+    every = sorted(set(captions.every()), key=lambda caption: caption.text())
     chosen = [caption for caption in every if caption.held_out == held_out]
     return chosen if held_out else random.Random(0).sample(chosen, min(len(chosen), 120))
 
@@ -48,10 +49,13 @@ def score(pictures: torch.Tensor, wanted: list, each: int = 1, rows: float = 0.0
     return Scores(found, judge.frechet(features), reward, variety, rows)
 
 
-def drawn(wanted: list, each: int, step=None, weak_text=None, **way) -> "tuple[torch.Tensor, list, float]":
+def drawn(
+    wanted: list, each: int, step=None, text=Caption.text, weak_text=None, **way
+) -> "tuple[torch.Tensor, list, float]":
     """Pictures, the Caption of each, and network rows a picture; seeds 0, 1, ... one a picture.
 
-    weak_text  weak_text(Caption) -> the weak side's prompt
+    text       text(Caption) -> the prompt
+    weak_text  weak_text(Caption) -> the weak side's
     """
     every = [caption for caption in wanted for _ in range(each)]
     pictures, rows = [], 0
@@ -59,7 +63,7 @@ def drawn(wanted: list, each: int, step=None, weak_text=None, **way) -> "tuple[t
         part = every[start : start + BATCH]
         if weak_text:
             way["weak_texts"] = [weak_text(caption) for caption in part]
-        run = draw([caption.text() for caption in part], range(start, start + len(part)), step=step, **way)
+        run = draw([text(caption) for caption in part], range(start, start + len(part)), step=step, **way)
         pictures.append(run.pictures)
         rows += run.rows
     return torch.cat(pictures), every, rows / len(every)

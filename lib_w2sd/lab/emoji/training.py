@@ -1,10 +1,12 @@
 """Trains the emoji model, each part where it stopped: `python -m lib_w2sd.lab.emoji train`.
 
 autoencoder  pictures to latents and back
+real         no training: a few real pictures' latents, kept for the reports
 text         the text encoder, by contrast with a picture encoder that is then thrown away; frozen from here on
 diffusion    the UNet on the latents; the weak model is what it was at WEAK of the run, the strong one its end
 judge        picture and prompt encoder for the scores; nothing else ever sees it
 ink, blur    the LoRAs, on the strong model
+mostly-shaded, nearly-all-shaded  the biased pair's, likewise
 edges        the ControlNet, on the strong model
 reference    the IP-Adapter, on the strong model
 clip         a CLIP that a WebUI can take as a reward
@@ -28,7 +30,9 @@ WEAK = 0.2  # the weak model's share of the training
 OFTEN = {"people": 0.6, "hand": 0.6, "painted": 0.7}  # how often a picture of a group is taken; others: 1
 NO_PROMPT = 0.1
 LORA_STEPS, LORA_BATCH = 60, 32
+BIASED_STEPS = 300
 EDGES_STEPS, REFERENCE_STEPS, ADDED_BATCH = 600, 500, 32
+REAL = 64  # pictures of each kind whose latents are kept
 ALONE = 0.5  # how often a map or a reference is all that is given
 
 
@@ -211,6 +215,27 @@ def train_lora(name: str, folder: Path = STATE, steps: int = LORA_STEPS) -> Run:
     return run
 
 
+def train_biased(name: str, folder: Path = STATE, steps: int = BIASED_STEPS) -> Run:
+    """Without a prompt, on so many shaded pictures for each flat one (appendix E.1)."""
+    pairs, model = Pairs(), lora.model("strong")
+    shaded = torch.tensor([caption.style == captions.STYLES["google"] for caption in pairs.told]).double()
+    share = lora.BIASED[name]
+    pairs.often = shaded * share / shaded.sum() + (1 - shaded) * (1 - share) / (1 - shaded).sum()
+    torch.manual_seed(8)
+    adapter = lora.new(model.unet, lora.BIASED_RANK)
+    run = Run(name, adapter, torch.optim.Adam(adapter.parameters(), 2e-3, betas=(0.9, 0.99)), folder, steps, seed=8)
+    cond = model.encode([""] * LORA_BATCH).clone()
+
+    def loss_of(adapter, generator):
+        which, mirrored = pairs.chosen(LORA_BATCH, generator)
+        with lora.on(model.unet, adapter):
+            return unet.loss_of(model.unet, pairs.latents[which, mirrored], cond, generator).mean(), {}
+
+    run.go(loss_of)
+    weights.save(weights.FOLDER / f"emoji-{name}.safetensors", dict(run.averaged.items()), _about(run, LORA_BATCH))
+    return run
+
+
 def train_edges(folder: Path = STATE, steps: int = EDGES_STEPS) -> Run:
     """Half of the pictures have no prompt, so that the edges alone say something (arXiv 2302.05543, 3.3)."""
     pairs, model = Pairs(), models.load("strong")
@@ -253,17 +278,33 @@ def train_reference(folder: Path = STATE, steps: int = REFERENCE_STEPS) -> Run:
     return run
 
 
+def keep_real(folder: Path = STATE, steps: int = 0) -> None:
+    """Latents of some real pictures, half of them of held-out combinations."""
+    pictures, told = data.load()
+    either = ([i for i, caption in enumerate(told) if caption.held_out == held_out] for held_out in (True, False))
+    kept = [i for places in either for i in random.Random(0).sample(places, REAL)]
+    every = {caption: i for i, caption in enumerate(captions.every())}
+    told = torch.tensor([every[told[i]] for i in kept])
+    weights.save(
+        weights.FOLDER / "real.safetensors",
+        {"latents": latents(pictures[kept])[:, 0], "captions": told},
+        {"of": 2 * REAL},
+    )
+
+
 def _about(run: Run, batch: int) -> dict:
     return {"steps": run.steps, "batch": batch, "loss": run.smooth["loss"], "seconds": round(run.seconds)}
 
 
 RUNS = {
     "autoencoder": train_autoencoder,
+    "real": keep_real,
     "text": train_text,
     "diffusion": train_diffusion,
     "judge": judge.train,
     "ink": functools.partial(train_lora, "ink"),
     "blur": functools.partial(train_lora, "blur"),
+    **{name: functools.partial(train_biased, name) for name in lora.BIASED},
     "edges": train_edges,
     "reference": train_reference,
     "clip": clip.train,

@@ -47,6 +47,13 @@ def read(path: Path) -> "tuple[dict, dict]":
     return tensors, about
 
 
+def about(path: Path) -> dict:
+    """What a file says about itself."""
+    with safe_open(path, framework="pt") as f:
+        told = f.metadata()
+    return json.loads(told["about"]) if "about" in told else told
+
+
 def part(tensors: dict, name: str) -> dict:
     """Those of `tensors` that start with `name` and a dot, without it."""
     return {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}

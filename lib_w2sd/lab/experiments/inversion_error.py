@@ -1,77 +1,89 @@
 """Table 14: what an error in the inversion costs, for each form of it and for noise of a given size."""
 
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from ...method.reflection import INVERSIONS, Flow
-from ..models import drawing as models
-from ..models import sampling
-from ..models.drawing import GAPS, reflected
-from ..models.scores import LABELS, marked
-from .cells import Cells
+from ...method.reflection import Flow
+from .. import sampling
+from ..emoji import models
+from ..emoji.draw import STEPS
+from .results import Results, marked
 from .statistics import table
+from .ways import SAMPLERS, Ground, Way, asked, itself, measure, plain, reflected
 
 NOISE = (0.05, 0.2, 0.4, 1.0)
+GROUND, LAMBDA = Ground(SAMPLERS[0]), STEPS - 1
 
 
-@dataclass(frozen=True)
+@dataclass
 class Noisy:
-    """A network whose direction d = (x - D) / sigma errs by k times unit noise: eq. (35)."""
+    """A model whose direction d = (x - D) / sigma errs by k times unit noise: eq. (35)."""
 
-    network: object
+    model: models.Model
     k: float
+
+    def encode(self, texts):
+        return self.model.encode(texts)
 
     def __call__(self, x, sigma, cond):
         s = sigma[:, None, None, None]
-        return self.network(x, sigma, cond) - s * self.k * torch.randn_like(x)
+        return self.model(x, sigma, cond) - s * self.k * torch.randn_like(x)
 
 
-def _unscaled(*args, **kwargs):
-    """models.draw with the network asked at the size that x_{t-1} has in k-diffusion's coordinates: the wrong form."""
+@contextmanager
+def unscaled():
+    """Within, the network is asked at the size that x_{t-1} has in k-diffusion's coordinates: the wrong form."""
     before = sampling.Pair.coordinates
     sampling.Pair.coordinates = Flow()  # the same direction and step, but no rescaling
     try:
-        return models.draw(*args, **kwargs)
+        yield
     finally:
         sampling.Pair.coordinates = before
 
 
-def section(out: Path, cells: Cells, T: int = 20) -> str:
-    gap = GAPS["checkpoint"]
-    strong = cells.get("checkpoint", T)
-    ways = {"strong alone": strong}
-    for inversion in INVERSIONS:
-        ways[inversion] = cells.get("checkpoint", T, reflected(gap, T // 2, inversion=inversion))
-    # Strong against itself: whatever this changes is the inversion's error, and no gap.
-    itself = models.replace(gap, weak=gap.strong)
-    for inversion in ("paper", "fixed-point"):
-        settings = reflected(gap, T // 2, inversion=inversion)
-        ways[f"{inversion}, strong against itself"] = cells.get("checkpoint", T, settings, itself, note="itself")
-    settings = reflected(gap, T // 2, inversion="paper")
-    ways["paper, unscaled"] = cells.get("checkpoint", T, settings, note="unscaled", draw=_unscaled)
+@dataclass(frozen=True)
+class Unscaled(Way):
+    """A way that is drawn within unscaled()."""
+
+
+def measured(way: Way) -> dict:
+    """ways.measure, also of the Unscaled."""
+    if isinstance(way, Unscaled):
+        with unscaled():
+            return measure(way)
+    return measure(way)
+
+
+def ways() -> dict:
+    def of(way, **more):
+        return reflected(GROUND, 1.0, "checkpoint", asked("checkpoint", 1.0, way, lam=LAMBDA), **more)
+
+    found = {"plain": plain(GROUND, 1.0), **{way: of(way) for way in ("paper", "matched", "fixed-point")}}
+    # Whatever these change is the inversion's error, and no gap.
+    for way in ("paper", "fixed-point"):
+        found[f"{way}, strong against itself"] = itself(GROUND, 1.0, LAMBDA, way)
+    wrong = replace(of("paper", note="unscaled"))
+    found["paper, unscaled"] = Unscaled(wrong.key, wrong.family, wrong.told, wrong.asks)
     for k in NOISE:
-        noisy = models.replace(gap, weak=Noisy(gap.weak, k))
-        settings = reflected(gap, T // 2, inversion="matched")
-        ways[f"matched, k = {k:g}"] = cells.get("checkpoint", T, settings, noisy, note=f"k={k:g}")
-    exact = ways["matched"]
-    against = ", ".join(f"{ways[f'matched, k = {k:g}'].gain(exact, 'distance').show(2)} at {k:g}" for k in NOISE)
-    shrinks = all(ways[f"matched, k = {k:g}"].gain(exact, "distance").mean > 0 for k in NOISE)
-    rows = [
-        [name, one.show("distance"), one.show("accuracy"),
-         *("" if one is strong else marked(one.gain(strong, of), of) for of in ("distance", "accuracy"))]
-        for name, one in ways.items()
-    ]  # fmt: skip
+        found[f"matched, k = {k:g}"] = of("matched", note=f"k={k:g}", weak=Noisy(models.load("weak"), k))
+    return found
+
+
+def section(out: Path, results: Results) -> str:
+    every = ways()
+    base, exact = results.of(every["plain"]), every["matched"]
+    lines = [results.line(told, results.of(way), base) for told, way in every.items()]
+    losses = [results.gain(every[f"matched, k = {k:g}"], exact, "reward") for k in NOISE]
+    against = ", ".join(f"{marked(*loss)} at {k:g}" for k, loss in zip(NOISE, losses))
     return (
-        "## Table 14: the inversion's error\n\n`python -m lib_w2sd.lab inversion-error`. Checkpoint gap, T = 20, "
-        "lambda 10. k: noise in the weak direction, eq. (35). The paper: HPS v2 33.60 at k = 0, 32.93 at 0.005, "
-        "19.53 at 0.01 (strong alone 32.80). Strong against itself has no gap: what it changes is error alone (`matched` "
-        "changes nothing there, to the last bit).\n\n"
-        + table(
-            ["inversion", LABELS["distance"], LABELS["accuracy"], "distance minus strong's", "accuracy minus strong's"],
-            rows,
-        )
-        + f"\nThe distance's change from k = 0: {against}. Held, that any error takes from the gain: "
-        f"{'yes' if shrinks else 'no'}.\n"
+        "## Table 14: the inversion's error\n\n`python -m lib_w2sd.lab inversion-error`. "
+        f"{GROUND.told}, checkpoint gap at CFG 1, T = {STEPS}, lambda {LAMBDA}. k: noise in the weak direction, eq. (35). The paper: HPS v2 33.60 at "
+        "k = 0, 32.93 at 0.005, 19.53 at 0.01 (strong alone 32.80). Strong against itself has no gap: what it changes is "
+        "error alone (`matched` changes nothing there, to the last bit).\n\n"
+        + table(["", "rows", *results.measures.values()], lines)
+        + f"\nThe reward's change from k = 0: {against}. Held, that any error takes from the gain: "
+        f"{'yes' if all(by < 0 for by, _ in losses) else 'no'}.\n"
     )

@@ -7,8 +7,7 @@ import torch
 
 from ...method.reflection import INVERSIONS, Sigma, reflect
 from ..figures import toy_plots
-from ..models.drawing import AT_CFG_1
-from ..models.sampling import karras, sample
+from ..sampling import karras, sample
 from . import mixtures, toy
 from .statistics import interval, table
 
@@ -89,7 +88,7 @@ def ratios(case: mixtures.Case, values=RATIOS, steps: int = 20, count: int = 400
         weak = case.truth.reweighted(*weights.tolist())
         row = {"ratio": ratio}
         for inversion in ("paper", "matched"):
-            settings, mass, distance = replace(AT_CFG_1, inversion=inversion), [], []
+            settings, mass, distance = replace(toy.AT_CFG_1, inversion=inversion), [], []
             for seed in range(repetitions):
                 noise = torch.randn(count, 1, generator=torch.Generator().manual_seed(seed))
                 x = sample(case.strong, noise, sigmas, settings, weak).x
@@ -100,7 +99,7 @@ def ratios(case: mixtures.Case, values=RATIOS, steps: int = 20, count: int = 400
     return rows
 
 
-def section(out: Path, cells=None, count: int = 4000, repetitions: int = 8) -> str:
+def section(out: Path, results=None, count: int = 4000, repetitions: int = 8) -> str:
     line, plane = mixtures.one_dimension(torch.float64), mixtures.two_dimensions(torch.float64)
     first = theorem_1(line, count=count)
     second = theorems_2_and_3(plane, count=5 * count)

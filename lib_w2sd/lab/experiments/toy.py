@@ -6,13 +6,15 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from ...page.settings import Settings
 from ..figures import toy_plots
-from ..models.drawing import AT_CFG_1
-from ..models.sampling import karras, sample
+from ..sampling import karras, sample
 from . import mixtures
 from .statistics import interval, table
 
 SIGMA_MIN, SIGMA_MAX = 0.02, 30.0
+# The paper's algorithm, whatever the setting's default is. At CFG 1 on both sides: no guidance gap (appendix C.1).
+AT_CFG_1 = Settings(enabled=True, lambda_steps=-1, inversion="paper", strong_cfg=1.0, weak_cfg=1.0)
 METHODS = {
     "weak": ("weak", None),
     "strong": ("strong", None),
@@ -96,7 +98,7 @@ HEAD = ["case", "steps", "method", "mass of the rare mode", "its deviation", "ot
         "distance to the truth (W1)", "network rows a sample"]  # fmt: skip
 
 
-def section(out: Path, cells=None, count: int = 4000, repetitions: int = 8) -> str:
+def section(out: Path, results=None, count: int = 4000, repetitions: int = 8) -> str:
     """Write mixtures.png to `out`; the Markdown section with its table."""
     cases = [(mixtures.one_dimension(), 5), (mixtures.one_dimension(), 20), (mixtures.two_dimensions(), 20)]
     outcomes, rows = {}, []

@@ -1,123 +1,34 @@
 """What W2SD buys on the emoji model: every way against what the user would do instead.
 
-Plain with its CFG tuned (a sweep), plain with more steps, and strong against itself stand beside every way; all draw the
-same prompts from the same seeds, and differences are paired by prompt. What is measured stands in results.py.
+Plain with its CFG tuned (a sweep), plain with more steps, and strong against itself stand beside every way.
 """
 
-import functools
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from ...page.settings import Settings
-from ..experiments.statistics import table
+from ..emoji import clip, grid, judge
+from ..emoji.draw import STEPS, draw
 from ..figures import plots
-from . import clip, grid, judge, lora, models, scores
-from .draw import STEPS, draw
-from .results import MEASURES, Results, difference, mean, measured
+from .results import MEASURES, NotMeasured, Results, difference, mean
+from .statistics import table
+from .ways import BLURRED, CFGS, EACH, GAPS, SAMPLERS, Ground, Way, asked, itself, plain, reflected, tuned, wanted
 
-EACH = 4  # pictures of a prompt
 AT_1 = ", at CFG 1"  # of the name of a table
 LOW_CFGS = (1.25, 1.5)  # beside those tables: what a little guidance does instead
-CFGS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 MORE_STEPS = (30, 40)
-SAMPLERS = ("DPM++ 2M", "Euler a")
 LAMBDAS = (STEPS // 2, STEPS // 4, STEPS - 1)
 STRENGTHS = (0.5, 1.0, 0.25)
 NOISY = ("re-sampling", "advanced-re-sampling")
 WAYS = ("matched", "previous-gap", "auto-guidance", "paper")
 
 
-def wanted() -> list:
-    """The prompts: 24 of the trained combinations and 12 held-out ones, always the same."""
-    return scores.asked(held_out=False)[:24] + scores.asked(held_out=True)[::9][:12]
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What all ways of one table have in common: sampler and picture's own model (strong, or weak: a fifth trained)."""
-
-    sampler: str
-    model: str = "strong"
-
-    @property
-    def key(self) -> str:
-        return self.sampler if self.model == "strong" else f"{self.model}, {self.sampler}"
-
-    @property
-    def told(self) -> str:
-        return self.sampler + (", the model at a fifth of its training" if self.model == "weak" else "")
-
-    def asks(self, cfg: float) -> dict:
-        return {"sampler": self.sampler, "model": self.model, "cfg": cfg}
-
-
 GROUNDS = tuple(Ground(sampler, model) for sampler in SAMPLERS for model in ("strong", "weak"))
-
-
-@dataclass(frozen=True)
-class Gap:
-    """A gap of the tables: its settings at a picture's CFG scale, and what else draw() is asked for."""
-
-    title: str
-    settings: Callable
-    asks: dict = field(default_factory=dict)
-
-
-def _guided(cfg: float) -> dict:
-    return {"weak_cfg": cfg, "strong_cfg": cfg}
-
-
-GAPS = {
-    "guidance": Gap("Guidance gap (tuned CFG against weak CFG 0)", lambda cfg: {"weak_cfg": 0.0}),
-    "checkpoint": Gap(
-        "Checkpoint gap (against the model at a fifth of its training, both at CFG 1)",
-        lambda cfg: {"weak_cfg": 1.0, "strong_cfg": 1.0},
-        {"weak": "weak"},
-    ),
-    "LoRA": Gap(
-        "LoRA gap (against the model with a LoRA that blurs, both at the tuned CFG)", _guided, {"weak": "blur"}
-    ),
-    "prompt": Gap(
-        "Prompt gap (the whole caption against the name alone, both at the tuned CFG)",
-        _guided,
-        {"weak_text": lambda caption: caption.plain().text()},
-    ),
-}
+SWEPT = ("guidance", "checkpoint", "LoRA", "prompt")
 
 
 def gaps_of(ground: Ground) -> list:
     """The weak model has none weaker."""
-    return [name for name in GAPS if (ground.model, name) != ("weak", "checkpoint")]
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way of making a picture: `told` in the tables, `family` for the figure, and what draw() is asked for."""
-
-    key: str
-    family: str
-    told: str
-    asks: dict
-
-
-def plain(ground: Ground, cfg: float, steps: int = STEPS) -> Way:
-    told = f"plain, CFG {cfg:g}" + (f", {steps} steps" if steps != STEPS else "")
-    family = "plain" if steps == STEPS else "plain, more steps"
-    return Way(f"{ground.key}/plain/{cfg:g}/{steps}", family, told, {**ground.asks(cfg), "steps": steps})
-
-
-def reflected(ground: Ground, cfg: float, gap: str, settings: Settings) -> Way:
-    way, strength, lam = settings.inversion, settings.strength, settings.lambda_steps
-    asks = {**ground.asks(cfg), "settings": settings, **(GAPS[gap].asks if gap in GAPS else {})}
-    told = f"{way}, strength {strength:g}, lambda {lam}"
-    if gap == "itself":
-        told = f"strong against itself, {told}"
-    key = f"{ground.key}/{gap}/{cfg:g}/{way}/{strength:g}/{lam}"
-    return Way(key, way if gap != "itself" else "itself", told, asks)
+    return [name for name in SWEPT if (ground.model, name) != ("weak", "checkpoint")]
 
 
 def baseline(ground: Ground) -> list:
@@ -126,33 +37,26 @@ def baseline(ground: Ground) -> list:
 
 def against(ground: Ground, gap: str, cfg: float, lam: int, strength: float) -> list:
     """Every way of this gap; the picture's CFG is the tuned one."""
-    asked = replace(grid.W2SD, lambda_steps=lam, strength=strength, **GAPS[gap].settings(cfg))
-    return [reflected(ground, cfg, gap, replace(asked, inversion=way)) for way in WAYS]
+    return [reflected(ground, cfg, gap, asked(gap, cfg, way, strength, lam)) for way in WAYS]
 
 
 def controls(ground: Ground, cfg: float, lam: int) -> list:
-    itself = replace(grid.W2SD, lambda_steps=lam, weak_cfg=cfg, inversion="paper")
-    noisy = replace(grid.W2SD, lambda_steps=lam, weak_cfg=0.0)
-    return [
-        reflected(ground, cfg, "itself", itself),
-        *(reflected(ground, cfg, "guidance", replace(noisy, inversion=way)) for way in NOISY),
-    ]
+    noisy = [reflected(ground, cfg, "guidance", asked("guidance", cfg, way, lam=lam)) for way in NOISY]
+    return [itself(ground, cfg, lam), *noisy]
 
 
 def without_guidance(ground: Ground, gap: str) -> list:
     """At CFG 1, as models are run that make a picture in few steps or were never taught to do without a prompt; all
     but the last step improved."""
-    asked = replace(grid.W2SD, lambda_steps=STEPS - 1, **GAPS[gap].settings(1.0))
-    itself = replace(asked, weak_cfg=1.0, strong_cfg=1.0, inversion="paper")
-    ways = [replace(asked, strength=strength, inversion=way) for strength in (1.0, 2.0) for way in WAYS]
-    return [reflected(ground, 1.0, "itself", itself), *(reflected(ground, 1.0, gap, settings) for settings in ways)]
+    ways = [asked(gap, 1.0, way, strength, STEPS - 1) for strength in (1.0, 2.0) for way in WAYS]
+    return [itself(ground, 1.0, STEPS - 1), *(reflected(ground, 1.0, gap, settings) for settings in ways)]
 
 
 CHOOSING = "choosing"
 SECONDS = {
-    "weak": "M2: a fifth of the training",
-    "blur": "M2: with a LoRA that blurs",
-    "faint": "M2: with 5 % of that LoRA",
+    "weak": ("weak", "M2: a fifth of the training"),
+    "blur": (BLURRED, "M2: with a LoRA that blurs"),
+    "faint": ("strong+blur@0.05", "M2: with 5 % of that LoRA"),
 }
 # Which scores may choose. The judge also tells what came of it; the CLIP that ships for WebUIs, it never saw.
 CHOOSERS = {"clip": clip.reward, "judge": judge.reward}
@@ -161,33 +65,20 @@ CHOOSERS = {"clip": clip.reward, "judge": judge.reward}
 def chosen(ground: Ground) -> list:
     """Table 13 and Figure 24: two models each alone, each set against the other, and the strong side chosen by a score.
     The last M2 is so like M1 that there is nothing to choose, Figure 24 (c)."""
-    asked = replace(grid.W2SD, lambda_steps=STEPS - 1, weak_cfg=1.0, strong_cfg=1.0, inversion="matched")
-    first, found = {"sampler": ground.sampler, "cfg": 1.0, "settings": asked}, []
-    for second, told in SECONDS.items():
+    matched = replace(grid.W2SD, lambda_steps=STEPS - 1, weak_cfg=1.0, strong_cfg=1.0, inversion="matched")
+    first, found = {"sampler": ground.sampler, "cfg": 1.0, "settings": matched}, []
+    for second, (model, told) in SECONDS.items():
         found.append(
-            Way(f"{CHOOSING}/{second}", "plain", f"{told}, alone", {**first, "model": second, "settings": None})
+            Way(f"{CHOOSING}/{second}", "plain", f"{told}, alone", {**first, "model": model, "settings": None})
         )
-        for name, (strong, weak) in {"M1(M2 inv)": ("strong", second), "M2(M1 inv)": (second, "strong")}.items():
-            asks = {**first, "model": strong, "weak": weak}
-            found.append(Way(f"{CHOOSING}/{strong}/{weak}", "matched", f"{told}: {name}", asks))
+        for name, one, other in (("M1(M2 inv)", "strong", second), ("M2(M1 inv)", second, "strong")):
+            pair = {"model": "strong", "weak": model} if one == "strong" else {"model": model, "weak": "strong"}
+            found.append(Way(f"{CHOOSING}/{one}/{other}", "matched", f"{told}: {name}", {**first, **pair}))
         for name, reward in CHOOSERS.items():
-            asks = {**first, "model": "strong", "weak": second, "reward": reward}
-            asks["settings"] = replace(asked, reward=name)
+            asks = {**first, "model": "strong", "weak": model, "reward": reward}
+            asks["settings"] = replace(matched, reward=name)
             found.append(Way(f"{CHOOSING}/{second}/{name}", "choosing", f"{told}: chosen by the {name}", asks))
     return found
-
-
-@functools.lru_cache
-def _blurred(model: str, scale: float = 1.0):
-    return lora.merged(models.load(model), "blur", scale)
-
-
-def sides(asks: dict) -> dict:
-    """`asks` of a way with models in place of the names that models.load does not know."""
-    strong = asks.get("model", "strong")
-    made = {"blur": lambda: _blurred(strong if strong in models.NAMES else "strong")}
-    made["faint"] = lambda: _blurred("strong", 0.05)
-    return {**asks, **{key: made[asks[key]]() for key in ("model", "weak") if asks.get(key) in made}}
 
 
 def choices(path: Path, ground: Ground) -> Path:
@@ -198,7 +89,7 @@ def choices(path: Path, ground: Ground) -> Path:
     labels = ("M1", "M2", "M1(M2 inv)", "M2(M1 inv)", "chosen (a)", "chosen (c)")
     texts, columns = [caption.text() for caption in captions], {}
     for label, way in zip(labels, found.values()):
-        columns[label] = draw(texts, range(len(texts)), **sides(way.asks)).pictures
+        columns[label] = draw(texts, range(len(texts)), **way.asks).pictures
     grid.sheet(columns, texts, 1).save(path)
     return path
 
@@ -244,18 +135,6 @@ def ruled(results: Results, ground: Ground, sections: dict) -> list:
     return lines
 
 
-def measure(way: Way) -> dict:
-    """Kept of a way: what measured() says of its pictures, and the network rows of one."""
-    torch.manual_seed(0)  # of the samplers that draw noise
-    pictures, every, rows = scores.drawn(wanted(), EACH, **sides(way.asks))
-    return {**measured(pictures, every, EACH), "rows": rows}
-
-
-def tuned(results: Results, ground: Ground) -> float:
-    """The CFG scale at which plain pictures have the highest reward: the user's own remedy, chosen on these very seeds."""
-    return max(CFGS, key=lambda cfg: mean(results.of(plain(ground, cfg)), "reward"))
-
-
 def plan(results: Results, grounds=GROUNDS) -> "list[tuple[Ground, str, list]]":
     """(ground, gap, ways) in the order in which they are measured: the most telling first."""
     found = []
@@ -272,34 +151,33 @@ def plan(results: Results, grounds=GROUNDS) -> "list[tuple[Ground, str, list]]":
             for lam in LAMBDAS:
                 for strength in STRENGTHS:
                     found.append((ground, gap, against(ground, gap, best, lam, strength)))
-    # Of every table its middle first.
-    return sorted(found, key=lambda part: 0 if part[1] not in GAPS else _rank(part[2][0]))
+    # Of every table its middle first; of the weak model no more than that.
+    swept = [part for part in found if part[0].model == "strong" or part[1] not in SWEPT or not _rank(part)]
+    return sorted(swept, key=lambda part: (part[0].model == "weak", _rank(part)))
 
 
-def _rank(way: Way) -> int:
-    settings = way.asks["settings"]
-    return 1 + LAMBDAS.index(settings.lambda_steps) * len(STRENGTHS) + STRENGTHS.index(settings.strength)
+def _rank(part: tuple) -> int:
+    """0 of what is measured first."""
+    if part[1] not in SWEPT:
+        return 0
+    settings = part[2][0].asks["settings"]
+    return LAMBDAS.index(settings.lambda_steps) * len(STRENGTHS) + STRENGTHS.index(settings.strength)
 
 
-def run(out: Path, minutes: "float | None" = None) -> Path:
-    """Measure what is not there yet, for at most so long, and write the report of all that is."""
-    results, begun = Results(out / "results.json", measure), time.monotonic()
-
-    def in_time(way: Way) -> bool:
-        if way.key not in results.kept and minutes is not None and time.monotonic() - begun > 60 * minutes:
-            return False
-        return bool(results.of(way))
-
-    swept = [ground for ground in GROUNDS if all(in_time(way) for way in baseline(ground))]
+def section(out: Path, results: Results) -> str:
+    """Measure what is not there yet, while there is time, and tell all that is."""
+    if not all(results.has(way) for way in baseline(GROUNDS[0])):
+        raise NotMeasured(GROUNDS[0].told)
+    swept = [ground for ground in GROUNDS if all(results.has(way) for way in baseline(ground))]
     for _, _, ways in plan(results, swept):
         for way in ways:
-            in_time(way)
-    return write(out, results)
+            results.has(way)
+    return report(out, results)
 
 
 HEAD = """# What it buys, on the emoji model
 
-`python -m lib_w2sd.lab.emoji report` writes this again; what stands in `results.json` is not measured again. The model is
+`python -m lib_w2sd.lab buys` writes this again; what stands in `results.json` is not measured again. The model is
 ours (`lib_w2sd/lab/emoji`): Stable Diffusion's layout, 64 by 64 pixels, trained on emoji. {prompts} prompts ({held_out} of
 them combinations that were never trained), {each} pictures of each, {steps} steps on the WebUI's Karras schedule. Every
 difference is to plain pictures of the same seeds at the **tuned CFG**, the one of the sweep with the highest reward, with
@@ -316,8 +194,8 @@ seeds, which favours it.
 """
 
 
-def write(out: Path, results: Results) -> Path:
-    asked, parts, chosen_by_rule = wanted(), [], []
+def report(out: Path, results: Results) -> str:
+    parts, chosen_by_rule = [], []
     swept = [ground for ground in GROUNDS if all(way.key in results.kept for way in baseline(ground))]
     planned = plan(results, swept)
     for ground in swept:
@@ -336,7 +214,7 @@ def write(out: Path, results: Results) -> Path:
                 if gap.startswith(CHOOSING):
                     parts.append("![Each alone, each against the other, chosen](choosing.png)\n\n" + FIGURE_24)
         chosen_by_rule += ruled(results, ground, sections)
-        if any(sections.get(gap) for gap in GAPS):
+        if any(sections.get(gap) for gap in SWEPT):
             name = f"quality-{ground.key.lower().replace(',', '').replace(' ', '-').replace('+', 'p')}.png"
             figure(out / name, results, {gap: sections.get(gap, []) for gap in TITLES})
             parts.append(
@@ -345,12 +223,10 @@ def write(out: Path, results: Results) -> Path:
             )
     if swept:
         choices(out / "choosing.png", swept[0])
-    held_out = sum(caption.held_out for caption in asked)
-    text = HEAD.format(prompts=len(asked), held_out=held_out, each=EACH, steps=STEPS)
-    path = out / "README.md"
+    held_out = sum(caption.held_out for caption in wanted())
+    text = HEAD.format(prompts=len(wanted()), held_out=held_out, each=EACH, steps=STEPS)
     head = ["", "chosen", "rows / plain's", "reward over plain", "behind the best"]
-    path.write_text("\n".join([text, *parts, RULE + table(head, chosen_by_rule)]), encoding="utf-8")
-    return path
+    return "\n".join([text, *parts, RULE + table(head, chosen_by_rule)])
 
 
 FIGURE_24 = """*Figure 24: every fifth prompt, nothing selected; chosen by the CLIP. M2 has the LoRA that blurs; in (c) 5 % of it.*
@@ -358,19 +234,19 @@ FIGURE_24 = """*Figure 24: every fifth prompt, nothing selected; chosen by the C
 TITLES = {
     "plain": "Plain: CFG and steps",
     "controls": "Controls: the method without a gap",
-    **{name: gap.title for name, gap in GAPS.items()},
+    **{name: GAPS[name].title for name in SWEPT},
     f"{CHOOSING}{AT_1}": "The strong side chosen by a reward (Algorithm 2, Table 13), the picture itself at CFG 1: "
     "differences to M1 alone",
     **{
-        f"{name}{AT_1}": f"{gap.title.partition(' (')[0]}, the picture itself at CFG 1: differences to plain at CFG 1"
-        for name, gap in GAPS.items()
+        f"{name}{AT_1}": f"{GAPS[name].title.partition(' (')[0]}, the picture itself at CFG 1: differences to plain at CFG 1"
+        for name in SWEPT
     },
 }
 
 
 def figure(path: Path, results: Results, sections: dict) -> None:
     """Reward over rows, one panel a gap, plain and the controls in each; the Pareto line drawn."""
-    gaps = [gap for gap in GAPS if sections.get(gap)]
+    gaps = [gap for gap in SWEPT if sections.get(gap)]
     chart, axes = plots.figure(1, len(gaps), width=6, height=4.2, sharey=True)
     for axis, gap in zip(axes[0], gaps):
         points, families = [], {}

@@ -7,45 +7,75 @@ variety   mean cosine distance between two pictures of one prompt: a gain must n
 """
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from . import judge
+from ..emoji import judge
 
 MEASURES = {"reward": "reward", "name": "name found", "distance": "Fréchet ↓", "variety": "variety"}
+
+
+class NotMeasured(LookupError):
+    """A way that was not measured before the time was over."""
 
 
 class Results:
     """What was measured, kept in one JSON file after every way: a run goes on where it was stopped.
 
-    measure(way) -> {measure: a number for each prompt, ...}
+    measure   measure(way) -> {measure: a number for each prompt, ...}
+    minutes   for so long is measured what is not there yet; None: as long as it takes
     """
 
-    def __init__(self, path: Path, measure: Callable, measures: "dict[str, str]" = MEASURES):
+    def __init__(
+        self, path: Path, measure: Callable, measures: "dict[str, str]" = MEASURES, minutes: "float | None" = None
+    ):
         self.path, self.measure, self.measures = path, measure, measures
+        self.end = float("inf") if minutes is None else time.monotonic() + 60 * minutes
         self.kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def of(self, way) -> dict:
+        """Raises NotMeasured."""
         if way.key not in self.kept:
+            if time.monotonic() > self.end:
+                raise NotMeasured(way.key)
             self.kept[way.key] = self.measure(way)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.write_text(json.dumps(self.kept, indent=0), encoding="utf-8")
             print(way.key, {name: round(mean(self.kept[way.key], name), 4) for name in self.measures}, flush=True)
         return self.kept[way.key]
 
-    def line(self, told: str, one: dict, reference: dict) -> list:
-        """A table's: the differences to the reference, bold where the interval leaves zero out."""
+    def has(self, way) -> bool:
+        """Whether it is there, after measuring it if there is time."""
+        try:
+            return bool(self.of(way))
+        except NotMeasured:
+            return False
+
+    def gain(self, way, other, name: str) -> "tuple[float, float]":
+        """difference() of two ways."""
+        return difference(self.of(way), self.of(other), name)
+
+    def line(self, told: str, one: dict, reference: dict, measures: "tuple | None" = None) -> list:
+        """A table's: the differences to the reference, bold where the interval leaves zero out; empty where a way has not
+        what a measure is of."""
         cells = [told, f"{one['rows']:g}"]
-        for name in self.measures:
-            if one is reference:
+        for name in measures or self.measures:
+            if name not in one:
+                cells.append("")
+            elif one is reference:
                 cells.append(f"{mean(one, name):.3f} (the reference)")
-                continue
-            by, half = difference(one, reference, name)
-            mark = "**" if abs(by) > half else ""
-            cells.append(f"{mark}{by:+.3f}{mark} ± {half:.3f}")
+            else:
+                cells.append(marked(*difference(one, reference, name)))
         return cells
+
+
+def marked(by: float, half: float, digits: int = 3) -> str:
+    """A difference with its interval, bold where that leaves zero out."""
+    mark = "**" if abs(by) > half else ""
+    return f"{mark}{by:+.{digits}f}{mark} ± {half:.{digits}f}"
 
 
 def measured(pictures: torch.Tensor, every: list, each: int) -> dict:

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from k_diffusion import sampling as k_sampling
 
-from ...gaps import Side
-from ...method.reflection import Sigma
-from ...method.rows import RowMeter
-from ...method.sampling import reflecting
-from ...method.trace import Pass
-from ...page.settings import Settings
+from ..gaps import Side
+from ..method.reflection import Sigma
+from ..method.rows import RowMeter
+from ..method.sampling import reflecting
+from ..method.trace import Pass
+from ..page.settings import Settings
 
 SAMPLERS = {
     "Euler": "sample_euler",

@@ -16,13 +16,13 @@ import torch
 from PIL import Image
 
 from ...gaps.pipeline import CFG as BOTH_SIDES
-from ..experiments.statistics import table
+from ..emoji import edges, grid, judge, models, reference, scores
+from ..emoji.captions import STYLES
+from ..emoji.draw import STEPS, draw
 from ..figures import plots
-from . import edges, grid, judge, models, reference, scores
-from .bought import Way, wanted
-from .captions import STYLES
-from .draw import STEPS, draw
 from .results import MEASURES, Results, mean, measured, rounded
+from .statistics import table
+from .ways import Way, wanted
 
 EACH = 2
 CFG = 2.0  # plain pictures have their highest reward there
@@ -160,8 +160,8 @@ def measure_of(unit: Unit) -> Callable:
 
 HEAD = """# The pipeline gap, on the emoji model
 
-`python -m lib_w2sd.lab.emoji pipeline` writes this again. Strong is the model with a unit that was trained for it
-(`edges.py`, `reference.py`), weak is the model without (paper, 4.3; both CFG scales {both:g} in reflection, appendix C.1). {prompts}
+`python -m lib_w2sd.lab pipeline` writes this again. Strong is the model with a unit that was trained for it
+(`lab/emoji/edges.py`, `lab/emoji/reference.py`), weak is the model without (paper, 4.3; both CFG scales {both:g} in reflection, appendix C.1). {prompts}
 prompts, {each} pictures of each, {steps} steps of DPM++ 2M, the picture's own CFG {cfg:g}. Every difference is to the plain
 picture with the unit at weight 1, with its 95 % interval, paired by prompt; **bold** where it leaves zero out.
 
@@ -177,21 +177,20 @@ rising weights of the unit.*
 """
 
 
-def run(out: Path) -> Path:
-    """Measure what is not there yet, and write the report."""
+def section(out: Path, results: Results) -> str:
+    """`results`: how long may be measured; what was, this report keeps in files of its own."""
     every = {}
     text = [HEAD.format(both=BOTH_SIDES, prompts=len(wanted()), each=EACH, steps=STEPS, cfg=CFG)]
     for unit in UNITS:
-        results = Results(out / f"pipeline-{unit.name}.json", measure_of(unit), {"like": unit.measure, **MEASURES})
-        asked = ways(unit)
-        lines = [results.line(way.told, results.of(way), results.of(asked[0])) for way in asked]
-        every[unit] = [(way, results.of(way)) for way in asked]
-        text.append(f"## {unit.title}\n\n" + table(["", "rows", *results.measures.values()], lines))
+        own = Results(out / f"pipeline-{unit.name}.json", measure_of(unit), {"like": unit.measure, **MEASURES})
+        own.end = results.end
+        ways_of = ways(unit)
+        lines = [own.line(way.told, own.of(way), own.of(ways_of[0])) for way in ways_of]
+        every[unit] = [(way, own.of(way)) for way in ways_of]
+        text.append(f"## {unit.title}\n\n" + table(["", "rows", *own.measures.values()], lines))
     sheet(out / "pipeline.png")
     price(out / "pipeline-price.png", every)
-    path = out / "pipeline.md"
-    path.write_text("\n".join(text), encoding="utf-8")
-    return path
+    return "\n".join(text)
 
 
 def price(path: Path, every: dict) -> None:

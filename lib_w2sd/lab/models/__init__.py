@@ -1,1 +1,0 @@
-"""The lab's small models: data, networks, training, weights, samplers, scores."""
