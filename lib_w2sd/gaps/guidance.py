@@ -11,7 +11,7 @@ def scales(settings, picture_cfg: float) -> "tuple[float, float]":
     return picture_cfg if settings.strong_cfg is None else settings.strong_cfg, settings.weak_cfg
 
 
-# Of all ways the cheapest that is as good as any (docs/emoji/README.md, the rule at its end).
+# Of all ways the cheapest that is as good as any (docs/paper/buys.md, the rule at its end).
 WAY = "previous-gap"
 
 

@@ -13,7 +13,7 @@ UNITS = ("1st ControlNet", "2nd ControlNet", "3rd ControlNet")
 PARTS = ("ControlNet", "IP-Adapter", *UNITS, "FreeU", "SAG", "PAG", "HRFix", "StyleAlign", EVERYTHING)
 # Appendix C.1: "the guidance scale for both M^s and M^w are set to 0.5".
 CFG = 0.5
-# As close as the reflection brings it, for two thirds of its rows (docs/emoji/pipeline.md).
+# As close as the reflection brings it, for two thirds of its rows (docs/paper/pipeline.md).
 WAY = "auto-guidance"
 
 

@@ -25,8 +25,10 @@ EXPERIMENTS = {
     "gap-size": ("knobs.gap_size_section", "README.md", "Figure 12: score over the gap's size and sign"),
     "equal-time": ("knobs.equal_time_section", "README.md", "Figure 14: what the same time buys"),
     "share": ("knobs.share_section", "README.md", "Figures 19, 20: score over lambda / T"),
+    "grid": ("ready_grid.section", "README.md", "the accordion's ready grid of lambda and weak CFG"),
     "directions": ("directions.section", "README.md", "Figure 26: where the gap points, and how far it is right"),
     "inversion-error": ("inversion_error.section", "README.md", "Table 14: what an error in the inversion costs"),
+    "again": ("again.section", "README.md", "whether strong and weak trained again have the same scores"),
     "pipeline": ("pipeline.section", "pipeline.md", "Figures 10, 11: strong with a ControlNet or an IP-Adapter"),
     "buys": ("bought.section", "buys.md", "every way of every gap against what the user would do instead"),
 }

@@ -34,7 +34,7 @@ def emoji(out: Path, small: bool = False) -> str:
         "## A text-to-image model of our own\n\n![Plain and W2SD from the same noise](grid.png)\n\n"
         f"Every prompt with the seeds {', '.join(map(str, seeds))}, nothing selected; {SAMPLER}, {STEPS} steps, CFG {CFG:g}. The last four "
         "prompts combine what was never trained together. Reward: the cosine of picture and prompt by a judge that was "
-        "trained apart; so few pictures tell little, docs/emoji has more.\n\n"
+        "trained apart; so few pictures tell little, docs/paper has more.\n\n"
         + table(["", "network rows a picture", "reward"], lines)
         + "\n![gap norm and cosine](trace.png)\n\nNorm of the gap d_strong - d_weak, and its cosine to the step before, "
         "from the extension's own trace.\n"

@@ -7,7 +7,7 @@ import torch
 from diffusers.loaders import single_file_utils
 from k_diffusion.external import DiscreteSchedule
 
-from lib_w2sd.lab.emoji import autoencoder, captions, checkpoint, judge, lora, models, optimiser, text, unet, weights
+from lib_w2sd.lab.emoji import autoencoder, captions, checkpoint, lora, models, optimiser, text, unet, weights
 from lib_w2sd.lab.emoji.captions import Caption
 from lib_w2sd.lab.emoji.resumable import Run
 

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from lib_w2sd import rewards
-from lib_w2sd.lab.emoji import clip, edges, models, pipeline
+from lib_w2sd.lab.emoji import clip, edges, models
 from lib_w2sd.lab.emoji.draw import draw
+from lib_w2sd.lab.experiments import pipeline
 
 EDGES, REFERENCE = pipeline.UNITS
 

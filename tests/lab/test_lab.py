@@ -13,7 +13,7 @@ pytest.importorskip("scipy")
 from lib_w2sd.lab.__main__ import main
 from lib_w2sd.lab.experiments import mixtures, theory, toy
 from lib_w2sd.lab.experiments.statistics import interval
-from lib_w2sd.lab.models.sampling import SAMPLERS, karras, sample
+from lib_w2sd.lab.sampling import SAMPLERS, karras, sample
 from lib_w2sd.page.settings import Settings
 
 CASES = [mixtures.one_dimension(torch.float64), mixtures.two_dimensions(torch.float64)]

@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lib_w2sd.lab.emoji import bought, clip, grid, judge, lora, models, scores
+from lib_w2sd.lab.emoji import clip, grid, judge, lora, models, scores
 from lib_w2sd.lab.emoji.draw import CFG, SAMPLER, STEPS, draw
+from lib_w2sd.lab.experiments.ways import wanted
 from lib_w2sd.page.settings import Settings, as_dict
 
 from .pages import browser, page  # noqa: F401  (fixtures)
@@ -100,16 +101,16 @@ def test_pictures_and_scores_are_the_labs(webui, there, record, way):
         pytest.skip("no emoji-ink")
     if way == CHOSEN and not has_reward(webui):
         pytest.skip(f"no {clip.NAME} in models/rewards")
-    wanted = bought.wanted()[::3]
+    captions = wanted()[::3]
     ours, theirs, off = [], [], []
-    for i, caption in enumerate(wanted):
+    for i, caption in enumerate(captions):
         (own, rows), (made, made_rows) = in_the_lab(caption, EACH * i, way), in_the_webui(webui, caption, EACH * i, way)
         # Where the second side leads, the step is at CFG 1, and A1111's own call evaluates both rows even there.
         assert rows == made_rows or way == CHOSEN
         ours.append(own), theirs.append(made)
         off.append((own - made).abs().amax(dim=(1, 2, 3)) * 255)
     off = torch.cat(off)
-    every = [caption for caption in wanted for _ in range(EACH)]
+    every = [caption for caption in captions for _ in range(EACH)]
     one, other = (scores.score(torch.cat(pictures), every, EACH) for pictures in (ours, theirs))
     row = f"emoji, {webui.name}: {len(every)} pictures, lab / WebUI"
     record(row, way, "rows", f"{rows:g}")
@@ -126,7 +127,7 @@ def test_pictures_and_scores_are_the_labs(webui, there, record, way):
 def test_the_grid_of_the_readme(webui, there):
     """Prompts by ways, nothing selected, drawn by the WebUI: out/live/NAME-emoji.png."""
     ways = ("plain", "guidance gap", "guidance gap, previous-gap", "checkpoint gap")
-    captions = bought.wanted()[::4]
+    captions = wanted()[::4]
     columns = {way: torch.cat([in_the_webui(webui, caption, 1, way)[0][:2] for caption in captions]) for way in ways}
     sheet = grid.sheet(columns, [caption.text() for caption in captions], 2)
     path = Path("out/live") / f"{webui.name}-emoji.png"
@@ -138,7 +139,7 @@ def test_the_grid_of_the_readme(webui, there):
 
 def test_in_hires_the_picture_stays_what_was_asked_for(webui, there):
     """A second pass at twice the size, which the lab does not have: the judge likes it about as much as plain ones."""
-    captions = bought.wanted()[::6]
+    captions = wanted()[::6]
     found = {}
     for name, asked in (("plain", None), ("W2SD", {"weak_cfg": 0, "strength": 0.5, "lambda_steps": 10})):
         pictures = []
@@ -163,7 +164,7 @@ def test_a_study_from_the_page(there, page, webui, tmp_path, request):  # noqa: 
     box.fill("emoji-weak")
     box.press("Enter")
     page.choose("#script_list", TITLE)
-    where, prompts = "#w2sd_txt2img_study", "\n".join(caption.text() for caption in bought.wanted()[::4])
+    where, prompts = "#w2sd_txt2img_study", "\n".join(caption.text() for caption in wanted()[::4])
     page.page.fill(f"{where}_prompts textarea", prompts)
     page.number(f"{where}_pairs", 6)
     if has_reward(webui):

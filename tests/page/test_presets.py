@@ -23,7 +23,7 @@ def settings_of(name, **already):
 
 
 def test_numbers_of_the_paper():
-    """Appendices C.1 and E.6; section 4.4. The way is ours (docs/emoji, the rule)."""
+    """Appendices C.1 and E.6; section 4.4. The way is ours (docs/paper/buys.md, the rule)."""
     guidance = settings_of("Follow the prompt more (Z-Sampling)", strong_cfg=1.0, weak_prompt="a dog")
     assert guidance == Settings(enabled=True, lambda_steps=-1, strong_cfg=None, weak_cfg=0.0, inversion="previous-gap")
     lora = settings_of("More of my LoRA")

@@ -39,7 +39,7 @@ def main(argv=None) -> int:
     if given.name == "train":
         from . import training
 
-        unknown = set(given.parts) - set(training.RUNS)
+        unknown = set(given.parts) - {*training.RUNS, *training.BESIDE}
         if unknown:
             parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(training.RUNS)}")
         training.main(given.parts, given.state, given.steps)

@@ -99,9 +99,11 @@ def merged(model, name: str, scale: float):
 
 @functools.lru_cache(maxsize=8)
 def model(name: str):
-    """models.load(name), with LoRAs: "strong+ink@0.8" has the ink at 0.8. Raises ValueError for a LoRA that is not there."""
+    """models.load(name), with LoRAs: "strong+ink@0.8" has the ink at 0.8; "again/strong" is of the training's folder
+    `again`. Raises ValueError for a LoRA that is not there."""
     base, *adapters = name.split("+")
-    found = models.load(base)
+    folder, _, base = base.rpartition("/")
+    found = models.load(base, *([weights.TRAINED / folder] if folder else []))
     for each in adapters:
         adapter, _, scale = each.partition("@")
         if adapter not in (*NAMES, *BIASED):

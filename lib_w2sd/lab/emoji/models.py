@@ -46,8 +46,8 @@ def load_text(folder: Path = weights.FOLDER) -> "tuple[torch.nn.Module, Tokens]"
 
 @functools.cache
 def load(name: str = "strong", folder: Path = weights.FOLDER) -> Model:
-    """`name`: strong, weak. They share the text encoder."""
-    encoder, tokens = load_text(folder)
+    """`name`: strong, weak. They share the text encoder that ships."""
+    encoder, tokens = load_text()
     tensors, about = weights.read(folder / f"{name}.safetensors")
     net = unet.new()
     net.load_state_dict(tensors)

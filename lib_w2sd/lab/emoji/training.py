@@ -10,6 +10,7 @@ mostly-shaded, nearly-all-shaded  the biased pair's, likewise
 edges        the ControlNet, on the strong model
 reference    the IP-Adapter, on the strong model
 clip         a CLIP that a WebUI can take as a reward
+again        only when named: strong and weak from another seed
 """
 
 import functools
@@ -22,7 +23,7 @@ from torch.nn import functional as F
 from . import autoencoder, captions, clip, data, edges, judge, lora, models, optimiser, reference, text, unet, weights
 from .resumable import Run
 
-STATE = Path("out/train")
+STATE = weights.TRAINED
 AUTOENCODER_STEPS, AUTOENCODER_BATCH = 770, 8
 TEXT_STEPS, TEXT_BATCH = 500, 64
 DIFFUSION_STEPS, DIFFUSION_BATCH = 2600, 40
@@ -30,7 +31,7 @@ WEAK = 0.2  # the weak model's share of the training
 OFTEN = {"people": 0.6, "hand": 0.6, "painted": 0.7}  # how often a picture of a group is taken; others: 1
 NO_PROMPT = 0.1
 LORA_STEPS, LORA_BATCH = 60, 32
-BIASED_STEPS = 300
+BIASED_STEPS = 600
 EDGES_STEPS, REFERENCE_STEPS, ADDED_BATCH = 600, 500, 32
 REAL = 64  # pictures of each kind whose latents are kept
 ALONE = 0.5  # how often a map or a reference is all that is given
@@ -164,18 +165,24 @@ def train_text(folder: Path = STATE, steps: int = TEXT_STEPS) -> Run:
     return run
 
 
-def train_diffusion(folder: Path = STATE, steps: int = DIFFUSION_STEPS) -> Run:
+def train_diffusion(
+    folder: Path = STATE,
+    steps: int = DIFFUSION_STEPS,
+    name: str = "diffusion",
+    seed: int = 2,
+    to: Path = weights.FOLDER,
+) -> Run:
     """Strong and weak in one run; the text encoder is the shipped one and stays as it is, so that a prompt means the
     same to both: a WebUI's checkpoint gap gives both UNets what the loaded checkpoint's text encoder says."""
     pairs = Pairs()
     encoder, tokens = models.load_text()
     if tokens.known != pairs.tokens.known:
         raise ValueError("the captions have other words than the text encoder that is there: train text anew")
-    torch.manual_seed(2)
+    torch.manual_seed(seed)
     net = unet.new()
     torch.nn.init.zeros_(net.conv_out.weight)
     chosen = optimiser.muon(net, 3e-3, adam=("conv_in", "conv_out", "embedding"), decay=0.02)
-    run = Run("diffusion", net, chosen, folder, steps, seed=2)
+    run = Run(name, net, chosen, folder, steps, seed=seed)
 
     def loss_of(net, generator):
         z, ids = pairs.batch(DIFFUSION_BATCH, generator)
@@ -185,7 +192,7 @@ def train_diffusion(folder: Path = STATE, steps: int = DIFFUSION_STEPS) -> Run:
 
     def keep(run, name="weak"):
         about = {"steps": run.step, "batch": DIFFUSION_BATCH, "loss": run.smooth["loss"], "seconds": round(run.seconds)}
-        weights.save(weights.FOLDER / f"{name}.safetensors", run.averaged.state_dict(), about)
+        weights.save(to / f"{name}.safetensors", run.averaged.state_dict(), about)
 
     run.go(loss_of, {round(WEAK * steps): keep})
     keep(run, "strong")
@@ -229,7 +236,8 @@ def train_biased(name: str, folder: Path = STATE, steps: int = BIASED_STEPS) -> 
     def loss_of(adapter, generator):
         which, mirrored = pairs.chosen(LORA_BATCH, generator)
         with lora.on(model.unet, adapter):
-            return unet.loss_of(model.unet, pairs.latents[which, mirrored], cond, generator).mean(), {}
+            # What a picture without a prompt becomes is decided in much noise.
+            return unet.loss_of(model.unet, pairs.latents[which, mirrored], cond, generator, mean=1.0).mean(), {}
 
     run.go(loss_of)
     weights.save(weights.FOLDER / f"emoji-{name}.safetensors", dict(run.averaged.items()), _about(run, LORA_BATCH))
@@ -311,9 +319,14 @@ RUNS = {
 }
 
 
+# Of `train` without names no part: strong and weak from another seed, for the report's "Trained again".
+AGAIN = STATE / "again"
+BESIDE = {"again": functools.partial(train_diffusion, name="again", seed=12, to=AGAIN)}
+
+
 def main(names=(), folder: Path = STATE, steps: "int | None" = None) -> None:
     """Train the parts `names`, or all; each goes on where it was stopped. `steps` instead of the parts' own."""
     torch.set_num_threads(1)
     data.fetch()
     for name in names or RUNS:
-        RUNS[name](folder, **({"steps": steps} if steps else {}))
+        {**RUNS, **BESIDE}[name](folder, **({"steps": steps} if steps else {}))

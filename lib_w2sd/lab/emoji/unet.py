@@ -55,11 +55,11 @@ def denoise(model: UNet2DConditionModel, x: torch.Tensor, sigma: torch.Tensor, c
     return x * scale * scale - v * s * scale
 
 
-def loss_of(model, latents: torch.Tensor, cond: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Mean square error of v for each picture [B]; ln sigma is normal, spread evenly over the batch."""
+def loss_of(model, latents: torch.Tensor, cond: torch.Tensor, generator, mean: float = MEAN) -> torch.Tensor:
+    """Mean square error of v for each picture [B]; ln sigma is normal about `mean`, spread evenly over the batch."""
     count = len(latents)
     even = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    log = MEAN + DEVIATION * torch.special.ndtri(even.clamp(1e-4, 1 - 1e-4))
+    log = mean + DEVIATION * torch.special.ndtri(even.clamp(1e-4, 1 - 1e-4))
     every = sigmas()
     sigma = log.exp().clamp(every[0], every[-1])[torch.randperm(count, generator=generator)]
     noise = torch.randn(latents.shape, generator=generator)

@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 FOLDER = Path(__file__).parent / "weights"
+TRAINED = Path("out/train")  # the training's state, and what does not ship
 SMALL = 1024  # tensors up to this many numbers, and vectors, are kept in half precision
 
 

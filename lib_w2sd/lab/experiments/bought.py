@@ -104,16 +104,16 @@ with the fewest network rows. A gap's preset takes it where nothing else speaks 
 
 def by_the_rule(results: Results, ways: list) -> "tuple[Way, Way]":
     """The way that the rule chooses, and the one with the highest reward."""
-    best = max(ways, key=lambda way: mean(results.kept[way.key], "reward"))
+    best = max(ways, key=lambda way: mean(results.of(way), "reward"))
 
     def as_good(way: Way) -> bool:
-        behind, half = difference(results.kept[best.key], results.kept[way.key], "reward")
+        behind, half = difference(results.of(best), results.of(way), "reward")
         return behind <= half
 
     good = [way for way in ways if as_good(way)]
-    fewest = min(results.kept[way.key]["rows"] for way in good)
-    cheap = [way for way in good if results.kept[way.key]["rows"] == fewest]
-    return max(cheap, key=lambda way: mean(results.kept[way.key], "reward")), best
+    fewest = min(results.of(way)["rows"] for way in good)
+    cheap = [way for way in good if results.of(way)["rows"] == fewest]
+    return max(cheap, key=lambda way: mean(results.of(way), "reward")), best
 
 
 def ruled(results: Results, ground: Ground, sections: dict) -> list:

@@ -137,7 +137,7 @@ def measure(way: Way, captions: "list | None" = None, each: int = EACH) -> dict:
     torch.manual_seed(0)  # of the samplers that draw noise
     pictures, every, rows = scores.drawn(captions or wanted(), each, **way.asks)
     found = {**measured(pictures, every, each), "rows": rows}
-    if "+ink" in way.asks["model"]:
+    if "+ink" in str(way.asks["model"]):
         away = (pictures - lora.ink(pictures * 255).float() / 255).abs().mean(dim=(1, 2, 3))
         found["ink"] = rounded(100 * away.view(-1, each).mean(1))
     return found

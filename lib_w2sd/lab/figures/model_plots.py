@@ -64,7 +64,7 @@ def directions(sigmas: list, panels: dict, path) -> None:
         for gap, values in curves.items():
             _curve(ax, [(s, one.mean, one.half) for s, one in zip(sigmas, values)], OF_GAP[gap], f"{gap} gap")
         ax.axhline(0, color="black", lw=0.8)
-        ax.set(xscale="log", xlabel=r"$\sigma$ (sampling runs from right to left)", title=kind, ylim=(-1, 1.5))
+        ax.set(xscale="log", xlabel=r"$\sigma$ (sampling runs from right to left)", title=kind, ylim=(-0.6, 0.3))
     axes[0, 0].set_ylabel("best w: strong + w (strong - weak)")
     axes[0, 0].legend()
     save(fig, path)
