@@ -8,7 +8,6 @@ import functools
 from pathlib import Path
 
 import torch
-from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPVisionConfig
 
 from . import data, judge, models, text, weights
@@ -94,25 +93,21 @@ def train(folder: Path, steps: int = 500, batch: int = 96):
     model = with_prompts(new(len(tokens)), encoder)
     model.logit_scale.data.fill_(3.0)
     run = Run("clip", model, optimiser.muon(model, 3e-3, adam=("embedding",)), folder, steps, seed=8)
-    full = [caption.text() for caption in told]
-    ids = tokens.ids(full)
-    kinds = torch.tensor([sorted(set(full)).index(words) for words in full])
+    pairs = judge.Told(pictures, told, tokens)
 
     def loss_of(model, generator):
-        which = torch.randperm(len(told), generator=generator)[:batch]
-        same = (kinds[which][:, None] == kinds[which]) & ~torch.eye(len(which), dtype=torch.bool)
-        x = judge.disturbed(pictures[which], generator)
-        likeness = model(input_ids=ids[which], pixel_values=x).logits_per_image.masked_fill(same, -torch.inf)
-        right = torch.arange(len(which))
-        return (F.cross_entropy(likeness, right) + F.cross_entropy(likeness.T, right)) / 2, {}
+        def likeness(x, ids):
+            return model(input_ids=ids, pixel_values=x).logits_per_image
+
+        return pairs.loss(likeness, batch, generator), {}
 
     run.go(loss_of)
     done = run.averaged.eval()
     done.logit_scale.data.fill_(torch.log(torch.tensor(100.0)))  # as CLIP's own: a score in percent
     about = {"steps": steps, "batch": batch, "loss": run.smooth["loss"], "seconds": round(run.seconds)}
     with torch.inference_mode():
-        every = done(input_ids=ids, pixel_values=pictures.float() / 127.5 - 1).logits_per_image
-    about["right prompt of all, real pictures"] = round((kinds[every.argmax(1)] == kinds).float().mean().item(), 4)
+        every = done(input_ids=pairs.ids, pixel_values=pictures.float() / 127.5 - 1).logits_per_image
+    about["right prompt of all, real pictures"] = pairs.right(every)
     print(about)
     save(weights.FOLDER / FILE, done, about)
     return run

@@ -57,12 +57,31 @@ class Judge(nn.Module):
         self.pictures, self.prompts = Pictures(), Prompts(rows)
         self.sharpness = nn.Parameter(torch.tensor(2.5))
 
-    def loss(self, x, ids, same):
-        """Both directions; `same` [B, B]: pairs whose prompts are alike, which are no wrong answers to each other."""
+    def forward(self, x, ids):
+        """How alike each picture and each prompt are: [B, B]."""
         a, b = F.normalize(self.pictures(x), dim=1), F.normalize(self.prompts(ids), dim=1)
-        likeness = (a @ b.T * self.sharpness.exp().clamp(max=60)).masked_fill(same, -torch.inf)
-        right = torch.arange(len(x))
-        return (F.cross_entropy(likeness, right) + F.cross_entropy(likeness.T, right)) / 2
+        return a @ b.T * self.sharpness.exp().clamp(max=60)
+
+
+class Told:
+    """The training's pictures, each with its full caption; held-out combinations too, since a judge has to know them."""
+
+    def __init__(self, pictures: torch.Tensor, told: list, tokens: Tokens):
+        full = [caption.text() for caption in told]
+        self.pictures, self.ids = pictures, tokens.ids(full)
+        self.kinds = torch.tensor([sorted(set(full)).index(words) for words in full])
+
+    def loss(self, likeness, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Of likeness(pictures, token rows) [B, B], both ways; of two pictures with one caption none is a wrong answer."""
+        which = torch.randperm(len(self.ids), generator=generator)[:count]
+        same = (self.kinds[which][:, None] == self.kinds[which]) & ~torch.eye(count, dtype=torch.bool)
+        found = likeness(disturbed(self.pictures[which], generator), self.ids[which]).masked_fill(same, -torch.inf)
+        right = torch.arange(count)
+        return (F.cross_entropy(found, right) + F.cross_entropy(found.T, right)) / 2
+
+    def right(self, likeness: torch.Tensor) -> float:
+        """The share of the pictures [N] whose own caption is the most like them of all: likeness [N, N]."""
+        return round((self.kinds[likeness.argmax(dim=1)] == self.kinds).float().mean().item(), 4)
 
 
 def disturbed(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -179,7 +198,7 @@ def frechet(own: torch.Tensor, real: "dict | None" = None) -> float:
 
 
 def train(folder: Path, steps: int = 150, batch: int = 96):
-    """Train and save it; held-out combinations are among its pictures, since it has to know them."""
+    """Train and save it."""
     from . import optimiser
     from .resumable import Run
 
@@ -188,24 +207,15 @@ def train(folder: Path, steps: int = 150, batch: int = 96):
     torch.manual_seed(3)
     model = Judge(len(tokens))
     run = Run("judge", model, optimiser.muon(model, 3e-3, adam=("words",)), folder, steps, seed=3)
-    full = [caption.text() for caption in told]
-    ids = tokens.ids(full)
-    kinds = torch.tensor([sorted(set(full)).index(words) for words in full])
-
-    def loss_of(model, generator):
-        which = torch.randperm(len(told), generator=generator)[:batch]
-        same = (kinds[which][:, None] == kinds[which]) & ~torch.eye(len(which), dtype=torch.bool)
-        return model.loss(disturbed(pictures[which], generator), ids[which], same), {}
-
-    run.go(loss_of)
+    pairs = Told(pictures, told, tokens)
+    run.go(lambda model, generator: (pairs.loss(model, batch, generator), {}))
     judge = run.averaged.eval()
     with torch.inference_mode():
         real = torch.cat([judge.pictures(part.float() / 127.5 - 1) for part in pictures.split(256)])
-        right = F.normalize(real, dim=1) @ F.normalize(judge.prompts(ids), dim=1).T
+        likeness = F.normalize(real, dim=1) @ F.normalize(judge.prompts(pairs.ids), dim=1).T
     real = F.normalize(real.double(), dim=1)
-    found = (kinds[right.argmax(dim=1)] == kinds).float().mean().item()
     about = {"steps": steps, "batch": batch, "loss": run.smooth["loss"], "seconds": round(run.seconds)}
-    about["right prompt of all, real pictures"] = round(found, 4)
+    about["right prompt of all, real pictures"] = pairs.right(likeness)
     print(about)
     statistics = {"mean": real.mean(0), "covariance": real.T.cov()}
     save(weights.FOLDER / "judge.safetensors", judge, tokens, about, statistics)
