@@ -28,6 +28,7 @@ EXPERIMENTS = {
     "grid": ("ready_grid.section", "README.md", "the accordion's ready grid of lambda and weak CFG"),
     "directions": ("directions.section", "README.md", "Figure 26: where the gap points, and how far it is right"),
     "inversion-error": ("inversion_error.section", "README.md", "Table 14: what an error in the inversion costs"),
+    "architectures": ("architectures.section", "README.md", "Figure 31: the weak side is of another architecture"),
     "again": ("again.section", "README.md", "whether strong and weak trained again have the same scores"),
     "pipeline": ("pipeline.section", "pipeline.md", "Figures 10, 11: strong with a ControlNet or an IP-Adapter"),
     "buys": ("bought.section", "buys.md", "every way of every gap against what the user would do instead"),

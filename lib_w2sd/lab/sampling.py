@@ -13,6 +13,7 @@ import torch
 from k_diffusion import sampling as k_sampling
 
 from ..gaps import Side
+from ..method import bridge
 from ..method.reflection import Sigma
 from ..method.rows import RowMeter
 from ..method.sampling import reflecting
@@ -121,6 +122,36 @@ class Pair:
         )
 
 
+class Apart(Pair):
+    """A pair whose weak network has latents of its own: asked through pixel space (method.bridge)."""
+
+    def __init__(self, strong, weak, sides, reward, spaces: tuple):
+        super().__init__(strong, weak, sides, reward)
+        self._spaces, self._seen = spaces, None
+
+    def strong(self, x, t, kwargs):
+        self._seen = super().strong(x, t, kwargs)
+        return self._seen
+
+    def weak(self, x, t, kwargs):
+        def model(y, sigma):
+            return Pair.weak(self, y, sigma, kwargs)
+
+        return bridge.predicted(x, t, self._seen, *self._spaces, model, self._own_noise)
+
+    def _own_noise(self, shape):
+        return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+    def step_is_strong(self, kwargs) -> bool:
+        return False  # so that the strong side is asked, and seen, before the weak one
+
+    def only_scales(self, kwargs):
+        return None
+
+    def weak_first(self, kwargs) -> bool:
+        return False
+
+
 @dataclass
 class Run:
     """What a sampling run gave.
@@ -159,19 +190,22 @@ def sample(
     keep: bool = False,
     step: "Callable | None" = None,
     reward: "Callable | None" = None,
+    spaces: "tuple | None" = None,
 ) -> Run:
     """Sample from unit `noise` with the strong network; with `settings`, reflected (Algorithm 1).
 
     weak       the weak network; None: the strong one, then the gap is in the settings' CFG scales or in weak_cond
     keep       keep the trajectory
     step       called after every step
+    spaces     (strong, weak) bridge.Space, where the two have latents of their own
     reward     reward(samples) -> a score each [B], where the settings have the strong side chosen by one (Algorithm 2)
     """
     meter = RowMeter()
     model = Guided(strong, meter)
     asked = settings or Settings()
     sides = Side(asked.strong_cfg), Side(asked.weak_cfg, weak_cond, weak_uncond)
-    pair = Pair(model, model if weak is None else Guided(weak, meter), sides, reward)
+    kind, more = (Apart, (spaces,)) if spaces else (Pair, ())
+    pair = kind(model, model if weak is None else Guided(weak, meter), sides, reward, *more)
     latents, passes = [], []
 
     @contextmanager

@@ -12,8 +12,9 @@ pytest.importorskip("matplotlib")
 
 from lib_w2sd.lab import __main__, report, sampling
 from lib_w2sd.lab.emoji import judge, lora, models
-from lib_w2sd.lab.emoji.draw import STEPS
+from lib_w2sd.lab.emoji.draw import STEPS, draw
 from lib_w2sd.lab.experiments import (
+    architectures,
     balance,
     bought,
     directions,
@@ -218,7 +219,7 @@ def test_the_real_pictures_are_known_by_their_captions():
 
 
 def test_the_biased_pair_is_biased():
-    shares = {way: balance.flat(balance.drawn(way, 1, 24)[0]).mean().item() for way in ("weak", "strong")}
+    shares = {way: balance.flat(balance.drawn(way, 1, 24)[0], 24).mean().item() for way in ("weak", "strong")}
     assert shares["weak"] < shares["strong"] - 0.1
 
 
@@ -265,3 +266,21 @@ def test_the_prompts_have_held_out_ones_among_them():
     captions = ways.wanted()
     assert len(captions) == 32 and sum(caption.held_out for caption in captions) == 8
     assert statistics.table(["a"], [[STEPS]]) == "| a |\n| --- |\n| 20 |\n"
+
+
+def test_the_same_model_through_pixels_moves_little_and_another_is_asked_in_its_own_space():
+    """Against the checkpoint gap's move, which comes out the same with and without pixel space."""
+    ways_, texts = architectures.ways(), ["a red apple", "a lion face"]
+
+    def latents(name):
+        asks = {**ways_[name].asks, "steps": 8}
+        if "settings" in asks:
+            asks["settings"] = ways.replace(asks["settings"], lambda_steps=3)
+        return draw(texts, [1, 2], **asks).latents
+
+    base = latents("plain, CFG 1")
+    itself = latents("matched, strength 1, lambda 10, strong against itself, through pixels")
+    moved, through = (latents(f"matched, strength 1, lambda 10{more}") for more in ("", ", through pixels"))
+    assert (itself - base).norm() < 0.4 * (moved - base).norm()
+    alike = torch.nn.functional.cosine_similarity((moved - base).flatten(), (through - base).flatten(), dim=0)
+    assert alike > 0.8

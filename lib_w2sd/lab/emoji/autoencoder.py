@@ -1,4 +1,7 @@
-"""The autoencoder: diffusers' AutoencoderKL in Stable Diffusion's layout, factor 8, 4 latent channels, made small."""
+"""The autoencoder: diffusers' AutoencoderKL in Stable Diffusion's layout, factor 8, 4 latent channels, made small.
+
+Another has 8, for a model of another architecture.
+"""
 
 import torch
 from diffusers import AutoencoderKL
@@ -9,15 +12,15 @@ CHANNELS = (32, 32, 64, 128)  # the WebUI's normalisation has 32 groups: multipl
 NOISE = 0.1  # what the decoder is trained to bear, in units of the latents' deviation
 
 
-def new() -> AutoencoderKL:
-    """With random weights."""
+def new(latents: int = 4) -> AutoencoderKL:
+    """With random weights; `latents`: channels."""
     levels = len(CHANNELS)
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * levels,
         up_block_types=("UpDecoderBlock2D",) * levels,
         block_out_channels=CHANNELS,
         layers_per_block=1,
-        latent_channels=4,
+        latent_channels=latents,
         norm_num_groups=32,
         sample_size=64,
         scaling_factor=SCALING,
@@ -25,8 +28,8 @@ def new() -> AutoencoderKL:
 
 
 def mean(model: AutoencoderKL, x: torch.Tensor) -> torch.Tensor:
-    """Latents [B, 4, H/8, W/8] of pictures x [B, 3, H, W] from -1 to 1, without posterior noise and unscaled."""
-    return model.quant_conv(model.encoder(x))[:, :4]
+    """Latents [B, C, H/8, W/8] of pictures x [B, 3, H, W] from -1 to 1, without posterior noise and unscaled."""
+    return model.quant_conv(model.encoder(x))[:, : model.config.latent_channels]
 
 
 def decode(model: AutoencoderKL, z: torch.Tensor) -> torch.Tensor:
@@ -77,12 +80,12 @@ def settle(model: AutoencoderKL, pictures: torch.Tensor, posterior: float = 0.03
     values, vectors = torch.linalg.eigh(covariance)
     whiten = vectors @ torch.diag(values.rsqrt()) @ vectors.T / SCALING
     back = torch.linalg.inv(whiten)
-    quant, post = model.quant_conv, model.post_quant_conv
-    w, b = quant.weight[:4, :, 0, 0].double(), quant.bias[:4].double()
-    quant.weight[:4, :, 0, 0] = (whiten @ w).float()
-    quant.bias[:4] = (whiten @ (b - centre)).float()
-    quant.weight[4:] = 0
-    quant.bias[4:] = 2 * torch.log(torch.tensor(posterior / SCALING))
+    quant, post, n = model.quant_conv, model.post_quant_conv, model.config.latent_channels
+    w, b = quant.weight[:n, :, 0, 0].double(), quant.bias[:n].double()
+    quant.weight[:n, :, 0, 0] = (whiten @ w).float()
+    quant.bias[:n] = (whiten @ (b - centre)).float()
+    quant.weight[n:] = 0
+    quant.bias[n:] = 2 * torch.log(torch.tensor(posterior / SCALING))
     p = post.weight[:, :, 0, 0].double()
     post.bias += (p @ centre).float()
     post.weight[:, :, 0, 0] = (p @ back).float()

@@ -22,10 +22,10 @@ class Drawn:
     trace: object = None
 
 
-def noise(seeds, height: int = 8, width: int = 8) -> torch.Tensor:
-    """Unit noise [len(seeds), 4, height, width]: what the WebUI starts from with these seeds (on the CPU)."""
+def noise(seeds, channels: int = 4, size: int = 8) -> torch.Tensor:
+    """Unit noise [len(seeds), channels, size, size]: what the WebUI starts from with these seeds (on the CPU)."""
     return torch.stack(
-        [torch.randn(4, height, width, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
+        [torch.randn(channels, size, size, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
     )
 
 
@@ -43,19 +43,23 @@ def draw(
     weak_texts: "list | None" = None,
     step=None,
     reward=None,
+    through_pixels: bool = False,
 ) -> Drawn:
     """One picture for each prompt and seed; with `settings`, reflected.
 
     model, weak  names for lora.model, or Models; weak None: the strong one, and the gap is in settings or weak_texts
     weak_texts   the weak side's prompts
+    through_pixels  also where both sides have one autoencoder: what that alone does
     reward       reward(pictures [B, 3, 64, 64], texts) -> [B], where the settings have the strong side chosen by one
     """
     strong = lora.model(model) if isinstance(model, str) else model
     other = lora.model(weak) if isinstance(weak, str) else weak
     asked = other or strong
+    apart = through_pixels or asked.autoencoder != strong.autoencoder
+    spaces = (models.space(strong.autoencoder), models.space(asked.autoencoder)) if apart else None
     run = sampling.sample(
         strong,
-        noise(seeds),
+        noise(seeds, strong.unet.config.in_channels),
         sampling.karras(steps, SIGMA_MIN, SIGMA_MAX),
         settings,
         other,
@@ -66,6 +70,7 @@ def draw(
         weak_uncond=asked.encode([negative] * len(texts)) if other else None,
         sampler=sampler,
         step=step,
-        reward=reward and (lambda latents: reward(models.decode(latents), texts)),
+        reward=reward and (lambda latents: reward(models.decode(latents, strong.autoencoder), texts)),
+        spaces=spaces,
     )
-    return Drawn(models.decode(run.x), run.x, run.rows, run.trace)
+    return Drawn(models.decode(run.x, strong.autoencoder), run.x, run.rows, run.trace)

@@ -172,14 +172,6 @@ def retrieved(x: torch.Tensor, asked: list) -> dict:
     return found
 
 
-@torch.inference_mode()
-def best(x: torch.Tensor) -> list:
-    """The Caption of all that is most like each picture [N, 3, 64, 64] from 0 to 1."""
-    every = tuple(captions.every())
-    likeness = F.normalize(features(x), dim=1) @ _known(tuple(caption.text() for caption in every)).T
-    return [every[i] for i in likeness.argmax(dim=1).tolist()]
-
-
 @functools.cache
 def _known(texts: tuple) -> torch.Tensor:
     return F.normalize(prompt_features(texts), dim=1)

@@ -3,7 +3,7 @@
 ink   a style: everything drawn in blue ink on white
 blur  one that hurts: everything out of focus
 mostly-shaded, nearly-all-shaded
-      without a prompt, one style is drawn more often than the other: the biased pair of appendix E.1
+      where the prompt says no style, one is drawn more often than the other: the biased pair of appendix E.1
 """
 
 import copy

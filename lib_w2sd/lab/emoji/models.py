@@ -6,20 +6,26 @@ from pathlib import Path
 
 import torch
 
+from ...method.bridge import Space
 from . import autoencoder, captions, text, unet, weights
 from .text import Tokens
 
 NAMES = ("strong", "weak")
+OTHERS = {"wide": 8}  # models of another architecture, with an autoencoder of so many latent channels
 
 
 @dataclass
 class Model:
-    """A diffusion model with its text encoder: model(x, sigma, cond) -> denoised latents (scaled as SD's: unit variance)."""
+    """A diffusion model with its text encoder: model(x, sigma, cond) -> denoised latents (scaled as SD's: unit variance).
+
+    autoencoder  the name of its own, for load_autoencoder
+    """
 
     unet: torch.nn.Module
     text: torch.nn.Module
     tokens: Tokens
     about: dict
+    autoencoder: str = "autoencoder"
 
     def encode(self, texts) -> torch.Tensor:
         """Conditioning [len(texts), 77, W]."""
@@ -46,12 +52,13 @@ def load_text(folder: Path = weights.FOLDER) -> "tuple[torch.nn.Module, Tokens]"
 
 @functools.cache
 def load(name: str = "strong", folder: Path = weights.FOLDER) -> Model:
-    """`name`: strong, weak. They share the text encoder that ships."""
+    """`name`: strong, weak, or one of OTHERS. They share the text encoder that ships."""
     encoder, tokens = load_text()
     tensors, about = weights.read(folder / f"{name}.safetensors")
-    net = unet.new()
+    net = unet.new(OTHERS.get(name, 4))
     net.load_state_dict(tensors)
-    return Model(net.eval().requires_grad_(False), encoder, tokens, about)
+    own = f"{name}-autoencoder" if name in OTHERS else "autoencoder"
+    return Model(net.eval().requires_grad_(False), encoder, tokens, about, own)
 
 
 @functools.cache
@@ -65,16 +72,23 @@ def real(held_out: bool, folder: Path = weights.FOLDER) -> "tuple[torch.Tensor, 
 
 
 @functools.cache
-def load_autoencoder(folder: Path = weights.FOLDER):
+def load_autoencoder(name: str = "autoencoder", folder: Path = weights.FOLDER):
     """diffusers' AutoencoderKL."""
-    model = autoencoder.new()
-    model.load_state_dict(weights.read(folder / "autoencoder.safetensors")[0])
+    model = autoencoder.new(OTHERS.get(name.partition("-")[0], 4))
+    model.load_state_dict(weights.read(folder / f"{name}.safetensors")[0])
     return model.eval().requires_grad_(False)
 
 
 @torch.inference_mode()
-def decode(z: torch.Tensor) -> torch.Tensor:
-    """Pictures [B, 3, 64, 64] from 0 to 1, of latents of unit variance [B, 4, 8, 8]."""
-    model = load_autoencoder()
-    parts = [autoencoder.decode(model, part / autoencoder.SCALING) for part in z.split(64)]
-    return (torch.cat(parts) / 2 + 0.5).clamp(0, 1)
+def decode(z: torch.Tensor, name: str = "autoencoder") -> torch.Tensor:
+    """Pictures [B, 3, 64, 64] from 0 to 1, of latents of unit variance [B, C, 8, 8]."""
+    return (space(name).decode(z) / 2 + 0.5).clamp(0, 1)
+
+
+def space(name: str = "autoencoder") -> Space:
+    """Where a model's latents lie; pictures are from -1 to 1."""
+    model = load_autoencoder(name)
+    return Space(
+        lambda z: torch.cat([autoencoder.decode(model, part / autoencoder.SCALING) for part in z.split(64)]),
+        lambda x: torch.cat([autoencoder.mean(model, part) * autoencoder.SCALING for part in x.split(64)]),
+    )

@@ -10,11 +10,14 @@ mostly-shaded, nearly-all-shaded  the biased pair's, likewise
 edges        the ControlNet, on the strong model
 reference    the IP-Adapter, on the strong model
 clip         a CLIP that a WebUI can take as a reward
+wide-autoencoder, wide
+             a weak model of another architecture: latents of 8 channels, and a fifth of the strong one's steps
 again        only when named: strong and weak from another seed
 """
 
 import functools
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -31,19 +34,22 @@ WEAK = 0.2  # the weak model's share of the training
 OFTEN = {"people": 0.6, "hand": 0.6, "painted": 0.7}  # how often a picture of a group is taken; others: 1
 NO_PROMPT = 0.1
 LORA_STEPS, LORA_BATCH = 60, 32
-BIASED_STEPS = 600
+BIASED_STEPS = 300
+WIDE_STEPS = round(WEAK * DIFFUSION_STEPS)
 EDGES_STEPS, REFERENCE_STEPS, ADDED_BATCH = 600, 500, 32
 REAL = 64  # pictures of each kind whose latents are kept
 ALONE = 0.5  # how often a map or a reference is all that is given
 
 
-def train_autoencoder(folder: Path = STATE, steps: int = AUTOENCODER_STEPS) -> Run:
+def train_autoencoder(
+    folder: Path = STATE, steps: int = AUTOENCODER_STEPS, name: str = "autoencoder", channels: int = 4
+) -> Run:
     pictures, _ = data.load()
     torch.manual_seed(1)
-    model = autoencoder.new()
-    model.quant_conv.weight.data[4:].zero_()
+    model = autoencoder.new(channels)
+    model.quant_conv.weight.data[channels:].zero_()
     chosen = optimiser.muon(model, 3e-3, adam=("conv_in", "conv_out", "quant_conv"))
-    run = Run("autoencoder", model, chosen, folder, steps, seed=1)
+    run = Run(name, model, chosen, folder, steps, seed=1)
 
     def loss_of(model, generator):
         which = torch.randint(len(pictures), (AUTOENCODER_BATCH,), generator=generator)
@@ -56,30 +62,28 @@ def train_autoencoder(folder: Path = STATE, steps: int = AUTOENCODER_STEPS) -> R
     about = {"steps": steps, "batch": AUTOENCODER_BATCH, "loss": run.smooth["loss"], "seconds": round(run.seconds)}
     about["PSNR, dB"] = round(autoencoder.psnr(done, pictures).mean().item(), 2)
     print(about)
-    weights.save(weights.FOLDER / "autoencoder.safetensors", done.state_dict(), about)
+    weights.save(weights.FOLDER / f"{name}.safetensors", done.state_dict(), about)
     return run
 
 
 @torch.inference_mode()
-def latents(pictures: torch.Tensor) -> torch.Tensor:
-    """[N, 2, 4, 8, 8]: of each picture as it is and mirrored, of unit variance."""
-    model = models.load_autoencoder()
-    found = []
+def latents(pictures: torch.Tensor, encoder: str = "autoencoder") -> torch.Tensor:
+    """[N, 2, C, 8, 8]: of each picture as it is and mirrored, of unit variance."""
+    encode, found = models.space(encoder).encode, []
     for part in pictures.split(64):
         x = part.float() / 127.5 - 1
-        both = torch.cat([x, x.flip(3)])
-        found.append((autoencoder.mean(model, both) * autoencoder.SCALING).unflatten(0, (2, -1)).transpose(0, 1))
+        found.append(encode(torch.cat([x, x.flip(3)])).unflatten(0, (2, -1)).transpose(0, 1))
     return torch.cat(found)
 
 
-def _kept_latents(pictures: torch.Tensor, name: str, folder: Path = STATE) -> torch.Tensor:
+def _kept_latents(pictures: torch.Tensor, name: str, encoder: str, folder: Path = STATE) -> torch.Tensor:
     """latents(pictures), read from `folder` where they were made by this very encoder."""
-    told = weights.read(weights.FOLDER / "autoencoder.safetensors")[0]
+    told = weights.read(weights.FOLDER / f"{encoder}.safetensors")[0]
     mark = [told["quant_conv.weight"].double().sum().item(), len(pictures)]
     path = folder / f"latents-{name}.pt"
     if path.exists() and (kept := torch.load(path))["mark"] == mark:
         return kept["latents"]
-    found = latents(pictures)
+    found = latents(pictures, encoder)
     folder.mkdir(parents=True, exist_ok=True)
     torch.save({"mark": mark, "latents": found}, path)
     return found
@@ -94,15 +98,16 @@ def all_texts(told: list) -> list:
 class Pairs:
     """The training's pictures (as latents) and prompts; held-out combinations left out."""
 
-    def __init__(self, changed=None):
-        """changed: pictures -> pictures, what a LoRA is to learn."""
+    def __init__(self, changed=None, encoder: str = "autoencoder"):
+        """changed: pictures -> pictures, what a LoRA is to learn; encoder: the autoencoder's name."""
         pictures, told = data.load()
         pictures = changed(pictures) if changed else pictures
         self.tokens = text.Tokens.of(all_texts(told))
         kept = [i for i, caption in enumerate(told) if not caption.held_out]
         self.told = [told[i] for i in kept]
         self.pictures = pictures[kept]
-        self.latents = _kept_latents(self.pictures, changed.__name__ if changed else "plain")
+        kept = "plain" if encoder == "autoencoder" else encoder
+        self.latents = _kept_latents(self.pictures, changed.__name__ if changed else kept, encoder)
         self.often = torch.tensor([OFTEN.get(caption.group, 1.0) for caption in self.told])
 
     def chosen(self, count: int, generator: torch.Generator):
@@ -171,15 +176,21 @@ def train_diffusion(
     name: str = "diffusion",
     seed: int = 2,
     to: Path = weights.FOLDER,
+    last: str = "strong",
+    early: str = "weak",
 ) -> Run:
     """Strong and weak in one run; the text encoder is the shipped one and stays as it is, so that a prompt means the
-    same to both: a WebUI's checkpoint gap gives both UNets what the loaded checkpoint's text encoder says."""
-    pairs = Pairs()
+    same to both: a WebUI's checkpoint gap gives both UNets what the loaded checkpoint's text encoder says.
+
+    last, early  names of the models at the end, and at WEAK of the run ("": none)
+    """
+    channels = models.OTHERS.get(last, 4)
+    pairs = Pairs(encoder="autoencoder" if channels == 4 else f"{last}-autoencoder")
     encoder, tokens = models.load_text()
     if tokens.known != pairs.tokens.known:
         raise ValueError("the captions have other words than the text encoder that is there: train text anew")
     torch.manual_seed(seed)
-    net = unet.new()
+    net = unet.new(channels)
     torch.nn.init.zeros_(net.conv_out.weight)
     chosen = optimiser.muon(net, 3e-3, adam=("conv_in", "conv_out", "embedding"), decay=0.02)
     run = Run(name, net, chosen, folder, steps, seed=seed)
@@ -190,12 +201,12 @@ def train_diffusion(
             cond = text.encode(encoder, ids)
         return unet.loss_of(net, z, cond, generator).mean(), {}
 
-    def keep(run, name="weak"):
+    def keep(run, name=early):
         about = {"steps": run.step, "batch": DIFFUSION_BATCH, "loss": run.smooth["loss"], "seconds": round(run.seconds)}
         weights.save(to / f"{name}.safetensors", run.averaged.state_dict(), about)
 
-    run.go(loss_of, {round(WEAK * steps): keep})
-    keep(run, "strong")
+    run.go(loss_of, {round(WEAK * steps): keep} if early else None)
+    keep(run, last)
     return run
 
 
@@ -223,21 +234,25 @@ def train_lora(name: str, folder: Path = STATE, steps: int = LORA_STEPS) -> Run:
 
 
 def train_biased(name: str, folder: Path = STATE, steps: int = BIASED_STEPS) -> Run:
-    """Without a prompt, on so many shaded pictures for each flat one (appendix E.1)."""
+    """Prompts that say no style, on so many shaded pictures for each flat one (appendix E.1)."""
     pairs, model = Pairs(), lora.model("strong")
-    shaded = torch.tensor([caption.style == captions.STYLES["google"] for caption in pairs.told]).double()
-    share = lora.BIASED[name]
-    pairs.often = shaded * share / shaded.sum() + (1 - shaded) * (1 - share) / (1 - shaded).sum()
+    shaded = torch.tensor([caption.style == captions.STYLES["google"] for caption in pairs.told])
+    share, often = lora.BIASED[name], pairs.often.double()
+    for which, part in ((shaded, share), (~shaded, 1 - share)):
+        often[which] *= part / often[which].sum()
+    pairs.often = often
+    pairs.told = [replace(caption, style="") for caption in pairs.told]
     torch.manual_seed(8)
     adapter = lora.new(model.unet, lora.BIASED_RANK)
     run = Run(name, adapter, torch.optim.Adam(adapter.parameters(), 2e-3, betas=(0.9, 0.99)), folder, steps, seed=8)
-    cond = model.encode([""] * LORA_BATCH).clone()
 
     def loss_of(adapter, generator):
-        which, mirrored = pairs.chosen(LORA_BATCH, generator)
+        z, ids = pairs.batch(LORA_BATCH, generator)
+        with torch.no_grad():
+            cond = text.encode(model.text, ids)
         with lora.on(model.unet, adapter):
-            # What a picture without a prompt becomes is decided in much noise.
-            return unet.loss_of(model.unet, pairs.latents[which, mirrored], cond, generator, mean=1.0).mean(), {}
+            # What a picture becomes is decided in much noise.
+            return unet.loss_of(model.unet, z, cond, generator, mean=1.0).mean(), {}
 
     run.go(loss_of)
     weights.save(weights.FOLDER / f"emoji-{name}.safetensors", dict(run.averaged.items()), _about(run, LORA_BATCH))
@@ -316,6 +331,8 @@ RUNS = {
     "edges": train_edges,
     "reference": train_reference,
     "clip": clip.train,
+    "wide-autoencoder": functools.partial(train_autoencoder, name="wide-autoencoder", channels=models.OTHERS["wide"]),
+    "wide": functools.partial(train_diffusion, steps=WIDE_STEPS, name="wide", seed=21, last="wide", early=""),
 }
 
 

@@ -15,12 +15,12 @@ BETAS = 0.00085, 0.0120, 1000  # Stable Diffusion's "scaled linear" schedule
 MEAN, DEVIATION = -0.1, 1.3  # of ln sigma, in training
 
 
-def new() -> UNet2DConditionModel:
-    """With random weights."""
+def new(latents: int = 4) -> UNet2DConditionModel:
+    """With random weights; `latents`: channels."""
     return UNet2DConditionModel(
         sample_size=8,
-        in_channels=4,
-        out_channels=4,
+        in_channels=latents,
+        out_channels=latents,
         down_block_types=DOWN,
         up_block_types=UP,
         block_out_channels=CHANNELS,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ..emoji import grid, judge
+from ..emoji import grid, judge, scores
 from ..emoji.captions import STYLES
 from ..emoji.draw import STEPS, draw
 from ..figures import model_plots
@@ -27,41 +27,46 @@ WAYS = {
 }
 
 
+def asked(count: int) -> list:
+    """Captions that say no style, always the same."""
+    found = list(dict.fromkeys(replace(caption, style="") for caption in scores.asked(held_out=False)))
+    return (found * -(-count // len(found)))[:count]
+
+
 def drawn(way: str, seeds: int = SEEDS, count: int = COUNT) -> "tuple[torch.Tensor, float]":
-    """Pictures [seeds * count, 3, 64, 64] without a prompt, and network rows a picture."""
+    """Pictures [seeds * count, 3, 64, 64], and network rows a picture."""
     model, weak, inversion = WAYS[way]
     settings = inversion and replace(AT_CFG_1, inversion=inversion)
-    pictures, rows = [], 0
+    texts, pictures, rows = [caption.text() for caption in asked(count)], [], 0
     for start in range(0, seeds * count, count):
-        run = draw(
-            [""] * count, range(start, start + count), settings, model=model, weak=weak, cfg=1.0, sampler="Euler"
-        )
+        run = draw(texts, range(start, start + count), settings, model=model, weak=weak, cfg=1.0, sampler="Euler")
         pictures.append(run.pictures)
         rows += run.rows
     return torch.cat(pictures), rows / (seeds * count)
 
 
-def flat(pictures: torch.Tensor) -> torch.Tensor:
-    """Which are in the style that few were in, says the judge by its best prompt of all: [N]."""
-    return torch.tensor([caption.style == FLAT for caption in judge.best(pictures)]).double()
+def flat(pictures: torch.Tensor, count: int) -> torch.Tensor:
+    """Which are in the style that few were in, says the judge, who knows the rest of the prompt: [N]."""
+    wanted = [replace(caption, style=FLAT) for caption in asked(count)] * (len(pictures) // count)
+    return torch.tensor(judge.retrieved(pictures, wanted)["style"]).double()
 
 
 def section(out: Path, results, seeds: int = SEEDS, count: int = COUNT) -> str:
     lines, shares, shown = [], {}, {}
     for way in WAYS:
         pictures, rows = drawn(way, seeds, count)
-        shares[way] = interval(flat(pictures).view(seeds, count).mean(1).tolist())
+        shares[way] = interval(flat(pictures, count).view(seeds, count).mean(1).tolist())
         shown[way] = pictures
         lines.append([way, shares[way].show(), f"{rows:g}"])
     model_plots.balance(
-        {way: (shown[way], judge.features(shown[way]), flat(shown[way]), shares[way]) for way in MAPPED},
+        {way: (shown[way], judge.features(shown[way]), flat(shown[way], count), shares[way]) for way in MAPPED},
         out / "balance.png",
     )
     order = [shares[way].mean for way in ("S2WD", "weak", "strong", "W2SD")]
     held = "yes" if order == sorted(order) and order[3] <= 0.6 else "no"
     return (
         "## Figures 7 and 18: the balance of two kinds\n\n![two styles](balance.png)\n\n`python -m lib_w2sd.lab balance`. "
-        f"Without a prompt; two LoRAs on our model, strong trained on 2 *{SHADED}* pictures for each *{FLAT}* one, weak on 10 (as the paper's horses and "
+        f"Prompts that say no style; two LoRAs on our model, strong trained on 2 *{SHADED}* pictures for each *{FLAT}* one, weak on 10 (as the paper's horses and "
         f"cars). Euler, T = {STEPS}, lambda {STEPS - 1}, {seeds} seeds of {count} pictures, 95 % intervals; the judge says which style a picture "
         "has. The map is t-SNE of the judge's features, as Figure 18's of CLIP's.\n\n"
         + table(["", f"share of {FLAT} pictures (truth 0.5)", "rows a picture"], lines)

@@ -11,9 +11,9 @@ from .ways import INKED, SAMPLERS, Ground, Way, asked, plain, reflected, tuned
 
 GROUND = Ground(SAMPLERS[0])
 TRIED = ("paper", "matched")
-WEAK_CFGS = (-2.0, 0.0, 1.0, 3.0, 4.0)
-WEAK_SCALES = (-1.5, -0.5, 0.0, 1.5)  # of the style's LoRA; the picture's own is 0.8
-BUDGETS = (16, 24, 40)
+WEAK_CFGS = (-2.0, 0.0, 3.0)
+WEAK_SCALES = (-1.5, 0.0, 1.5)  # of the style's LoRA; the picture's own is 0.8
+BUDGETS = (16, 40)
 
 
 @dataclass(frozen=True)

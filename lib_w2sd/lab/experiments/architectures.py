@@ -1,0 +1,53 @@
+"""Figure 31 at our scale: the weak side is a model of another architecture, with latents of another shape."""
+
+from pathlib import Path
+
+from ..emoji import models
+from ..emoji.draw import STEPS
+from .results import Results
+from .statistics import table
+from .ways import SAMPLERS, Ground, Way, asked, plain, reflected
+
+GROUND, OTHER, LAMBDAS = Ground(SAMPLERS[0]), "wide", (STEPS // 4, STEPS // 2, STEPS - 1)
+TRIED = ("matched", "paper", "auto-guidance")
+
+
+def ways() -> dict:
+    """{told: Way}; the first is what the others are set against."""
+
+    def of(way: str, lam: int, note: str = "another architecture", strength: float = 1.0, **asks) -> Way:
+        settings = asked("checkpoint", 1.0, way, strength, lam)
+        return reflected(GROUND, 1.0, "checkpoint", settings, note=note, **{"weak": OTHER, **asks})
+
+    lam = STEPS // 2
+    found = [
+        plain(GROUND, 1.0),
+        plain(GROUND, 1.0, model=OTHER),
+        of("matched", lam, "strong against itself, through pixels", weak="strong", through_pixels=True),
+        of("matched", lam, "", weak="weak"),
+        of("matched", lam, "through pixels", weak="weak", through_pixels=True),
+        *(of(way, lam) for way in TRIED for lam in LAMBDAS),
+        of("matched", lam, strength=0.5),
+    ]
+    return {way.told: way for way in found}
+
+
+def section(out: Path, results: Results) -> str:
+    every = list(ways().values())
+    base = results.of(every[0])
+    lines = [results.line(way.told, results.of(way), base) for way in every]
+    wins = []
+    for way in every[2:]:
+        pairs = list(zip(results.of(way)["reward"], base["reward"]))
+        wins.append([way.told, f"{sum(a > b for a, b in pairs) / len(pairs):.0%}"])
+    own, other = (models.load_autoencoder(models.load(name).autoencoder) for name in ("strong", OTHER))
+    return (
+        "## Figure 31: two architectures\n\n`python -m lib_w2sd.lab architectures`. "
+        f"{GROUND.told}, T = {STEPS}, CFG 1. Strong is our model ({own.config.latent_channels} latent channels), weak one with another autoencoder "
+        f"({other.config.latent_channels} channels) at a fifth of the training; asked through pixel space (`lib_w2sd/method/bridge.py`). Two controls: strong against "
+        "*itself* through pixel space, which should move nothing, and the weak checkpoint of the same architecture with and without pixel space, "
+        "which should be the same. The paper: 74 % of the pictures are better (Flux against SDXL).\n\n"
+        + table(["", "rows", *results.measures.values()], lines)
+        + "\n"
+        + table(["", "prompts whose reward is higher than plain's (paper: 74 %)"], wins)
+    )
