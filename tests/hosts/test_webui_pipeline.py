@@ -190,11 +190,43 @@ def unit(kind, **more):
     return SimpleNamespace(control_model_type=SimpleNamespace(name=kind), **more)
 
 
+all_hacks = {}  # as sd-webui-controlnet's module of IP-Adapters has it: the forward that each layer had before
+
+
+class Adapter:
+    """An IP-Adapter's network; hook() puts it in a layer."""
+
+    def __init__(self, weight=1.0):
+        self.weight = weight
+
+    def hook(self, layer):
+        if not layer.ipadapter_hacks:
+            all_hacks[layer] = layer.forward
+            layer.forward = layer.attn_forward_hacked
+        layer.ipadapter_hacks.append(lambda: 0.2 * self.weight)
+
+
+class Layer:
+    """A layer of the UNet, and what others have put into it."""
+
+    def __init__(self):
+        self.ipadapter_hacks, self.lllite_list = [], []
+
+    def forward(self, output):
+        return output
+
+    def attn_forward_hacked(self, output):
+        """Not the layer's own, which a thousandth tells."""
+        return output * (1.001 + sum(hack() for hack in self.ipadapter_hacks))
+
+
 @pytest.fixture
 def controlnet(a1111):
     """sd-webui-controlnet as far as the gap looks at it: what its units' forward adds, and which units there are."""
-    adapter = SimpleNamespace(weight=1.0)
-    hook = SimpleNamespace(control_params=[unit("ControlNet", control_model=None, gain=0.9, weight=1.0)])
+    adapter, layer = Adapter(), Layer()
+    adapter.hook(layer)
+    hook = SimpleNamespace(model=SimpleNamespace(modules=lambda: [object(), layer]), control_params=[])
+    hook.control_params.append(unit("ControlNet", control_model=None, gain=0.9, weight=1.0))
     hook.control_params.append(unit("IPAdapter", control_model=adapter, gain=1.0))
 
     class ControlNet(a1111.modules["scripts"].Script):
@@ -204,7 +236,9 @@ def controlnet(a1111):
             return "ControlNet"
 
     def forward(x, t, **kwargs):
-        output = network(x, t, **kwargs) * (1 + 0.2 * adapter.weight)
+        output = layer.forward(network(x, t, **kwargs))
+        for weight, _, _, module in layer.lllite_list:
+            output = output * (1 + module.gain * weight)
         for one in hook.control_params:
             output = output * (1 + (one.gain - 1) * getattr(one, "weight", 1.0))
         return output
@@ -214,26 +248,78 @@ def controlnet(a1111):
     a1111.others.append(ControlNet())
     yield hook, adapter
     model.apply_model = network
+    all_hacks.clear()
+
+
+def only_layer(hook) -> Layer:
+    return hook.model.modules()[-1]
 
 
 def test_on_a1111_the_weak_sides_calls_find_fewer_units(a1111, controlnet):
     hook, adapter = controlnet
-    both, units = a1111.txt2img(), list(hook.control_params)
-    for part, kept, weight in (("ControlNet", units[1:], 1.0), ("IP-Adapter", units[:1], 0.0), ("everything", [], 0.0)):
-        hook.control_params, adapter.weight = kept, weight
+    layer, both, units = only_layer(hook), a1111.txt2img(), list(hook.control_params)
+    hacks, hacked = list(layer.ipadapter_hacks), layer.forward
+    for part, kept in (("ControlNet", units[1:]), ("IP-Adapter", units[:1]), ("everything", [])):
+        hook.control_params = kept
+        if part != "ControlNet":
+            layer.ipadapter_hacks, layer.forward = [], all_hacks[layer]
         off = a1111.txt2img()
-        hook.control_params, adapter.weight = list(units), 1.0
+        hook.control_params, layer.ipadapter_hacks, layer.forward = list(units), list(hacks), hacked
         assert not same(off, both)
         assert same(a1111.txt2img({"weak_alone": True, "weak_cfg": 6.0, "weak_without": part}), off), part
         assert not same(a1111.txt2img({**GAP, "weak_without": part}), both)
         assert a1111.trace()[0]["overlays"] == [{"kind": "pipeline", "without": [part], "weight": 0.0}]
-        assert hook.control_params == units and adapter.weight == 1.0
+        assert hook.control_params == units and layer.ipadapter_hacks == hacks and layer.forward is hacked
         assert same(a1111.txt2img(), both)
     with pytest.raises(Exception, match="there is no FreeU in this picture"):
         a1111.txt2img({**GAP, "weak_without": "ControlNet, FreeU"})
-    hook.control_params.append(unit("Controlllite", control_model=None, gain=1.0))
-    with pytest.raises(Exception, match="cannot leave out ControlLLLite"):
-        a1111.txt2img({**GAP, "weak_without": "ControlNet"})
+
+
+def test_on_a1111_an_ip_adapters_layers_keep_what_is_others(a1111, controlnet):
+    """Two IP-Adapters go and stay together; a forward that a third extension has put over theirs stays."""
+    hook, adapter = controlnet
+    layer, without = only_layer(hook), {"weak_alone": True, "weak_cfg": 6.0, "weak_without": "IP-Adapter"}
+    second = Adapter(0.5)
+    second.hook(layer)
+    hook.control_params.append(unit("IPAdapter", control_model=second, gain=1.0))
+    both, hacked = a1111.txt2img(), layer.forward
+    assert not same(a1111.txt2img(without), both) and same(a1111.txt2img(), both)
+
+    def over(output):
+        return hacked(output) * 1.1
+
+    layer.forward = over
+    adapter.weight = second.weight = 0.0
+    off = a1111.txt2img()
+    adapter.weight, second.weight = 1.0, 0.5
+    assert same(a1111.txt2img(without), off) and layer.forward is over
+
+
+def test_on_a1111_control_lllite_stands_in_the_layers(a1111, controlnet):
+    hook, _ = controlnet
+    layer, off = only_layer(hook), a1111.txt2img()
+    module, another = SimpleNamespace(gain=0.1), SimpleNamespace(gain=-0.05)
+    entries = layer.lllite_list = [(1.0, 0.0, 1.0, module), (0.6, 0.0, 1.0, another)]
+    for one, weight in ((module, 1.0), (another, 0.6)):
+        network = SimpleNamespace(modules={"to_q": one})
+        hook.control_params.append(unit("Controlllite", control_model=network, gain=1.0, weight=weight))
+    whole = a1111.txt2img()
+
+    def without(part, share=0.0):
+        return a1111.txt2img({"weak_alone": True, "weak_cfg": 6.0, "weak_without": part, "weak_weight": share})
+
+    assert not same(whole, off) and same(without("2nd ControlNet+3rd ControlNet"), off)
+    for part, share, kept in (
+        ("2nd ControlNet", 0.0, entries[1:]),
+        ("3rd ControlNet", 0.0, entries[:1]),
+        ("3rd ControlNet", 0.5, [entries[0], (0.3, *entries[1][1:])]),
+    ):
+        layer.lllite_list = kept
+        fewer = a1111.txt2img()
+        layer.lllite_list = entries
+        assert same(without(part, share), fewer) and not same(fewer, whole), (part, share)
+        assert layer.lllite_list is entries
+    assert same(a1111.txt2img(), whole)
 
 
 def test_on_a1111_single_units_and_a_share_of_the_weight(a1111, controlnet):
@@ -271,12 +357,13 @@ def test_on_a1111_single_units_and_a_share_of_the_weight(a1111, controlnet):
 @pytest.mark.parametrize("more", [*WITHOUT[1:], {"weak_without": "IP-Adapter"}, {"weak_without": "everything"}])
 def test_on_a1111_an_error_at_any_call_leaves_the_units_as_they_were(a1111, controlnet, more):
     hook, adapter = controlnet
-    before, units = Before(a1111, {**GAP, **more}), list(hook.control_params)
+    before, units, layer = Before(a1111, {**GAP, **more}), list(hook.control_params), only_layer(hook)
     for number in range(before.calls):
         raising_at(a1111, number, Broken())
         with pytest.raises(Broken):
             a1111.txt2img(before.settings, **before.fields)
         assert hook.control_params == units and (units[0].weight, adapter.weight) == (1.0, 1.0)
+        assert len(layer.ipadapter_hacks) == 1 and layer.forward == layer.attn_forward_hacked
     a1111.unet.before_call = None
     assert same(a1111.txt2img(**before.fields), before.plain)
     assert same(a1111.txt2img(before.settings, **before.fields), before.reflected)
