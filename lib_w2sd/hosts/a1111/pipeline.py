@@ -7,7 +7,7 @@ Its step window is looked at in a callback before every call, unit by unit: thos
 import sys
 from contextlib import contextmanager
 
-from modules import extensions
+from modules import extensions, shared
 
 from ...gaps.pipeline import EVERYTHING
 from ..left_out import LeftOut, units_named
@@ -31,6 +31,17 @@ def part_of(unit) -> str:
     return "IP-Adapter" if unit.control_model_type.name == "IPAdapter" else "ControlNet"
 
 
+def window_of(unit):
+    """Whether a unit acts at a reflected step, as the extension reckons it."""
+
+    def acts(entry: dict) -> bool:
+        # The WebUI tells the number of the step before, by its own callback after each.
+        done = max(entry["step"] - 1, 0) / max(shared.state.sampling_steps, 1)
+        return unit.start_guidance_percent <= done <= unit.stop_guidance_percent
+
+    return acts
+
+
 class WithoutUnits(LeftOut):
     """Overlay of a weak side: within on() the units that it does without are not there, or weigh less."""
 
@@ -44,6 +55,7 @@ class WithoutUnits(LeftOut):
         self.check(found)
         nets = nets if EVERYTHING in self.parts else self.wanted(nets)
         wanted = adapters if {EVERYTHING, "IP-Adapter"} & set(self.parts) else []
+        self.windows += [window_of(unit) for unit in (*nets, *wanted)]
         layers = list(hook.model.modules()) if hook is not None else ()
         self.swaps += self._of_lllite(layers, nets)
         if self.share:
