@@ -11,11 +11,12 @@ PARTS, WEIGHT = Pipeline.settings
 class LeftOut:
     """Overlay of a weak side that does without `parts` (gaps.pipeline.PARTS), or has only a share of their weight.
 
-    A host's own says in installed() what is swapped for a weak call: [(owner, name, value)].
+    A host's own says in installed() what is swapped for a weak call: [(owner, name, value)], and of what has a window
+    of steps of its own, whether that acts at a reflected step of the trace: [acts(entry)].
     """
 
     def __init__(self, host, parts: "tuple[str, ...]", share: float = 0.0):
-        self.host, self.parts, self.share, self.swaps = host, parts, share, []
+        self.host, self.parts, self.share, self.swaps, self.windows = host, parts, share, [], []
 
     def as_dict(self) -> dict:
         return {"kind": "pipeline", "without": list(self.parts), "weight": self.share}
@@ -35,6 +36,20 @@ class LeftOut:
     def no_weight(self, what: str):
         """Raises SettingError: `what` has none that could be made smaller."""
         WEIGHT.refuse(self.share, f", but {what} has no weight of its own in this WebUI: it can only be left out whole")
+
+    def told(self, reflections: list) -> str:
+        """What is to be known after a run whose last reflected steps are not in the parts' own windows; "" mostly."""
+        acting = [any(acts(entry) for acts in self.windows) for entry in reflections] if self.windows else []
+        last = next((number for number, acts in enumerate(reversed(acting)) if acts), len(acting))
+        if not last:
+            return ""
+        ends = f"acts in none of the {len(acting)} improved steps"
+        if last < len(acting):
+            ends = f"ends before the last {last} of the {len(acting)} improved steps"
+        return (
+            f"W2SD: {' and '.join(self.parts)} {ends}: by its own start and end it makes no gap there. A smaller "
+            "lambda takes less time; a later end makes one."
+        )
 
     @contextmanager
     def on(self):

@@ -27,6 +27,7 @@ from ..method.trace import Pass, Trace
 from ..page.settings import Settings
 from . import needs, rewards
 from .conds import of_one_length
+from .left_out import LeftOut
 from .signatures import takes
 from .swapped import swapped
 
@@ -396,6 +397,7 @@ class WebUI:
             self.follow_unet()
             yield self
             self.tell_of_no_gap()
+            self.tell_of_windows()
             self.trace().overlays = [overlay.as_dict() for overlay in self.installed]
         if getattr(shared.cmd_opts, "w2sd_verbose", False):
             print(self.trace().summary())
@@ -409,6 +411,13 @@ class WebUI:
             told = f"W2SD: strong and weak side were the same at every reflected step{where}, so W2SD changed nothing"
             self.comment(f"{told}; asked for was: the weak side has {', '.join(asked)}.")
             print(told)  # the API's answer has no comments
+
+    def tell_of_windows(self):
+        """At the end of a run: what a weak side does without may have had no effect at the last reflected steps."""
+        for overlay in self.installed:
+            if isinstance(overlay, LeftOut) and (told := overlay.told(self.trace().reflections)):
+                self.comment(told)
+                print(told)  # the API's answer has no comments
 
     def picture_cfg(self) -> float:
         """The CFG scale of the pass."""

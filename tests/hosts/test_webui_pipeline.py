@@ -1,5 +1,6 @@
 """The pipeline gap: what others have put on the UNet is left out of the weak side's calls, and of nothing else."""
 
+import itertools
 import sys
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ class Net:
 
     def __init__(self, gain, previous=None):
         self.gain, self.strength, self.previous_controlnet = gain, 1.0, previous
+        self.timestep_percent_range = (0.0, 1.0)
 
     def on(self, output):
         before = output if self.previous_controlnet is None else self.previous_controlnet.on(output)
@@ -34,7 +36,7 @@ def added(forge):
     scripts = forge.modules["scripts"]
 
     class Adds(scripts.Script):
-        parts, nets = (), ()
+        parts, nets, window, windows = (), (), (0.0, 1.0), ()
 
         def title(self):
             return "adds"
@@ -46,6 +48,8 @@ def added(forge):
             for gain in [part for part in self.parts if isinstance(part, float)]:
                 self.nets.append(Net(gain, objects.unet.controlnet_linked_list))
                 objects.unet.controlnet_linked_list = self.nets[-1]
+            for net, window in itertools.zip_longest(self.nets, self.windows, fillvalue=self.window):
+                net.timestep_percent_range = window
             if "SAG" in self.parts:
                 objects.unet.model_options.setdefault("sampler_post_cfg_function", []).append(guide)
 
@@ -177,6 +181,96 @@ def test_an_ip_adapters_patch_has_a_share_of_every_units_weight(forge):
     assert found == {"IP-Adapter"}
 
 
+class LLLite:
+    """What a ControlLLLite has for a layer on Forge: it counts its calls."""
+
+    multiplier = 0.8
+    start_step, end_step = 0, 2
+
+    def __init__(self):
+        self.current_step = 0
+
+
+def lllite(layers: int):
+    patch = type("control_net_lllite_patch", (), {"__module__": "lib_controllllite.lib_controllllite"})()
+    patch.modules = {f"lllite_{number}": LLLite() for number in range(layers)}
+    return patch
+
+
+def test_control_lllite_goes_or_has_a_share_in_each_of_its_layers(forge):
+    from lib_w2sd.hosts.forge.pipeline import WithoutParts
+
+    patch, found = lllite(2), set()
+    options = {"transformer_options": {"patches": {"attn1_patch": [patch], "attn2_patch": [patch]}}}
+    weak = WithoutParts(None, ("ControlNet",), 0.5)
+    assert weak._kept(options, found) == options and found == {"ControlNet"}
+    layers = list(patch.modules.values())
+    with weak.on():
+        assert [layer.multiplier for layer in layers] == [0.4, 0.4]
+    assert [layer.multiplier for layer in layers] == [0.8, 0.8]
+    assert WithoutParts(None, ("ControlNet",))._kept({**options, "kept": 1}, found) == {"kept": 1}
+    # It ends after two steps.
+    told = weak.told([{"step": step} for step in range(3)])
+    assert "ControlNet ends before the last 1 of the 3 improved steps" in told
+
+
+def test_what_control_lllite_counts_of_reflections_is_taken_back(forge):
+    """It finds its window by the number of its calls."""
+    patch, options = lllite(1), forge.shared.sd_model.forge_objects.unet.model_options
+    (layer,) = patch.modules.values()
+    network = forge.shared.sd_model.forge_objects.unet.model
+    whole = network.apply_model
+
+    def counting(*args, **kwargs):
+        layer.current_step += 1
+        return whole(*args, **kwargs)
+
+    network.apply_model = counting
+    options.setdefault("transformer_options", {})["patches"] = {"attn1_patch": [patch]}
+    try:
+        forge.txt2img()
+        calls, layer.current_step = layer.current_step, 0
+        forge.txt2img({**GAP, "weak_cfg": 2})
+        assert layer.current_step == calls
+    finally:
+        network.apply_model = whole
+        del options["transformer_options"]["patches"]
+
+
+@pytest.mark.parametrize("name", ["tile", "inpaint"])
+def test_a_preprocessors_own_patch_is_controlnets(forge, name):
+    from lib_w2sd.hosts.forge.pipeline import WithoutParts
+
+    def block(h, flag, options):
+        return h
+
+    block.__module__, found = f"preprocessor_{name}.py", set()
+    assert WithoutParts(None, ("ControlNet",))._kept({"block_modifiers": [block], "kept": 1}, found) == {"kept": 1}
+    assert found == {"ControlNet"}
+
+
+def test_a_unit_that_ends_before_lambda_is_told_of(forge, added):
+    """Of three reflected steps of six, at 999 of 999 timesteps and then fewer."""
+    whole = {**GAP, "weak_without": "ControlNet"}
+    added(0.9)
+    (comments,) = {tuple(forge.txt2img(whole).comments)}
+    assert not any("improved steps" in comment for comment in comments)
+    for window, told in (
+        ((0.0, 0.3), "ControlNet ends before the last 1 of the 3 improved steps"),
+        ((0.0, 0.1), "ControlNet ends before the last 2 of the 3 improved steps"),
+        ((0.9, 1.0), "ControlNet acts in none of the 3 improved steps"),
+        ((0.1, 1.0), ""),  # it begins later, and is there at the last
+    ):
+        added.script.window = window
+        comments = [comment for comment in forge.txt2img(whole).comments if "improved steps" in comment]
+        assert [told in comment for comment in comments] == [True] * bool(told), window
+    # One of two is enough.
+    added.script.window = (0.0, 0.1)
+    added(0.9, 1.2)
+    added.script.windows = [(0.0, 0.1), (0.0, 1.0)]
+    assert not any("improved steps" in comment for comment in forge.txt2img(whole).comments)
+
+
 def test_what_the_picture_has_not_is_said(forge, added):
     added("SAG")
     with pytest.raises(Exception, match="weak_without .* was given 'ControlNet', but there is no ControlNet in this"):
@@ -187,14 +281,47 @@ def test_what_the_picture_has_not_is_said(forge, added):
 
 
 def unit(kind, **more):
-    return SimpleNamespace(control_model_type=SimpleNamespace(name=kind), **more)
+    window = {"start_guidance_percent": 0.0, "stop_guidance_percent": 1.0}
+    return SimpleNamespace(control_model_type=SimpleNamespace(name=kind), **{**window, **more})
+
+
+all_hacks = {}  # as sd-webui-controlnet's module of IP-Adapters has it: the forward that each layer had before
+
+
+class Adapter:
+    """An IP-Adapter's network; hook() puts it in a layer."""
+
+    def __init__(self, weight=1.0):
+        self.weight = weight
+
+    def hook(self, layer):
+        if not layer.ipadapter_hacks:
+            all_hacks[layer] = layer.forward
+            layer.forward = layer.attn_forward_hacked
+        layer.ipadapter_hacks.append(lambda: 0.2 * self.weight)
+
+
+class Layer:
+    """A layer of the UNet, and what others have put into it."""
+
+    def __init__(self):
+        self.ipadapter_hacks, self.lllite_list = [], []
+
+    def forward(self, output):
+        return output
+
+    def attn_forward_hacked(self, output):
+        """Not the layer's own, which a thousandth tells."""
+        return output * (1.001 + sum(hack() for hack in self.ipadapter_hacks))
 
 
 @pytest.fixture
 def controlnet(a1111):
     """sd-webui-controlnet as far as the gap looks at it: what its units' forward adds, and which units there are."""
-    adapter = SimpleNamespace(weight=1.0)
-    hook = SimpleNamespace(control_params=[unit("ControlNet", control_model=None, gain=0.9, weight=1.0)])
+    adapter, layer = Adapter(), Layer()
+    adapter.hook(layer)
+    hook = SimpleNamespace(model=SimpleNamespace(modules=lambda: [object(), layer]), control_params=[])
+    hook.control_params.append(unit("ControlNet", control_model=None, gain=0.9, weight=1.0))
     hook.control_params.append(unit("IPAdapter", control_model=adapter, gain=1.0))
 
     class ControlNet(a1111.modules["scripts"].Script):
@@ -204,7 +331,9 @@ def controlnet(a1111):
             return "ControlNet"
 
     def forward(x, t, **kwargs):
-        output = network(x, t, **kwargs) * (1 + 0.2 * adapter.weight)
+        output = layer.forward(network(x, t, **kwargs))
+        for weight, _, _, module in layer.lllite_list:
+            output = output * (1 + module.gain * weight)
         for one in hook.control_params:
             output = output * (1 + (one.gain - 1) * getattr(one, "weight", 1.0))
         return output
@@ -214,26 +343,78 @@ def controlnet(a1111):
     a1111.others.append(ControlNet())
     yield hook, adapter
     model.apply_model = network
+    all_hacks.clear()
+
+
+def only_layer(hook) -> Layer:
+    return hook.model.modules()[-1]
 
 
 def test_on_a1111_the_weak_sides_calls_find_fewer_units(a1111, controlnet):
     hook, adapter = controlnet
-    both, units = a1111.txt2img(), list(hook.control_params)
-    for part, kept, weight in (("ControlNet", units[1:], 1.0), ("IP-Adapter", units[:1], 0.0), ("everything", [], 0.0)):
-        hook.control_params, adapter.weight = kept, weight
+    layer, both, units = only_layer(hook), a1111.txt2img(), list(hook.control_params)
+    hacks, hacked = list(layer.ipadapter_hacks), layer.forward
+    for part, kept in (("ControlNet", units[1:]), ("IP-Adapter", units[:1]), ("everything", [])):
+        hook.control_params = kept
+        if part != "ControlNet":
+            layer.ipadapter_hacks, layer.forward = [], all_hacks[layer]
         off = a1111.txt2img()
-        hook.control_params, adapter.weight = list(units), 1.0
+        hook.control_params, layer.ipadapter_hacks, layer.forward = list(units), list(hacks), hacked
         assert not same(off, both)
         assert same(a1111.txt2img({"weak_alone": True, "weak_cfg": 6.0, "weak_without": part}), off), part
         assert not same(a1111.txt2img({**GAP, "weak_without": part}), both)
         assert a1111.trace()[0]["overlays"] == [{"kind": "pipeline", "without": [part], "weight": 0.0}]
-        assert hook.control_params == units and adapter.weight == 1.0
+        assert hook.control_params == units and layer.ipadapter_hacks == hacks and layer.forward is hacked
         assert same(a1111.txt2img(), both)
     with pytest.raises(Exception, match="there is no FreeU in this picture"):
         a1111.txt2img({**GAP, "weak_without": "ControlNet, FreeU"})
-    hook.control_params.append(unit("Controlllite", control_model=None, gain=1.0))
-    with pytest.raises(Exception, match="cannot leave out ControlLLLite"):
-        a1111.txt2img({**GAP, "weak_without": "ControlNet"})
+
+
+def test_on_a1111_an_ip_adapters_layers_keep_what_is_others(a1111, controlnet):
+    """Two IP-Adapters go and stay together; a forward that a third extension has put over theirs stays."""
+    hook, adapter = controlnet
+    layer, without = only_layer(hook), {"weak_alone": True, "weak_cfg": 6.0, "weak_without": "IP-Adapter"}
+    second = Adapter(0.5)
+    second.hook(layer)
+    hook.control_params.append(unit("IPAdapter", control_model=second, gain=1.0))
+    both, hacked = a1111.txt2img(), layer.forward
+    assert not same(a1111.txt2img(without), both) and same(a1111.txt2img(), both)
+
+    def over(output):
+        return hacked(output) * 1.1
+
+    layer.forward = over
+    adapter.weight = second.weight = 0.0
+    off = a1111.txt2img()
+    adapter.weight, second.weight = 1.0, 0.5
+    assert same(a1111.txt2img(without), off) and layer.forward is over
+
+
+def test_on_a1111_control_lllite_stands_in_the_layers(a1111, controlnet):
+    hook, _ = controlnet
+    layer, off = only_layer(hook), a1111.txt2img()
+    module, another = SimpleNamespace(gain=0.1), SimpleNamespace(gain=-0.05)
+    entries = layer.lllite_list = [(1.0, 0.0, 1.0, module), (0.6, 0.0, 1.0, another)]
+    for one, weight in ((module, 1.0), (another, 0.6)):
+        network = SimpleNamespace(modules={"to_q": one})
+        hook.control_params.append(unit("Controlllite", control_model=network, gain=1.0, weight=weight))
+    whole = a1111.txt2img()
+
+    def without(part, share=0.0):
+        return a1111.txt2img({"weak_alone": True, "weak_cfg": 6.0, "weak_without": part, "weak_weight": share})
+
+    assert not same(whole, off) and same(without("2nd ControlNet+3rd ControlNet"), off)
+    for part, share, kept in (
+        ("2nd ControlNet", 0.0, entries[1:]),
+        ("3rd ControlNet", 0.0, entries[:1]),
+        ("3rd ControlNet", 0.5, [entries[0], (0.3, *entries[1][1:])]),
+    ):
+        layer.lllite_list = kept
+        fewer = a1111.txt2img()
+        layer.lllite_list = entries
+        assert same(without(part, share), fewer) and not same(fewer, whole), (part, share)
+        assert layer.lllite_list is entries
+    assert same(a1111.txt2img(), whole)
 
 
 def test_on_a1111_single_units_and_a_share_of_the_weight(a1111, controlnet):
@@ -271,15 +452,28 @@ def test_on_a1111_single_units_and_a_share_of_the_weight(a1111, controlnet):
 @pytest.mark.parametrize("more", [*WITHOUT[1:], {"weak_without": "IP-Adapter"}, {"weak_without": "everything"}])
 def test_on_a1111_an_error_at_any_call_leaves_the_units_as_they_were(a1111, controlnet, more):
     hook, adapter = controlnet
-    before, units = Before(a1111, {**GAP, **more}), list(hook.control_params)
+    before, units, layer = Before(a1111, {**GAP, **more}), list(hook.control_params), only_layer(hook)
     for number in range(before.calls):
         raising_at(a1111, number, Broken())
         with pytest.raises(Broken):
             a1111.txt2img(before.settings, **before.fields)
         assert hook.control_params == units and (units[0].weight, adapter.weight) == (1.0, 1.0)
+        assert len(layer.ipadapter_hacks) == 1 and layer.forward == layer.attn_forward_hacked
     a1111.unet.before_call = None
     assert same(a1111.txt2img(**before.fields), before.plain)
     assert same(a1111.txt2img(before.settings, **before.fields), before.reflected)
+
+
+def test_on_a1111_a_unit_that_ends_before_lambda_is_told_of(a1111, controlnet):
+    """As the extension reckons: by the step before, of six."""
+    hook, _ = controlnet
+    gap = {**GAP, "lambda_steps": 4, "weak_without": "ControlNet"}
+    assert not any("improved steps" in comment for comment in a1111.txt2img(gap, steps=6).comments)
+    hook.control_params[0].stop_guidance_percent = 0.3
+    (comment,) = [comment for comment in a1111.txt2img(gap, steps=6).comments if "improved steps" in comment]
+    assert "ControlNet ends before the last 1 of the 4 improved steps" in comment
+    everything = {**gap, "weak_without": "everything"}  # the IP-Adapter acts on
+    assert not any("improved steps" in comment for comment in a1111.txt2img(everything, steps=6).comments)
 
 
 def test_on_a1111_without_the_extension_there_is_none(a1111, monkeypatch):

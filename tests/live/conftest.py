@@ -34,7 +34,10 @@ PLAIN = {
 def pytest_addoption(parser):
     for name, title in HOSTS.items():
         parser.addoption(f"--{name}", help=f"address of a running {title}")
-        parser.addoption(f"--{name}-log", help="file that its output goes to: test_company looks for exceptions there")
+        parser.addoption(
+            f"--{name}-log",
+            help="file that its output goes to: test_company looks for exceptions there, test_pipeline for a warning",
+        )
 
 
 RECORDED: dict = {}  # section -> (row, column) -> result, in the order of recording

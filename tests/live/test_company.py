@@ -9,6 +9,7 @@ call: on A1111 in a request's first one, from the request's generator; on Forge 
 between, and the reference gets another draw. Self-attention guidance leaves a request at CFG 1 or less alone, so there
 is no picture of its own at 0.
 
+IP-Adapter and ControlLLLite are make_controls.py's files, in the WebUI's folder of ControlNet models.
 ADetailer needs make_detector.py's file in the WebUI's models/adetailer. It is looked at as it comes, where its own pass
 is made without W2SD, and with w2sd among the scripts that its settings let into that pass.
 
@@ -19,6 +20,7 @@ import pytest
 
 from .conftest import PLAIN, distance, png
 from .layouts import asking, no_gap
+from .make_controls import embedding
 from .test_engine import HIRES, kinds
 
 SECTION = "company, {}"
@@ -26,9 +28,30 @@ DETECTOR = "always_face.pt"
 DRAWS_AGAIN, OFF_AT_0, NO_OTHER_PICTURE = "ControlNet, reference only", "SAG", "Never OOM"
 
 
-def control_models(webui) -> list:
+def control_models(webui, written: bool = False) -> list:
+    """The ControlNet models; those that make_controls.py has `written`, or the others."""
     answer = webui.client.get("/controlnet/model_list")
-    return [m for m in answer.json()["model_list"] if m.lower() != "none"] if answer.status_code == 200 else []
+    models = answer.json()["model_list"] if answer.status_code == 200 else []
+    return [m for m in models if m.lower() != "none" and m.startswith("w2sd_") == written]
+
+
+def unit_of(webui, kind: str) -> dict:
+    """Fields of a ControlNet unit of one of make_controls.py's kinds; none where there is no such file."""
+    model = next((model for model in control_models(webui, written=True) if kind in model), None)
+    if model is None or (kind == "ip_adapter" and webui.name == "neo"):
+        return {}  # Forge Neo of August 2026 fails at the picture encoder, and draws without the unit
+    if kind != "ip_adapter":
+        return {"model": model, "module": "None" if webui.forge else "none"}
+    if webui.forge:
+        return {"model": model, "module": "CLIP-ViT-H (IPAdapter)"}
+    return {"model": model, "module": "ip-adapter_clip_sd15", "ipadapter_input": [embedding()]}
+
+
+def written_units(webui, image) -> dict:
+    """name -> (always-on scripts, more of the request), of make_controls.py's files."""
+    kinds = {"IP-Adapter": "ip_adapter", "ControlLLLite": "lllite"}
+    units = {name: unit_of(webui, kind) for name, kind in kinds.items()}
+    return {name: (control(image, **unit), {}) for name, unit in units.items() if unit}
 
 
 def control(image, module="None", model="None", **more) -> dict:
@@ -62,6 +85,7 @@ def on_forge(webui, image) -> dict:
     return {
         **company,
         **more_important,
+        **written_units(webui, image),
         DRAWS_AGAIN: (control(image, "reference_only"), {}),
         "Latent Modifier": ({"LatentModifier Integrated": {"args": latents}}, {}),
         # Without its other half: the VAE's tiles are larger than these pictures, and fail.
@@ -125,6 +149,7 @@ def on_a1111(webui, image) -> dict:
     return {
         "ControlNet, reference only": (reference, {}),
         **company,
+        **written_units(webui, image),
         "Dynamic Thresholding": (dynamic, {}),
         **{f"Tiled Diffusion, {name}": found for name, found in tiled.items()},
         **adetailer(webui),
@@ -137,13 +162,20 @@ def on_a1111(webui, image) -> dict:
 NAMES = {
     "forge": "ControlNet, tiny_controlnet|ControlNet, tiny_controlnet, more important|ControlNet, reference only|FreeU|"
     "SAG|PAG|PAG, attenuated|Dynamic Thresholding|MultiDiffusion|Mixture of Diffusers|StyleAlign|Kohya HRFix|"
-    "FreeU, PAG, Dynamic Thresholding|Latent Modifier|Never OOM",
+    "FreeU, PAG, Dynamic Thresholding|Latent Modifier|Never OOM|IP-Adapter|ControlLLLite",
     "a1111": "ControlNet, reference only|ControlNet, tiny_adapter|Dynamic Thresholding|Tiled Diffusion, MultiDiffusion|"
     "Tiled Diffusion, Mixture of Diffusers|ADetailer|ADetailer, W2SD in its pass|ControlNet, Dynamic Thresholding|"
     "Regional Prompter, attention|Regional Prompter, latent|NegPiP",
 }
 # What a weak side leaves out of each (the pipeline gap), on Forge and what has come of it; of the others, everything.
-LEFT_OUT = {"FreeU": "FreeU", "SAG": "SAG", "PAG": "PAG", "StyleAlign": "StyleAlign", "Kohya HRFix": "HRFix"}
+LEFT_OUT = {
+    "IP-Adapter": "IP-Adapter",
+    "FreeU": "FreeU",
+    "SAG": "SAG",
+    "PAG": "PAG",
+    "StyleAlign": "StyleAlign",
+    "Kohya HRFix": "HRFix",
+}
 EXPLAINED = {(DRAWS_AGAIN, column): "another draw" for column in ("no gap", "hires", "img2img")}
 EXPLAINED[OFF_AT_0, "weak alone at 0"] = "off there"
 EXPLAINED[NO_OTHER_PICTURE, "acts"] = EXPLAINED[NO_OTHER_PICTURE, "left out"] = "same picture"
@@ -246,8 +278,8 @@ def observed(both: Beside, name: str, init_image) -> dict:
         # Not larger: what is looked at is the second pass, and tiles of a larger picture take minutes.
         seen["hires"] = holds_in(both, name, {**HIRES, "hr_scale": 1, "hr_second_pass_steps": 2})
     seen["img2img"] = holds_in(both, name, again(init_image))
-    if webui.forge or (name.startswith("ControlNet") and "Dynamic Thresholding" not in name):
-        part = "ControlNet" if name.startswith("ControlNet") else LEFT_OUT.get(name, "everything")
+    if webui.forge or (name.startswith(("Control", "IP-Adapter")) and "Dynamic Thresholding" not in name):
+        part = "ControlNet" if name.startswith("Control") else LEFT_OUT.get(name, "everything")
         own_scale = both.ask.get("cfg_scale", PLAIN["cfg_scale"])
         alone = both.together({"weak_alone": True, "weak_cfg": own_scale, "weak_without": part})
         gap = both.together({**GAP, "weak_cfg": own_scale, "weak_without": part})

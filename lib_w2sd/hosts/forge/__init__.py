@@ -11,6 +11,7 @@ from ..conds import only_uncond
 from ..swapped import swapped
 from ..webui import WebUI
 from .distilled import with_inputs
+from .pipeline import lllite_layers
 
 # What an extension puts into the UNet's options to guide in its own way.
 GUIDANCE = (
@@ -65,7 +66,8 @@ class Forge(WebUI):
 
     @contextmanager
     def untraced(self):
-        with super().untraced(), momentum_as_it_was():
+        options = shared.sd_model.forge_objects.unet.model_options
+        with super().untraced(), momentum_as_it_was(), counts_as_they_were(options):
             yield
 
     def rows_are_told_apart(self):
@@ -124,3 +126,16 @@ def momentum_as_it_was():
     finally:
         if buffer is not None:
             buffer.running_average = before
+
+
+@contextmanager
+def counts_as_they_were(options: dict):
+    """ControlLLLite finds its window of steps by counting its calls, layer by layer."""
+    patches = (options.get("transformer_options") or {}).get("patches") or {}
+    layers = [layer for some in patches.values() for patch in some for layer in lllite_layers(patch)]
+    before = [layer.current_step for layer in layers]
+    try:
+        yield
+    finally:
+        for layer, step in zip(layers, before):
+            layer.current_step = step

@@ -5,6 +5,7 @@ import copy
 import functools
 from contextlib import contextmanager
 
+import torch
 from modules import shared
 
 from ...gaps.pipeline import EVERYTHING
@@ -12,7 +13,8 @@ from ..left_out import LeftOut, units_named
 
 # Of each part, what the module of its patches is called, as the host and its forks name their built-in extensions.
 SOURCES = {
-    "ControlNet": ("controlnet", "controllllite", "forge_reference"),
+    # Some preprocessors patch the UNet, too: tile_colorfix, inpaint_only, revision.
+    "ControlNet": ("controlnet", "controllllite", "forge_reference", "preprocessor_", "fooocus_inpaint"),
     "IP-Adapter": ("ipadapter", "ip_adapter"),
     "FreeU": ("freeu",),
     "SAG": ("forge_sag", "self_attention_guidance"),
@@ -47,6 +49,7 @@ class WithoutParts(LeftOut):
         weak.model_options = {} if kept is _GONE else kept
         units = chain(unet)
         wanted = self.wanted(units)
+        self.windows += [self._window_of(unit) for unit in wanted]
         if self.share:
             self.swaps += [(unit, "strength", unit.strength * self.share) for unit in wanted]
         else:
@@ -72,10 +75,40 @@ class WithoutParts(LeftOut):
         if part is None:
             return value
         found.add(part)
+        self.windows += self._windows_of(value)
         return self._fainter(part, value) if self.share else _GONE
 
+    def _windows_of(self, patch) -> list:
+        """Of a patch's own windows of steps, whether it acts: an IP-Adapter's has one for each unit, in sigmas."""
+        if isinstance(getattr(patch, "sigma_start", None), list):
+            return [self._between(*window) for window in zip(patch.sigma_start, patch.sigma_end)]
+        if layers := lllite_layers(patch):
+            first, end = layers[0].start_step, layers[0].end_step
+            return [lambda entry: first <= entry["step"] < end]
+        return [lambda entry: True]  # as far as is known
+
+    def _window_of(self, unit):
+        start, end = unit.timestep_percent_range
+        to_sigma = self.host.unet().predictor.percent_to_sigma
+        return self._between(to_sigma(start), to_sigma(end))
+
+    def _between(self, most: float, least: float):
+        """Whether a reflected step's sigma is in between."""
+
+        def acts(entry: dict) -> bool:
+            t = torch.as_tensor(entry["t"]).flatten()[:1]
+            signal, noise = self.host.coordinates.levels(t, t)
+            sigma = noise if self.host.is_flow() else noise / signal
+            return bool(least <= sigma <= most)
+
+        return acts
+
     def _fainter(self, part: str, patch):
-        """An IP-Adapter's patch, which has the weights of all units, with a share of them."""
+        """An IP-Adapter's patch, which has the weights of all units, with a share of them; ControlLLLite's itself, with
+        one in each of its layers."""
+        if layers := lllite_layers(patch):
+            self.swaps += [(layer, "multiplier", layer.multiplier * self.share) for layer in layers]
+            return patch
         if not isinstance(getattr(patch, "weights", None), list):
             self.no_weight(part)
         fainter = copy.copy(patch)
@@ -93,6 +126,12 @@ def chain(unet) -> list:
         found.append(unit)
         unit = getattr(unit, "previous_controlnet", None)
     return found[::-1]
+
+
+def lllite_layers(patch) -> list:
+    """What a ControlLLLite's patch has for each layer; none of another's."""
+    layers = getattr(patch, "modules", None)
+    return [one for one in layers.values() if hasattr(one, "current_step")] if isinstance(layers, dict) else []
 
 
 def source(patch) -> str:

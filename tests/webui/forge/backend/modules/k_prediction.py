@@ -21,6 +21,9 @@ class AbstractPrediction(torch.nn.Module):
     def calculate_input(self, sigma, noise):
         return noise if self.is_flow else noise / (_per_picture(sigma, noise) ** 2 + self.sigma_data**2) ** 0.5
 
+    def percent_to_sigma(self, percent):
+        return self.sigmas[round(999 * (1 - percent))].item()
+
     def calculate_denoised(self, sigma, model_output, model_input):
         return model_input - model_output * _per_picture(sigma, model_output)
 
