@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ..emoji import models
+from ..emoji import models, weights
 from ..emoji.draw import STEPS
-from .results import Results
+from .results import NotMeasured, Results
 from .statistics import table
 from .ways import SAMPLERS, Ground, Way, asked, plain, reflected
 
@@ -34,6 +34,10 @@ def ways() -> dict:
 
 def section(out: Path, results: Results) -> str:
     every = list(ways().values())
+    if not (weights.FOLDER / f"{OTHER}.safetensors").exists():
+        raise NotMeasured(
+            f"{every[-1].key}, and the model: python -m lib_w2sd.lab.emoji train {OTHER}-autoencoder {OTHER}"
+        )
     base = results.of(every[0])
     lines = [results.line(way.told, results.of(way), base) for way in every]
     wins = []
