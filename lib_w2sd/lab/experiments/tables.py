@@ -1,6 +1,6 @@
 """Tables 2, 3, 5, 6 and 7 at our scale: what each gap brings, with guidance and without, beside what needs no W2SD."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..emoji.draw import STEPS
@@ -28,8 +28,8 @@ Differences are to the plain picture, with 95 % intervals, paired by prompt; **b
 in [What it buys](buys.md); *{ink}* is the mean distance of a picture's colours to the same picture in ink, times 100.
 
 Held: reward (style: ink) better and the Fréchet distance (style: the reward) not worse, or the other way round; in part: one better
-and one worse. *Beyond the control* is the difference in reward (style: ink) to the tuned CFG (style: the LoRA at {higher:g}); where the CFG is tuned
-already, to strong against itself. Table 4 (a mixture of experts) has no place here: this model has none, and the one that we trained had a weak side
+and one worse. *Beyond the control* is the difference in reward (style: in ink, where less is better) to the tuned CFG (style: the LoRA at {higher:g});
+where the CFG is tuned already, to strong against itself. Table 4 (a mixture of experts) has no place here: this model has none, and the one that we trained had a weak side
 so broken that nothing could be learned from it.
 
 """
@@ -51,6 +51,10 @@ class Block:
     def lam(self) -> int:
         """Without guidance nothing else pushes: all steps but the last, as in the paper. With it, half of them."""
         return STEPS - 1 if self.cfg == 1.0 else STEPS // 2
+
+
+def named(gap: str) -> str:
+    return {"style": "LoRA gap (a style)", "both": "checkpoint and guidance gap"}.get(gap, f"{gap} gap")
 
 
 def blocks(results: Results) -> list:
@@ -77,7 +81,9 @@ def ways(block: Block, gap: str) -> list:
         "style": plain(ground, cfg),
         "prompt": named_alone(ground, cfg),
     }
-    found = [reference(block, gap), *([alone[gap]] if gap in alone else [])]
+    found = [reference(block, gap)]
+    if gap in alone:
+        found.append(replace(alone[gap], told=f"the weak side alone, CFG {cfg:g}"))
     if gap == "style":
         found += [plain(ground, cfg, model=f"strong+ink@{scale:g}") for scale in HIGHER]
         found.append(itself(ground, cfg, block.lam, model=INKED))
@@ -126,7 +132,8 @@ def summary(results: Results, every: list) -> str:
         for block in every:
             shown = [held(results, block, gap, way) for way in TRIED]
             left = [beyond(results, block, gap, way) for way in TRIED]
-            lines.append([where, f"{gap} gap", claim, block.told, *shown, *left])
+            told = [where, named(gap), claim] if block is every[0] else [""] * 3
+            lines.append([*told, block.told, *shown, *left])
     head = ["paper", "gap", "paper's figures", "here", *(f"held, `{way}`" for way in TRIED)]
     return table([*head, *(f"beyond the control, `{way}`" for way in TRIED)], lines)
 
@@ -142,8 +149,8 @@ def single(results: Results, gap: str, every: list) -> str:
 
 def section(out: Path, results: Results) -> str:
     every = blocks(results)
-    text = "\n".join(f"### {where}: {gap} gap\n\n{single(results, gap, every)}" for gap, (where, _) in CLAIMS.items())
+    text = [f"### {where}: {named(gap)}\n\n{single(results, gap, every)}" for gap, (where, _) in CLAIMS.items()]
     head = HEAD.format(
         prompts=len(wanted()), each=EACH, steps=STEPS, all=STEPS - 1, half=STEPS // 2, ink=INK, higher=HIGHER[0]
     )
-    return head + summary(results, every) + "\n" + text
+    return head + "\n".join([summary(results, every), *text])
