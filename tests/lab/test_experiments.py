@@ -226,7 +226,7 @@ def test_the_biased_pair_is_biased():
 def test_the_balance_section_shows_every_way(tmp_path, monkeypatch):
     pictures = torch.rand(8, 3, 64, 64)
     monkeypatch.setattr(balance, "drawn", lambda way, seeds, count: (pictures, 20.0))
-    text = balance.section(tmp_path, None, 2, 4)
+    text = balance.section(tmp_path, Invented(tmp_path / "results.json", None), 2, 4)
     assert all(f"| {way} |" in text for way in balance.WAYS) and (tmp_path / "balance.png").exists()
 
 
