@@ -7,7 +7,7 @@ from ..emoji.draw import STEPS
 from ..figures import model_plots
 from .results import Results, difference, marked
 from .statistics import table
-from .ways import INKED, SAMPLERS, Ground, Way, asked, plain, reflected, tuned
+from .ways import INKED, SAMPLERS, Ground, Way, asked, itself, plain, reflected, tuned
 
 GROUND = Ground(SAMPLERS[0])
 TRIED = ("paper", "matched")
@@ -51,6 +51,14 @@ def moved(axis: Axis, cfg: float, way: str, value: float) -> Way:
     )
 
 
+def without(results: Results, axis: Axis, cfg: float, way: str) -> "tuple[float, float]":
+    """What no gap at all changes: nothing, to the bit, but for the error of the paper's inversion."""
+    if way != "paper":
+        return 0.0, 0.0
+    same = itself(GROUND, cfg, STEPS // 2, model=INKED if axis.gap == "style" else "")
+    return results.gain(same, reference(axis, cfg), axis.measure)
+
+
 def gap_size_section(out: Path, results: Results) -> str:
     cfg, lines, claims, panels = tuned(results, GROUND), [], [], []
     for axis in axes(cfg):
@@ -58,14 +66,15 @@ def gap_size_section(out: Path, results: Results) -> str:
         for way in TRIED:
             found = [(value, results.of(moved(axis, cfg, way, value))) for value in axis.values]
             gains = [(value, *difference(one, base, axis.measure)) for value, one in found]
-            curves[way] = gains
-            claims.append([axis.title, way, axis.label, *_signs(gains, axis)])
+            curves[way] = [*gains, (axis.same, *without(results, axis, cfg, way))]
+            above, below, held = _signs(gains, axis)
+            claims.append([axis.title, way, axis.label, above, marked(*without(results, axis, cfg, way)), below, held])
             for (value, one), (_, by, half) in zip(found, gains):
                 other = marked(*difference(one, base, "distance" if axis.gap == "guidance" else "reward"))
                 lines.append([axis.title, way, f"{value:g}", marked(by, half), other])
         panels.append((axis, curves))
     model_plots.gap_size(panels, out / "gap-size.png")
-    head = ["axis", "way", "measure", "gap > 0: better / worse / undecided", "gap < 0: likewise", "held"]
+    head = ["axis", "way", "measure", "gap > 0: better / worse / undecided", "no gap", "gap < 0", "held"]
     return (
         "## Figure 12: the gap's size and sign\n\n![gap size](gap-size.png)\n\n`python -m lib_w2sd.lab gap-size`. "
         f"{GROUND.told}, CFG {cfg:g}, T = {STEPS}, lambda {STEPS // 2}, differences to the plain picture. The paper (a figure, HPS v2; weak "
