@@ -59,7 +59,7 @@ def draw(
     spaces = (models.space(strong.autoencoder), models.space(asked.autoencoder)) if apart else None
     run = sampling.sample(
         strong,
-        noise(seeds, strong.unet.config.in_channels),
+        noise(seeds, strong.channels),
         sampling.karras(steps, SIGMA_MIN, SIGMA_MAX),
         settings,
         other,

@@ -27,6 +27,11 @@ class Model:
     about: dict
     autoencoder: str = "autoencoder"
 
+    @property
+    def channels(self) -> int:
+        """Of its latents."""
+        return OTHERS.get(self.autoencoder.partition("-")[0], 4)
+
     def encode(self, texts) -> torch.Tensor:
         """Conditioning [len(texts), 77, W]."""
         with torch.inference_mode():

@@ -25,6 +25,10 @@ class Noisy:
     model: models.Model
     k: float
 
+    @property
+    def autoencoder(self):
+        return self.model.autoencoder
+
     def encode(self, texts):
         return self.model.encode(texts)
 
