@@ -24,12 +24,16 @@ def models_table() -> str:
     rows = []
     for path in sorted(weights.FOLDER.glob("*.safetensors")):
         about = weights.about(path)
-        rows.append([path.stem, *(about.get(key, "") for key in ("steps", "batch", "loss", "seconds"))])
+        rows.append([path.stem, *(_short(about.get(key, "")) for key in ("steps", "batch", "loss", "seconds"))])
     return (
         "## The models\n\n`make train` trains them again. Seconds are of a busy machine's clock, and say little.\n\n"
         + table(["weights", "steps", "batch", "loss", "seconds"], rows)
         + f"\nStrong and weak are one run; weak is what it was at {models.load('weak').about['steps']} steps.\n"
     )
+
+
+def _short(value):
+    return f"{value:.4f}" if isinstance(value, float) else value
 
 
 def write(out: Path, run, names: dict) -> Path:

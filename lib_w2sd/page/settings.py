@@ -45,7 +45,7 @@ METHOD = (
     ),
     Setting(
         "inversion",
-        # The verdict of docs/paper: at 8 to 50 steps the paper's own form pays for its gain with distribution.
+        # Half of what the paper's own form gains is the error of its inversion (docs/paper, Table 14).
         "matched",
         "Way (inversion)",
         "How the weak version is used. matched: a step back with it, the fewest side effects. paper: pushes harder, "
