@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from lib_w2sd.lab.emoji import autoencoder, checkpoint, grid, models, scores, text, unet, weights
 from lib_w2sd.lab.emoji.draw import draw, noise
@@ -72,7 +73,10 @@ def test_the_checkpoint_has_the_yaml_of_its_sizes(tmp_path):
     assert folder == str(tmp_path / "emoji-text-encoder")
     for name in ("config.json", "vocab.json", "merges.txt"):
         assert (tmp_path / "emoji-text-encoder" / name).exists()
-    assert {path.name for path in written} >= {"emoji-strong.safetensors", "emoji-strong.yaml"}
+    files = {path.name for path in written if path.suffix == ".safetensors"}
+    assert files == {"emoji-strong.safetensors", "emoji-ink.safetensors", "emoji-blur.safetensors"}
+    loras = load_file(tmp_path / "emoji-ink.safetensors")
+    assert all(key.startswith("lora_unet_") for key in loras), "kohya's format, which WebUIs read"
 
 
 def test_a_sheet_has_a_place_for_every_picture():

@@ -125,11 +125,11 @@ def save(path: Path, lora: nn.ParameterDict, about: dict) -> Path:
 
 
 def load(name: str, folder: Path = weights.FOLDER) -> nn.ParameterDict:
-    path, found = folder / f"emoji-{name}.safetensors", nn.ParameterDict()
     if name in BIASED:
-        tensors = weights.read(path)[0]
+        tensors = weights.read(folder / f"{name}.safetensors")[0]
         return nn.ParameterDict({key: nn.Parameter(value, requires_grad=False) for key, value in tensors.items()})
-    for key, value in load_file(path).items():
+    found = nn.ParameterDict()
+    for key, value in load_file(folder / f"emoji-{name}.safetensors").items():
         layer, _, part = key.partition(".")
         if part != "alpha":
             found[f"{layer}/{part.split('_')[1].split('.')[0]}"] = nn.Parameter(value.float(), requires_grad=False)

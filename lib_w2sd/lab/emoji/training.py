@@ -255,7 +255,7 @@ def train_biased(name: str, folder: Path = STATE, steps: int = BIASED_STEPS) -> 
             return unet.loss_of(model.unet, z, cond, generator, mean=1.0).mean(), {}
 
     run.go(loss_of)
-    weights.save(weights.FOLDER / f"emoji-{name}.safetensors", dict(run.averaged.items()), _about(run, LORA_BATCH))
+    weights.save(weights.FOLDER / f"{name}.safetensors", dict(run.averaged.items()), _about(run, LORA_BATCH))
     return run
 
 
