@@ -105,8 +105,3 @@ def write(path: Path, each: int = 1) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(parts), encoding="utf-8")
     return path
-
-
-def plain_pairs(wanted: list) -> "tuple[list, list]":
-    """Rich and plain prompts, for the prompt gap: full captions, and the names alone."""
-    return [caption.text() for caption in wanted], [caption.plain().text() for caption in wanted]

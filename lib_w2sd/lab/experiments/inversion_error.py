@@ -1,7 +1,7 @@
 """Table 14: what an error in the inversion costs, for each form of it and for noise of a given size."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -69,7 +69,7 @@ def ways() -> dict:
     # Whatever these change is the inversion's error, and no gap.
     for way in ("paper", "fixed-point"):
         found[f"{way}, strong against itself"] = itself(GROUND, 1.0, LAMBDA, way)
-    wrong = replace(of("paper", note="unscaled"))
+    wrong = of("paper", note="unscaled")
     found["paper, unscaled"] = Unscaled(wrong.key, wrong.family, wrong.told, wrong.asks)
     for k in NOISE:
         found[f"matched, k = {k:g}"] = of("matched", note=f"k={k:g}", weak=Noisy(models.load("weak"), k))
