@@ -18,10 +18,16 @@ else:
     from lib_w2sd.page import api
 
     HOST = hosts.current()
+
+    def free_model():
+        if HOST.has("architecture"):
+            HOST.able("architecture").kept.free()
+
     LISTS = {
         "weak_checkpoint": ui.Listed(
             checkpoints.choices, checkpoints.refresh, checkpoints.CACHE.free, "the weak checkpoint"
         ),
+        "weak_model": ui.Listed(checkpoints.choices, checkpoints.refresh, free_model, "the weak model"),
         "reward": ui.Listed(rewards.choices, free=rewards.KEPT.free, kept="the reward"),
     }
     PAGE = page.page(HOST)

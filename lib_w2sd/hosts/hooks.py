@@ -112,6 +112,7 @@ def add_xyz_axes() -> None:
             have = {option.label for option in script.module.axis_options}
             lists = {
                 "weak_checkpoint": (checkpoints.choices, checkpoints.find),
+                "weak_model": (checkpoints.choices, checkpoints.find),
                 "reward": (rewards.choices, rewards.find),
             }
             for option in xyz.options(script.module.AxisOption, arguments.given, arguments.put, lists):

@@ -78,6 +78,7 @@ def page(host: type) -> accordion.Page:
             gaps=gaps,
             presets=built_in,
             reward_bytes=rewards.bytes_of,
+            model_bytes=host.able("architecture").bytes_of if host.has("architecture") else lambda settings: 0,
         ),
         fields=fields,
         last_run=lambda: plot.html(Trace.last.as_dict()) if Trace.last else "",

@@ -86,7 +86,7 @@ def reflection_rows(settings: Settings, picture: Picture, own: int) -> int:
         return strong * settings.rounds
     measured = 2 - strong if settings.measure and not settings.reward else 0
     if way == "paper" and not settings.reward:
-        return (strong + weak + measured) * settings.rounds
+        return (strong + weak + measured + (strong if settings.weak_model else 0)) * settings.rounds
     # Asked at one place, rows of the one side serve the other where they are the same.
     shared = 0 if any(gap.other_rows(settings, picture) for gap in GAPS) else min(strong, weak)
     # Where both sides are the same, x stays where it is, and all rounds are the first.
@@ -95,9 +95,19 @@ def reflection_rows(settings: Settings, picture: Picture, own: int) -> int:
     only_guidance = not any(gap.differs(settings, picture) for gap in GAPS if not isinstance(gap, Guidance))
     if only_guidance:  # the weak side's rows are among those that are measured, or nothing need be
         measured = 0 if way == "matched" else max(measured - (weak - shared), 0)
+    # Another architecture's weak side starts from what the strong one sees at its place, which is known at the latent.
+    elsewhere = rounds - 1 if settings.weak_model else 0
     # With a reward both sides are asked at the latent first, and `paper` asks once more where it goes back.
     back = weak if way == "paper" else 0
-    return (strong + weak * rounds - shared + back + measured) * settings.rounds
+    return (strong + weak * rounds - shared + back + measured + strong * elsewhere) * settings.rounds
+
+
+def pictures_through_pixels(settings: Settings) -> int:
+    """Pictures that one reflected step decodes, and as many that it encodes, where the weak side is of another
+    architecture (method.bridge)."""
+    if not settings.weak_model or settings.inversion == ways.RE_SAMPLING:
+        return 0
+    return 3 * settings.rounds * (FIXED_POINT_ROUNDS if settings.inversion == "fixed-point" else 1)
 
 
 def _rows_along(settings: Settings, picture: Picture, own: int) -> int:
@@ -133,6 +143,7 @@ def estimate(request: dict) -> dict:
         steps, reflected    lists, one entry a pass
         plain, rows         UNet rows of all passes and pictures, without W2SD and with it
         ratio               of the time, taking a row's time to go with the picture's area
+        pixels              pictures decoded, and as many encoded, on the way to a weak side of another architecture
     """
     settings = parse([request["settings"]])
     hires, exactly = request.get("hires"), bool(request.get("exactly"))
@@ -140,7 +151,7 @@ def estimate(request: dict) -> dict:
     if hires:
         # Its steps are never fewer than asked for: the strength given here is only not None.
         passes.append((hires["kind"], hires["steps"] or request["steps"], hires["cfg"], hires["area"], 1.0, True, True))
-    made, reflected, plain, rows, plain_time, time = [], [], 0, 0, 0.0, 0.0
+    made, reflected, plain, rows, plain_time, time, pixels = [], [], 0, 0, 0.0, 0.0, 0
     for kind, steps, scale, area, denoising, as_many, is_hires in passes:
         made.append(steps_made(kind, steps, denoising, as_many))
         calls = calls_made(kind, steps, denoising, as_many)
@@ -155,6 +166,7 @@ def estimate(request: dict) -> dict:
         else:
             picture = Picture(scale, request.get("loras", False))
             total = own + reflected[-1] * times * reflection_rows(settings, picture, of_call)
+        pixels += reflected[-1] * times * pictures_through_pixels(settings)
         plain, rows = plain + own, rows + total
         plain_time, time = plain_time + own * area, time + total * area
     pictures = request.get("pictures", 1)
@@ -163,5 +175,6 @@ def estimate(request: dict) -> dict:
         "reflected": reflected,
         "plain": plain * pictures,
         "rows": rows * pictures,
+        "pixels": pixels * pictures,
         "ratio": time / plain_time if plain_time else 1.0,
     }

@@ -63,6 +63,14 @@ CASES = [
     ({"weak_checkpoint": "folder/strong.safetensors"}, {}, ["The weak checkpoint is the loaded one"]),
     ({"weak_checkpoint": "weak.safetensors", "weak_lora_offset": -1}, LORA, []),
     ({"weak_checkpoint_loras": True}, {}, ["LoRAs on the weak checkpoint have no effect"]),
+    ({"weak_model": "sd15", "lambda_steps": 3}, {}, []),
+    ({"weak_model": "sd15"}, {}, ["try a lambda of 3 first"]),
+    ({"weak_model_modules": "ae"}, {}, ["no weak model is chosen"]),
+    (
+        {"weak_model": "sd15", "lambda_steps": 3, "weak_without": "SAG", "weak_lora_offset": -1},
+        LORA,
+        ["no part in LoRA scales and what is left out"],
+    ),
     ({}, {"sampler": "DPM fast"}, ["DPM fast: counts blocks."]),
     ({"weak_distilled_cfg": "1"}, {}, ["Distilled CFG will be refused"]),
     ({"weak_distilled_cfg": "1"}, FLUX, []),
@@ -90,6 +98,7 @@ def test_warnings(settings, page, expected):
         ("More of my prompt's detail", ({"weak_prompt": "a dog"}, {})),
         ("Few steps: more of my prompt's detail", ({"weak_prompt": "a dog"}, {})),
         ("Few steps: more of my LoRA", ({}, LORA)),
+        ("More than an older kind of model", ({"weak_model": "sd15"}, {})),
     ],
 )
 def test_a_preset_names_what_it_still_needs_until_it_is_there(name, given_then):
