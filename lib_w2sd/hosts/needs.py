@@ -65,6 +65,7 @@ _FORGE_LORA = (
 )
 _FORGE_CHECKPOINT = (*_FORGE_LORA, "gguf", "backend.operations_gguf:ParameterGGUF", "backend.patcher.base:ModelPatcher")
 _SECOND = (
+    "backend.args:dynamic_args",
     "backend.loader:forge_loader(additional_state_dicts)",
     "backend.memory_management:soft_empty_cache",
     "backend.nn.vae:DiagonalGaussianDistribution",
@@ -96,7 +97,7 @@ BY_ROOM = {
     "forge.lora": _FORGE_LORA,
     "forge.checkpoint": _FORGE_CHECKPOINT,
     "forge.second": _SECOND,
-    "neo.second": (*_SECOND, "backend.args:dynamic_args"),
+    "neo.second": _SECOND,
     "neo.lora": _NEO_LORA,
     "neo.checkpoint": (
         *_FORGE_CHECKPOINT,

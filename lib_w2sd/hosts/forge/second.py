@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import torch
 from backend import loader, memory_management
+from backend.args import dynamic_args
 from backend.nn.vae import DiagonalGaussianDistribution
 from backend.sampling.sampling_function import sampling_function, sampling_prepare
 from modules import prompt_parser, shared
@@ -29,7 +30,7 @@ from .. import checkpoints
 from ..conds import only_uncond
 from ..swapped import swapped
 
-MODULES = "weak_model_modules"
+MODULES, STORAGE = "weak_model_modules", "forge_unet_storage_dtype"
 
 
 @dataclass(eq=False)
@@ -62,11 +63,12 @@ class Kept:
         self.loaded, self._key = None, None
 
     def get(self, paths: list, load) -> Loaded:
-        """That of these files, loaded unless it is the one kept."""
-        stats = [(str(path), *(lambda s: (s.st_mtime_ns, s.st_size))(Path(path).stat())) for path in paths]
-        if self.loaded is None or stats != self._key:
+        """That of these files in the precision that the host has for networks, loaded unless it is the one kept."""
+        precision = dynamic_args[STORAGE] if STORAGE in dynamic_args else None
+        files = [(str(path), Path(path).stat().st_mtime_ns, Path(path).stat().st_size) for path in paths]
+        if self.loaded is None or (files, precision) != self._key:
             self.free()
-            self.loaded, self._key = load(), stats
+            self.loaded, self._key = load(), (files, precision)
         return self.loaded
 
     def free(self) -> None:
