@@ -6,7 +6,7 @@ from ..emoji import models, weights
 from ..emoji.draw import STEPS
 from .results import NotMeasured, Results
 from .statistics import table
-from .ways import SAMPLERS, Ground, Way, asked, plain, reflected
+from .ways import SAMPLERS, Ground, Way, asked, looked_at, plain, reflected
 
 GROUND, OTHER, LAMBDAS = Ground(SAMPLERS[0]), "wide", (STEPS // 4, STEPS // 2, STEPS - 1)
 TRIED = ("matched", "paper", "auto-guidance")
@@ -44,6 +44,8 @@ def section(out: Path, results: Results) -> str:
     for way in every[2:]:
         pairs = list(zip(results.of(way)["reward"], base["reward"]))
         wins.append([way.told, f"{sum(a > b for a, b in pairs) / len(pairs):.0%}"])
+    named = {"strong": 0, "weak": 1, "strong against itself": 2, "lambda 5": 5, "lambda 10": 6, "lambda 19": 7}
+    looked_at(out / "architectures.png", {label: every[at] for label, at in named.items()})
     own, other = (models.load_autoencoder(models.load(name).autoencoder) for name in ("strong", OTHER))
     return (
         "## Figure 31: two architectures\n\n`python -m lib_w2sd.lab architectures`. "
@@ -54,4 +56,5 @@ def section(out: Path, results: Results) -> str:
         + table(["", "rows", *results.measures.values()], lines)
         + "\n"
         + table(["", "prompts whose reward is higher than plain's (paper: 74 %)"], wins)
+        + "\n![Every fifth prompt](architectures.png)\n\n*Every fifth prompt, nothing selected; `matched`.*\n"
     )
