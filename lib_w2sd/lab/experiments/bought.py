@@ -168,11 +168,14 @@ def plan(results: Results, grounds=GROUNDS) -> "list[tuple[Ground, str, list]]":
 
 
 def _rank(part: tuple) -> int:
-    """0 of what is measured first."""
+    """0 of what is measured first: every strength at half of the steps and every lambda at the paper's strength, then
+    the rest of the square."""
     if part[1] not in SWEPT:
         return 0
     settings = part[2][0].asks["settings"]
-    return LAMBDAS.index(settings.lambda_steps) * len(STRENGTHS) + STRENGTHS.index(settings.strength)
+    along, across = LAMBDAS.index(settings.lambda_steps), STRENGTHS.index(settings.strength)
+    beside = bool(along) and settings.strength != 1.0
+    return (beside * len(LAMBDAS) + along) * len(STRENGTHS) + across
 
 
 def section(out: Path, results: Results) -> str:
