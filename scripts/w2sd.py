@@ -64,7 +64,7 @@ else:
             hooks.before_request(p, args)
 
         def process(self, p, *args):
-            hooks.before_process(p, args)
+            hooks.before_process(HOST, p, args)
 
         def process_before_every_sampling(self, p, *args, **kwargs):
             # With x alone: ersatzForge calls this again when a refiner has taken over, in the middle of the sampling.

@@ -93,6 +93,11 @@ class WebUI:
 
     # ------------------------------------------------------------------ what differs from host to host
 
+    @classmethod
+    def refusal(cls, p) -> str:
+        """Why nothing of a request can be reflected, though W2SD is on; "" mostly."""
+        return ""
+
     def unet(self):
         """The object whose `apply_model` every UNet call goes through."""
         raise NotImplementedError
@@ -102,6 +107,10 @@ class WebUI:
 
     def load_unet(self, shape=None) -> None:
         """Have the UNet where it computes, after other models have; with room for latents of this shape."""
+
+    def is_one_video(self) -> bool:
+        """Whether the pictures of a batch are the frames of one video."""
+        return False
 
     def request_scale(self, kwargs) -> float:
         """The CFG scale that the sampler's own call at this pass uses."""
@@ -253,7 +262,9 @@ class WebUI:
         return torch.stack(drawn).to(x)
 
     def rewards(self, signal):
-        return self.judge.scores(signal, self.own_prompts()[0])
+        scores = self.judge.scores(signal, self.own_prompts()[0])
+        # Frames chosen one by one would not follow each other.
+        return scores.mean().expand_as(scores) if self.is_one_video() else scores
 
     def weak_first(self, kwargs) -> bool:
         """Whether the weak side's rows hold the strong side's: it needs a cond/uncond pair, the strong side one."""

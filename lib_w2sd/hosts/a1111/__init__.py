@@ -2,12 +2,14 @@
 
 import math
 import sys
+from contextlib import contextmanager
 
 from modules import devices, prompt_parser, sd_samplers_cfg_denoiser, sd_samplers_common, shared
 
 from ..conds import multicond, only_uncond
 from ..swapped import swapped
 from ..webui import WebUI
+from . import motion
 
 
 class _EveryOther(int):
@@ -34,11 +36,18 @@ class A1111(WebUI):
         "modules.devices:autocast",
     )
 
+    @classmethod
+    def refusal(cls, p):
+        return motion.refusal(p)
+
     def unet(self):
         return shared.sd_model
 
     def is_flow(self):
         return bool(getattr(shared.sd_model, "is_sd3", False))
+
+    def is_one_video(self):
+        return bool(motion.layers(shared.sd_model.model.diffusion_model))
 
     def apply_refiner(self, x, t):
         sd_samplers_common.apply_refiner(self.denoiser, t)
@@ -85,6 +94,12 @@ class A1111(WebUI):
 
     def step_call(self, x, t, ask):
         return self.denoiser(x, t, **ask)
+
+    @contextmanager
+    def switched_on(self, side):
+        own = self.sampler.sampler_extra_args["cond"]
+        with super().switched_on(side), motion.prompted(side.cond, own):
+            yield
 
     def rows_are_separable(self):
         """Not beside an extension that is told which is which; nor with InstructPix2Pix, where three kinds of rows
