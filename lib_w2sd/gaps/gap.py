@@ -78,6 +78,7 @@ class Picture:
     checkpoint     the loaded checkpoint, as the page names it
     distilled_cfg  distilled CFG scale; None where the page has none
     flux           the page is set up for a model that takes one
+    pairs          a prompt's rows are never asked for without its negative prompt's, at any CFG scale (AnimateDiff)
     """
 
     cfg: float = 7.0
@@ -85,6 +86,7 @@ class Picture:
     checkpoint: str = ""
     distilled_cfg: "float | None" = None
     flux: bool = False
+    pairs: bool = False
 
 
 @dataclass(frozen=True)

@@ -71,15 +71,15 @@ def calls_made(kind: str, steps: int, denoising: "float | None" = None, exactly:
     return {TWO: 2 * made - 1, THREE: max(3 * made - 3, 1), HALF: made + 2 * min(made, made // 2 + 1)}.get(kind, made)
 
 
-def evaluation_rows(scale: float) -> int:
-    """Rows of an evaluation of ours: CFG 0 asks for the uncond alone, CFG 1 for the cond alone."""
-    return 1 if scale in (0, 1) else 2
+def evaluation_rows(scale: float, pairs: bool = False) -> int:
+    """Rows of an evaluation of ours: CFG 0 asks for the uncond alone, CFG 1 for the cond alone, but for `pairs`."""
+    return 1 if scale in (0, 1) and not pairs else 2
 
 
 def reflection_rows(settings: Settings, picture: Picture, own: int) -> int:
     """Rows that one reflected step takes more; `own`: of the sampler's own call."""
     way, (strong_scale, weak_scale) = settings.inversion, scales(settings, picture.cfg)
-    strong, weak = evaluation_rows(strong_scale), evaluation_rows(weak_scale)
+    strong, weak = (evaluation_rows(scale, picture.pairs) for scale in (strong_scale, weak_scale))
     if way in ways.ALONG:
         return _rows_along(settings, picture, own)
     if way == ways.RE_SAMPLING:
@@ -114,7 +114,7 @@ def _rows_along(settings: Settings, picture: Picture, own: int) -> int:
     """Rows that both sides take more where the sampler's own call is made."""
 
     def asked(scale):
-        return {0.0: {"uncond"}, 1.0: {"cond"}}.get(scale, {"cond", "uncond"})
+        return {0.0: {"uncond"}, 1.0: {"cond"}}.get(None if picture.pairs else scale, {"cond", "uncond"})
 
     strong, weak = map(asked, scales(settings, picture.cfg))
     others = [gap for gap in GAPS if not isinstance(gap, Guidance)]
@@ -138,6 +138,7 @@ def estimate(request: dict) -> dict:
         denoising, exactly  see steps_made
         hires               None, or kind, steps (0: as the first pass), cfg, area (upscaled to first)
         loras               whether the prompt names LoRAs
+        pairs               see Picture
         skips_uncond        the host leaves the uncond out at CFG 1 by itself (Forge)
     returns
         steps, reflected    lists, one entry a pass
@@ -164,7 +165,7 @@ def estimate(request: dict) -> dict:
         if acts and settings.weak_alone:
             total = calls * (evaluation_rows(settings.weak_cfg) if request.get("skips_uncond") else 2)
         else:
-            picture = Picture(scale, request.get("loras", False))
+            picture = Picture(scale, request.get("loras", False), pairs=request.get("pairs", False))
             total = own + reflected[-1] * times * reflection_rows(settings, picture, of_call)
         pixels += reflected[-1] * times * pictures_through_pixels(settings)
         plain, rows = plain + own, rows + total

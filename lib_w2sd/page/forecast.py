@@ -104,7 +104,17 @@ def picture_of(page: dict) -> Picture:
 
 
 def pictures_of(page: dict) -> int:
-    return int(_or(page, "batch_count", 1)) * int(_or(page, "batch_size", 1))
+    """A video's frames are its pictures.
+
+    page  batch_count, batch_size; preset (Wan makes one frame of its latents of four of the video's, but for the
+          first); of AnimateDiff, which has a batch size of its own: video, frames, frames_at_once
+    """
+    batch_size = int(_or(page, "batch_size", 1))
+    if page.get("preset") == "wan":
+        batch_size = (batch_size - 1) // 4 + 1
+    if page.get("video"):
+        batch_size = max(int(_or(page, "frames", 0)), int(_or(page, "frames_at_once", 1)))
+    return int(_or(page, "batch_count", 1)) * batch_size
 
 
 def _or(page: dict, name: str, default):
@@ -144,6 +154,7 @@ def estimate_of(facts: Facts, settings: Settings, page: dict, steps: "int | None
             "exactly": bool(page.get("exactly")),
             "hires": hires,
             "loras": picture_of(page).loras,
+            "pairs": bool(page.get("video")),
             "skips_uncond": facts.skips_uncond,
         }
     )

@@ -34,6 +34,27 @@ def said(settings=(), page=(), **request) -> dict:
     return forecast(FACTS, {"settings": dict(settings), "page": {**PAGE, **dict(page)}, **request})
 
 
+VIDEOS = [
+    # the page's own fields, the frames that are counted
+    ({"batch_size": 2, "video": None}, 2),
+    ({"batch_size": 2, "video": False, "frames": 16, "frames_at_once": 8}, 2),
+    ({"batch_size": 2, "video": True, "frames": 24, "frames_at_once": 16}, 24),
+    ({"batch_size": 2, "video": True, "frames": 0, "frames_at_once": 16}, 16),
+    ({"batch_size": 2, "video": True, "frames": 24, "frames_at_once": 16, "batch_count": 2}, 48),
+    # of Wan's latents
+    *(({"batch_size": of, "preset": "wan"}, frames) for of, frames in ((1, 1), (4, 1), (5, 2), (16, 4), (81, 21))),
+]
+
+
+@pytest.mark.parametrize("page,frames", VIDEOS)
+def test_a_videos_frames_are_its_pictures(page, frames):
+    rows = 2 * 20 * frames  # of a pair at every step
+    assert (
+        f"{rows // 2 * 3} UNet rows instead of {rows}."
+        in said({"lambda_steps": 10}, {**page, "preset": page.get("preset")})["cost"]
+    )
+
+
 CASES = [
     # what differs from the defaults, from the page; a part of each sentence that is said
     ({}, {}, []),
