@@ -89,9 +89,9 @@ def twin(webui, pair):
 
 
 def test_high_then_low_noise(webui, pair, ask, twin):
-    """The refiner takes over in the middle. The weak checkpoint is set against the one at work: where it is that one,
-    there is no gap."""
-    ask = {**ask, "steps": 6, "refiner_checkpoint": pair[1], "refiner_switch_at": 0.5}
+    """The refiner takes over at a noise level, after three of six steps. The weak checkpoint is set against the one at
+    work: where it is that one, there is no gap."""
+    ask = {**ask, "steps": 6, "refiner_checkpoint": pair[1], "refiner_switch_at": 0.875}
     plain = webui.picture(**ask)
     equal = {"lambda_steps": -1, "inversion": "matched", "weak_cfg": ask["cfg_scale"]}
     assert far(webui.picture(equal, **ask), plain) == 0
