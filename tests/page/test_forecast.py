@@ -179,8 +179,9 @@ def test_gaps_are_told_apart():
         "reward_threshold",
         "reward_decoder",
         "weak_weight",
+        "weak_model_modules",
     ]
-    asked = {"hires": "own", "comparison": True, "reward": "r", "weak_without": ["ControlNet"]}
+    asked = {"hires": "own", "comparison": True, "reward": "r", "weak_without": ["ControlNet"], "weak_model": "m"}
     assert said(asked)["hidden"] == []
 
 

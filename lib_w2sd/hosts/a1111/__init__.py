@@ -63,9 +63,9 @@ class A1111(WebUI):
         size = (p.hr_upscale_to_x, p.hr_upscale_to_y) if self.hires_pass else (p.width, p.height)
         return prompt_parser.SdConditioning(texts, is_negative_prompt=negative, width=size[0], height=size[1])
 
-    def encode(self, texts, negative):
+    def encode(self, texts, negative, model=None):
         with devices.autocast():
-            conds = super().encode(texts, negative)
+            conds = super().encode(texts, negative, model)
         # ControlNet (Mikubill's, 1.1) writes into each cond whether it is a prompt or a negative one, before this hook.
         controlnet = sys.modules.get("scripts.hook")
         own = self.p.hr_uc if self.hires_pass else self.p.uc
