@@ -58,6 +58,12 @@ class CheckpointMemoryError(CheckpointError):
     status_code = 507
 
 
+class RefinerCheckpointError(CheckpointError):
+    """What the refiner is to be set against is no checkpoint."""
+
+    setting = "weak_refiner_checkpoint (Weak checkpoint for the refiner)"
+
+
 class ModelError(CheckpointError):
     """The weak model of another architecture cannot be used."""
 

@@ -27,6 +27,7 @@ else:
         "weak_checkpoint": ui.Listed(
             checkpoints.choices, checkpoints.refresh, checkpoints.CACHE.free, "the weak checkpoint"
         ),
+        "weak_refiner_checkpoint": ui.Listed(checkpoints.choices),
         "weak_model": ui.Listed(checkpoints.choices, checkpoints.refresh, free_model, "the weak model"),
         "reward": ui.Listed(rewards.choices, free=rewards.KEPT.free, kept="the reward"),
     }

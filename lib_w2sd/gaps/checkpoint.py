@@ -38,7 +38,18 @@ class Checkpoint(Gap):
             "well, at their scale plus the weak LoRA offset.",
             "W2SD weak checkpoint LoRAs",
         ),
+        Setting(
+            "weak_refiner_checkpoint",
+            "",
+            "Weak checkpoint for the refiner",
+            "Where a refiner takes over (the low-noise model of a Wan pair), it is set against this one. Empty: the "
+            "same as before.",
+            "W2SD weak refiner checkpoint",
+            listed=True,
+            allows="a whole name, title or hash of one of the WebUI's checkpoints, or nothing",
+        ),
     )
+    experts = ("weak_refiner_checkpoint",)
 
     def presets(self):
         return (
@@ -61,9 +72,12 @@ class Checkpoint(Gap):
         return bool(settings.weak_checkpoint) and not self.same(settings, picture)
 
     def without_effect(self, settings):
-        if settings.weak_checkpoint_loras and not settings.weak_checkpoint:
-            return ["LoRAs on the weak checkpoint have no effect: no weak checkpoint is chosen."]
-        return []
+        told = {
+            "LoRAs on the weak checkpoint have": settings.weak_checkpoint_loras,
+            "A weak checkpoint for the refiner has": settings.weak_refiner_checkpoint,
+        }
+        given = [what for what, asked in told.items() if asked and not settings.weak_checkpoint]
+        return [f"{what} no effect: no weak checkpoint is chosen." for what in given]
 
     def cautions(self, settings, picture):
         if self.same(settings, picture):

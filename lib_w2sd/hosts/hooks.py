@@ -120,6 +120,7 @@ def add_xyz_axes() -> None:
             have = {option.label for option in script.module.axis_options}
             lists = {
                 "weak_checkpoint": (checkpoints.choices, checkpoints.find),
+                "weak_refiner_checkpoint": (checkpoints.choices, checkpoints.find),
                 "weak_model": (checkpoints.choices, checkpoints.find),
                 "reward": (rewards.choices, rewards.find),
             }

@@ -18,14 +18,14 @@ import torch
 from modules import extra_networks, prompt_parser, script_callbacks, sd_samplers_common, shared
 from modules.processing import StableDiffusionProcessingImg2Img
 
-from ..errors import LacksError, SettingError, UnfitCheckpoint
+from ..errors import LacksError, RefinerCheckpointError, SettingError, UnfitCheckpoint
 from ..gaps import Picture, Side, asked_for, sides_of
 from ..method import sampling
 from ..method.reflection import Flow, Sigma, VariancePreserving
 from ..method.rows import RowMeter
 from ..method.trace import Pass, Trace
 from ..page.settings import Settings
-from . import needs, rewards
+from . import checkpoints, needs, rewards
 from .conds import of_one_length
 from .left_out import LeftOut
 from .signatures import takes
@@ -86,6 +86,8 @@ class WebUI:
         self.meter = RowMeter(self.may_join)
         self.generators = None  # of the noise that Re-Sampling draws
         self.begun = self.hires_pass and settings.acts_in(False)
+        if settings.weak_checkpoint and settings.weak_refiner_checkpoint:
+            checkpoints.find(settings.weak_refiner_checkpoint, RefinerCheckpointError)  # now rather than half way
         if settings.reward and settings.acts_in(self.hires_pass) and not settings.weak_alone:
             rewards.check(p, settings)
             self.judge = rewards.Judge(settings, self.load_unet)
@@ -380,7 +382,9 @@ class WebUI:
             return
         extra_args = self.sampler.sampler_extra_args
         kwargs["cond"], kwargs["uncond"] = extra_args["cond"], extra_args["uncond"]
-        self.begun = True
+        self.begun, settings = True, self.settings
+        if settings.weak_checkpoint and settings.weak_refiner_checkpoint:
+            self.settings = replace(settings, weak_checkpoint=settings.weak_refiner_checkpoint)
         try:
             self.build_sides()
         except UnfitCheckpoint:

@@ -46,6 +46,7 @@ _DEPENDENT = {
     "reward_threshold": lambda settings: settings.reward,
     "reward_decoder": lambda settings: settings.reward,
     "weak_weight": lambda settings: settings.weak_without,
+    "weak_refiner_checkpoint": lambda settings: settings.weak_checkpoint,
     "weak_model_modules": lambda settings: settings.weak_model,
 }
 

@@ -7,7 +7,9 @@ from .settings import BY_NAME, SETTINGS, Settings
 
 MARK = BY_NAME["lambda_steps"].infotext
 # Said beside a checkpoint's name, and read back as a title: another file of that name is then refused.
-HASHES = {name: f"{BY_NAME[name].infotext} hash" for name in ("weak_checkpoint", "weak_model")}
+HASHES = {
+    name: f"{BY_NAME[name].infotext} hash" for name in ("weak_checkpoint", "weak_refiner_checkpoint", "weak_model")
+}
 LABELS = (*(f.infotext for f in SETTINGS if f.name != "enabled"), *HASHES.values())
 
 

@@ -101,6 +101,11 @@ def test_high_then_low_noise(webui, pair, ask, twin):
         assert len(found) == 5 and min(found[there]) > 0
         assert sum(gap > 0 for gap in found) == len(found[there])
         assert far(made, plain) > 0
+    made = webui.picture({**equal, "weak_checkpoint": pair[1], "weak_refiner_checkpoint": twin}, **ask)
+    assert len(gaps(webui)) == 5 and min(gaps(webui)) > 0, "each against its own"
+    assert f"W2SD weak refiner checkpoint: {twin}" in made.infotext
+    refused = webui.refused({**equal, "weak_checkpoint": pair[1], "weak_refiner_checkpoint": "none such"}, **ask)
+    assert "weak_refiner_checkpoint (Weak checkpoint for the refiner) was given 'none such'" in refused
     assert far(webui.picture(**ask), plain) == 0
 
 

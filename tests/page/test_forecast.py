@@ -86,6 +86,7 @@ CASES = [
     ({"weak_checkpoint_loras": True}, {}, ["LoRAs on the weak checkpoint have no effect"]),
     ({"weak_model": "sd15", "lambda_steps": 3}, {}, []),
     ({"weak_model": "sd15"}, {}, ["try a lambda of 3 first"]),
+    ({"weak_refiner_checkpoint": "c"}, {}, ["A weak checkpoint for the refiner has no effect"]),
     ({"weak_model_modules": "ae"}, {}, ["no weak model is chosen"]),
     (
         {"weak_model": "sd15", "lambda_steps": 3, "weak_without": "SAG", "weak_lora_offset": -1},
@@ -179,9 +180,11 @@ def test_gaps_are_told_apart():
         "reward_threshold",
         "reward_decoder",
         "weak_weight",
+        "weak_refiner_checkpoint",
         "weak_model_modules",
     ]
     asked = {"hires": "own", "comparison": True, "reward": "r", "weak_without": ["ControlNet"], "weak_model": "m"}
+    asked["weak_checkpoint"] = "c"
     assert said(asked)["hidden"] == []
 
 

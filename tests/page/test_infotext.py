@@ -111,7 +111,9 @@ def test_labels_never_clash_with_the_hosts(params):
 def test_a_weak_checkpoint_is_read_back_with_its_hash():
     """So that another file of that name is refused, and not silently taken."""
     params = {}
-    infotext.write(Settings(enabled=True, weak_checkpoint="weak.safetensors"), params, "0123456789")
+    infotext.write(
+        Settings(enabled=True, weak_checkpoint="weak.safetensors"), params, {"weak_checkpoint": "0123456789"}
+    )
     assert infotext.read("weak_checkpoint", params) == "weak.safetensors [0123456789]"
     infotext.write(Settings(enabled=True, weak_checkpoint="weak.safetensors"), params)
     assert infotext.read("weak_checkpoint", params) == "weak.safetensors"

@@ -106,7 +106,7 @@ def test_page_is_told_of_the_hosts_samplers(txt2img):
     assert list(facts["controls"]) == list(NAMES[1:])
     assert facts["page"]["steps"] == ["number", "#txt2img_steps"]
     offered = [gap["name"] for gap in facts["gaps"]]
-    assert offered == [gap.name for gap in GAPS if host.forge or gap.name != "distilled"]
+    assert offered == [gap.name for gap in GAPS if host.forge or gap.name not in ("distilled", "architecture")]
     assert ("Flux: follow the prompt more" in facts["presets"]) is host.forge
     opens = {name: (preset["opens"], preset["needs"]) for name, preset in facts["presets"].items()}
     assert opens["More of my checkpoint"] == ("checkpoint", "#w2sd_txt2img_weak_checkpoint")
@@ -150,7 +150,11 @@ def test_a_gaps_switch_puts_back_and_gives(txt2img):
     assert changed("guidance off") == {"weak_cfg": 1.0, "strong_cfg": "1"}
     assert changed("guidance on") == {"weak_cfg": 0.0, "strong_cfg": ""}
     assert changed("loras on")["weak_lora_offset"] == -2.3 and changed("loras off")["weak_lora_offset"] == 0.0
-    assert changed("checkpoint off") == {"weak_checkpoint": "None", "weak_checkpoint_loras": False}
+    assert changed("checkpoint off") == {
+        "weak_checkpoint": "None",
+        "weak_checkpoint_loras": False,
+        "weak_refiner_checkpoint": "None",
+    }
     assert changed("distilled on") == {"weak_distilled_cfg": "1", "strong_distilled_cfg": "2"}
     assert changed("nonsense") == changed("") == {}
 
