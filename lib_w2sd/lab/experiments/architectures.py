@@ -46,13 +46,17 @@ def section(out: Path, results: Results) -> str:
     for way in every[2:]:
         pairs = list(zip(results.of(way)["reward"], base["reward"]))
         wins.append([way.told, f"{sum(a > b for a, b in pairs) / len(pairs):.0%}"])
-    named = {"strong": 0, "weak": 1, "strong against itself": 2, "lambda 3": 5, "lambda 10": 6}
+    named = {"strong": 0, "weak": 1, "itself": 2, "lambda 3": 5, "lambda 10": 6}
     looked_at(out / "architectures.png", {label: every[at] for label, at in named.items()})
     own, other = (models.load_autoencoder(models.load(name).autoencoder) for name in ("strong", OTHER))
     return (
         "## Figure 31: two architectures\n\n`python -m lib_w2sd.lab architectures`. "
         f"{GROUND.told}, T = {STEPS}, CFG 1. Strong is our model ({own.config.latent_channels} latent channels), weak one with another autoencoder "
-        f"({other.config.latent_channels} channels) at a fifth of the training; asked through pixel space (`lib_w2sd/method/bridge.py`). Two controls: strong against "
+        f"({other.config.latent_channels} channels) at a fifth of the training; asked through pixel space. Where x = a z + b eps, "
+        "z what the strong side takes for the clean latent, the weak side is asked at a' E_w(V_s(z)) + b' N(eps), as much noise for the signal (V decodes, E "
+        "encodes), and its answer z' comes back as z + E_s V_w(z') - E_s V_w E_w V_s(z): what decoding and encoding alone do is in both terms, and so in neither. "
+        "N carries the noise by orthonormal transforms, so that white noise stays white; what the weak latents have more of is noise of their own "
+        "(`lib_w2sd/method/bridge.py`). Two controls: strong against "
         "*itself* through pixel space, which should move nothing, and the weak checkpoint of the same architecture with and without pixel space, "
         "which should be the same. The paper: 74 % of the pictures are better (Flux against SDXL).\n\n"
         + table(["", "rows", *results.measures.values()], lines)
