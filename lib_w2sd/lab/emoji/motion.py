@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from diffusers import UNet2DConditionModel, UNetMotionModel
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
+from diffusers.utils import logging
 
 from . import models, weights
-from .clips import FRAMES
+from .animation import FRAMES
 
 FILE = "motion.safetensors"
 HEADS, WIDTH = 4, 64
@@ -26,7 +27,10 @@ class Moving(torch.nn.Module):
 
     def __init__(self, unet: UNet2DConditionModel):
         super().__init__()
+        told = logging.get_verbosity()
+        logging.set_verbosity_error()  # or it warns that a network in float32 stays one
         self.unet = UNetMotionModel.from_unet2d(unet)
+        logging.set_verbosity(told)
         self.unet.requires_grad_(False)
         for block in (*self.unet.down_blocks, self.unet.mid_block, *self.unet.up_blocks):
             for i, module in enumerate(block.motion_modules):

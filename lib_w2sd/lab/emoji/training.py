@@ -25,10 +25,10 @@ import torch
 from torch.nn import functional as F
 
 from . import (
+    animation,
     autoencoder,
     captions,
     clip,
-    clips,
     data,
     edges,
     judge,
@@ -54,7 +54,7 @@ LORA_STEPS, LORA_BATCH = 60, 32
 BIASED_STEPS = 300
 WIDE_STEPS = round(WEAK * DIFFUSION_STEPS)
 EDGES_STEPS, REFERENCE_STEPS, ADDED_BATCH = 600, 500, 32
-MOTION_STEPS, MOTION_BATCH = 600, 4  # clips of clips.FRAMES frames each
+MOTION_STEPS, MOTION_BATCH = 600, 4  # clips of animation.FRAMES frames each
 REAL = 64  # pictures of each kind whose latents are kept
 ALONE = 0.5  # how often a map or a reference is all that is given
 
@@ -101,8 +101,8 @@ def clip_latents(pictures: torch.Tensor, encoder: str = "autoencoder") -> torch.
     for part in pictures.split(8):
         x = part.float() / 255
         mirrored = torch.rand(len(x), 1, 1, 1, generator=generator) < 0.5
-        moving = clips.clips(torch.where(mirrored, x.flip(3), x), generator)
-        found.append(encode(moving.flatten(0, 1) * 2 - 1).unflatten(0, (-1, clips.FRAMES)))
+        moving = animation.animated(torch.where(mirrored, x.flip(3), x), generator)
+        found.append(encode(moving.flatten(0, 1) * 2 - 1).unflatten(0, (-1, animation.FRAMES)))
     return torch.cat(found)
 
 
@@ -343,9 +343,9 @@ def train_motion(folder: Path = STATE, steps: int = MOTION_STEPS) -> Run:
         which, backwards = pairs.chosen(MOTION_BATCH, generator)
         z = torch.where(backwards.bool().view(-1, 1, 1, 1, 1), every[which].flip(1), every[which]).flatten(0, 1)
         with torch.no_grad():
-            cond = text.encode(model.text, pairs.prompts(which, generator)).repeat_interleave(clips.FRAMES, 0)
+            cond = text.encode(model.text, pairs.prompts(which, generator)).repeat_interleave(animation.FRAMES, 0)
         # What moves, and how, is decided in much noise.
-        return unet.loss_of(moving, z, cond, generator, mean=0.5, frames=clips.FRAMES).mean(), {}
+        return unet.loss_of(moving, z, cond, generator, mean=0.5, frames=animation.FRAMES).mean(), {}
 
     run.go(loss_of)
     motion.save(weights.FOLDER / motion.FILE, run.averaged, _about(run, MOTION_BATCH))

@@ -54,6 +54,6 @@ def moved(pictures: torch.Tensor, path: dict) -> torch.Tensor:
     return (1 - ink).clamp(0, 1).unflatten(0, (n, FRAMES))
 
 
-def clips(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def animated(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Pictures [N, 3, H, W] from 0 to 1, each moving in its own way: [N, FRAMES, 3, H, W]."""
     return moved(pictures, paths(len(pictures), generator))
