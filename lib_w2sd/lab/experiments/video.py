@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from ..emoji import animation, grid, judge, lora, models, motion, scores, vbench
+from ..emoji import animation, grid, judge, lora, models, motion, scores, vbench, weights
 from ..emoji.animation import FRAMES
 from ..emoji.draw import STEPS
 from .results import NotMeasured, Results, mean, measured, rounded
@@ -186,7 +186,7 @@ READING = ""
 
 def section(out: Path, results: Results) -> str:
     """`results`: how long may be measured; what was, this report keeps in a file of its own."""
-    if not (motion.weights.FOLDER / motion.FILE).exists():
+    if not (weights.FOLDER / motion.FILE).exists():
         raise NotMeasured("video, and the motion module: python -m lib_w2sd.lab.emoji train motion")
     own = Results(out / "video.json", measure, MEASURES)
     own.end = results.end
