@@ -1,5 +1,6 @@
 """Clips: how the training's move, VBench's measures of them, the motion module, and Table 12's report."""
 
+import json
 import random
 
 import pytest
@@ -199,8 +200,19 @@ def test_the_report_has_the_papers_rows_beside_ours(tmp_path, monkeypatch):
         return {**found, "all": 30 * rng.random(), "rows": 40}
 
     monkeypatch.setattr(video, "measure", invented)
-    monkeypatch.setattr(video, "figure", lambda out: None)
+    monkeypatch.setattr(video, "sheets", lambda out: None)
     text = video.section(tmp_path, Results(tmp_path / "results.json", None))
     assert "| paper: W2SD | 97.1 % | 97.9 % | 96.9 % | 8.0 % |" in text and "nan" not in text
     assert all(f"| {way.told} |" in text for way in video.ways())
     assert len({way.key for way in video.ways()}) == len(video.ways())
+    assert (tmp_path / "video-motion.png").stat().st_size > 5000
+
+
+def test_what_is_not_measured_yet_is_left_out(tmp_path, monkeypatch):
+    kept = {
+        way.key: {**{name: [0.5, 0.6] for name in video.MEASURES}, "all": 9.0, "rows": 40} for way in video.ways()[:3]
+    }
+    (tmp_path / "video.json").write_text(json.dumps(kept))
+    monkeypatch.setattr(video, "sheets", lambda out: None)
+    text = video.section(tmp_path, Results(tmp_path / "results.json", None, minutes=0))
+    assert "the weak side alone" in text and "checkpoint gap alone" not in text

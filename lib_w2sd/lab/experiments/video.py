@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from ..emoji import animation, grid, judge, lora, models, motion, scores, vbench, weights
 from ..emoji.animation import FRAMES
 from ..emoji.draw import STEPS
+from ..figures import plots
 from .results import NotMeasured, Results, mean, measured, rounded
 from .statistics import table
 from .ways import SAMPLERS, Ground, Way, asked, itself, plain, reflected, wanted
@@ -174,6 +175,10 @@ judge's reward and the Fréchet distance to frames of real emoji that move as th
 
 *Every fifth prompt, nothing selected. W2SD: both gaps, lambda {half}, strength 1.*
 
+![Consistency and reward over motion](video-motion.png)
+
+*Left is less motion. Squares, joined, are plain clips at rising CFG scales (from right to left); the star is what real emoji are, moved as in training.*
+
 ## Beside the paper's
 
 {table}
@@ -207,7 +212,8 @@ def section(out: Path, results: Results) -> str:
         half=HALF,
         table=table_12(own),
     )
-    figure(out)
+    motion_plot(out / "video-motion.png", own)
+    sheets(out)
     return head + table(["", "rows", *MEASURES.values()], lines) + READING
 
 
@@ -219,7 +225,27 @@ SHOWN = {
 }
 
 
-def figure(out: Path) -> None:
+def motion_plot(path: Path, results: Results) -> None:
+    """What each way makes of motion: consistency and reward over speed, of what is measured."""
+    families = {}
+    for way in (REAL, *ways()):
+        plain_clip = way.family == "plain" and way is not WEAK and STILL not in way.key
+        family = "plain, by CFG" if plain_clip else way.told if way.family in ("plain", "real") else way.family
+        if way is not WEAK and results.has(way):
+            families.setdefault(family, []).append(results.of(way))
+    chart, axes = plots.figure(1, 2, width=6, height=4.2)
+    for axis, name in zip(axes[0], ("subject", "reward")):
+        for family, found in families.items():
+            found = sorted(found, key=lambda one: mean(one, "speed"))
+            mark = {"plain, by CFG": "s-", REAL.told: "k*"}.get(family, "o")
+            x, y = ([mean(one, key) for one in found] for key in ("speed", name))
+            axis.plot(x, y, mark, label=family, alpha=0.8)
+        axis.set(xlabel=MEASURES["speed"], ylabel=MEASURES[name])
+    axes[0][0].legend(fontsize=7)
+    plots.save(chart, path)
+
+
+def sheets(out: Path) -> None:
     """The same clips twice: video.png frame by frame, video.gif moving."""
     captions = prompts()[::5]
     told = [caption.text() for caption in captions]
