@@ -5,6 +5,7 @@ import random
 
 import pytest
 import torch
+from PIL import Image
 
 pytest.importorskip("k_diffusion")
 pytest.importorskip("matplotlib")
@@ -209,10 +210,24 @@ def test_the_report_has_the_papers_rows_beside_ours(tmp_path, monkeypatch):
 
 
 def test_what_is_not_measured_yet_is_left_out(tmp_path, monkeypatch):
-    kept = {
-        way.key: {**{name: [0.5, 0.6] for name in video.MEASURES}, "all": 9.0, "rows": 40} for way in video.ways()[:3]
-    }
+    one = {**{name: [0.5, 0.6] for name in video.MEASURES}, "all": 9.0, "rows": 40}
+    kept = {way.key: one for way in (video.STRONG, video.WEAK, video.both("matched"))}
     (tmp_path / "video.json").write_text(json.dumps(kept))
     monkeypatch.setattr(video, "sheets", lambda out: None)
     text = video.section(tmp_path, Results(tmp_path / "results.json", None, minutes=0))
     assert "the weak side alone" in text and "checkpoint gap alone" not in text
+
+
+def test_the_pictures_of_the_report_move(tmp_path, monkeypatch):
+    drawn = []
+
+    def noisy(way, captions):
+        drawn.append(way.key)
+        frames = len(captions) * FRAMES
+        return torch.rand(frames, 3, 64, 64), captions, 40.0
+
+    monkeypatch.setattr(video, "drawn", noisy)
+    video.sheets(tmp_path)
+    with Image.open(tmp_path / "video.gif") as moving, Image.open(tmp_path / "video.png") as still:
+        assert moving.n_frames == FRAMES and still.width >= FRAMES * 64
+    assert len(drawn) == len(video.SHOWN)
