@@ -171,9 +171,10 @@ go further than {threshold:g} pixels in two or more frames; *speed* is the mean 
 judge's reward and the Fréchet distance to frames of real emoji that move as the training's do.
 
 **What it says** (November 2026). W2SD has the paper's signs: consistency and smoothness rise a little, and motion falls, dynamic degree from 75 % to
-about 50 %, speed by a fifth to a quarter (the paper: 13 to 8 %). That is less a gain than a trade: real emoji that move are less consistent and faster than the
+about 50 %, speed by a fifth (`matched`) or a quarter (`paper`; the authors' table: 13 to 8 %). That is less a gain than a trade: real emoji that move are less consistent and faster than the
 plain clip at CFG {cfg:g} already, and the Fréchet distance to them rises. A plain clip at CFG {high:g} makes the same trade for {plain_rows} rows instead of
-{rows}; what W2SD has over it is a slightly higher reward. Who wants motion takes a lower CFG, or strength 0.5.
+{rows}; what W2SD has over it is a slightly higher reward. A third to a half of what `paper` does to consistency and motion, it does with
+strong against itself, without any gap. Who wants motion takes a lower CFG, or strength 0.5.
 
 ![Clips, moving](video.gif)
 
@@ -189,8 +190,8 @@ plain clip at CFG {cfg:g} already, and the Fréchet distance to them rises. A pl
 
 {table}
 
-*The first of our rows is what there is to reach. Without the module, frames are {frames} pictures of one prompt, and as these prompts leave little open, pictures
-much alike. The weak clips are too broken to be compared with.*
+*The first of our rows is what there is to reach. Without the module, frames are {frames} pictures of one prompt: as these prompts leave little open they are
+much alike, and what counts as their motion is flicker; of the columns only smoothness tells them from a clip. The weak clips are too broken for their motion to be one.*
 
 ## Against the plain clip
 
