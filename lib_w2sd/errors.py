@@ -41,9 +41,10 @@ class CheckpointError(W2SDError):
     """The weak checkpoint cannot be used; the text names the setting, what was given, and why not."""
 
     status_code = 422
+    setting = "weak_checkpoint (Weak checkpoint)"
 
     def __init__(self, given: str, why: str):
-        super().__init__(f"W2SD: weak_checkpoint (Weak checkpoint) was given {given!r}, {why}")
+        super().__init__(f"W2SD: {self.setting} was given {given!r}, {why}")
         self.why = why
 
 
@@ -53,6 +54,18 @@ class UnfitCheckpoint(CheckpointError):
 
 class CheckpointMemoryError(CheckpointError):
     """There is not enough memory for a second UNet."""
+
+    status_code = 507
+
+
+class ModelError(CheckpointError):
+    """The weak model of another architecture cannot be used."""
+
+    setting = "weak_model (Weak model of another architecture)"
+
+
+class ModelMemoryError(ModelError):
+    """There is not enough memory for a second model."""
 
     status_code = 507
 

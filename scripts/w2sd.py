@@ -18,10 +18,16 @@ else:
     from lib_w2sd.page import api
 
     HOST = hosts.current()
+
+    def free_model():
+        if HOST.has("architecture"):
+            HOST.able("architecture").kept.free()
+
     LISTS = {
         "weak_checkpoint": ui.Listed(
             checkpoints.choices, checkpoints.refresh, checkpoints.CACHE.free, "the weak checkpoint"
         ),
+        "weak_model": ui.Listed(checkpoints.choices, checkpoints.refresh, free_model, "the weak model"),
         "reward": ui.Listed(rewards.choices, free=rewards.KEPT.free, kept="the reward"),
     }
     PAGE = page.page(HOST)
@@ -58,7 +64,7 @@ else:
             hooks.before_request(p, args)
 
         def process(self, p, *args):
-            hooks.before_process(p, args)
+            hooks.before_process(HOST, p, args)
 
         def process_before_every_sampling(self, p, *args, **kwargs):
             # With x alone: ersatzForge calls this again when a refiner has taken over, in the middle of the sampling.

@@ -51,6 +51,8 @@ VALID = {
     "reward": letters.map(str.strip),
     "weak_without": st.lists(st.sampled_from(PARTS)) | st.lists(st.sampled_from(PARTS)).map(", ".join),
     "weak_weight": st.floats(0, 1) | st.integers(0, 1),
+    "weak_model": letters.map(str.strip),
+    "weak_model_modules": letters.map(str.strip),
     "reward_threshold": st.floats(0, 100) | st.integers(0, 100),
     "reward_decoder": st.sampled_from(["preview", "vae"]),
 }
@@ -104,6 +106,8 @@ INVALID = {
     "reward": no_text,
     "weak_without": st.sampled_from([None, 3, 0.5, True, {"a": 1}, "T2I", ["ControlNet", 3], "ControlNet; SAG"]),
     "weak_weight": no_number | st.floats(1.001, 1e9) | st.floats(-1e9, -0.001),
+    "weak_model": no_text,
+    "weak_model_modules": no_text,
     "reward_threshold": no_number | st.floats(100.001, 1e300) | st.floats(-1e300, -0.001),
     "reward_decoder": no_choice,
     "strong_distilled_cfg": no_optional_number | outside_scale | st.floats(-30, -0.001),

@@ -3,6 +3,7 @@
 To add one: its file, its class in GAPS, and in the folder of each host that can do it what that host has to do.
 """
 
+from .architecture import Architecture
 from .checkpoint import Checkpoint
 from .distilled import Distilled
 from .gap import Gap, Picture, Side
@@ -13,11 +14,13 @@ from .prompt import Prompt
 
 # In the order shown, which is the order in which they are put between the sides: LoRAs decide how prompts are encoded
 # and what is merged into another checkpoint.
-GAPS: "list[Gap]" = [Guidance(), Lora(), Prompt(), Checkpoint(), Distilled(), Pipeline()]
+GAPS: "list[Gap]" = [Guidance(), Lora(), Prompt(), Checkpoint(), Distilled(), Pipeline(), Architecture()]
 
 
 def sides_of(settings, host) -> "tuple[Side, Side]":
     """The strong and the weak side that the settings ask for, on a host (gap.Host)."""
+    for gap in GAPS:
+        gap.check(settings)
     strong, weak = Side(), Side()
     for gap in GAPS:
         strong, weak = gap.sides(settings, host, strong, weak)

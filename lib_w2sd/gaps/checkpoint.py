@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, UnfitCheckpoint
 from ..setting import Setting
 from . import lora_scales
 from .gap import Gap, Preset
@@ -86,4 +86,11 @@ class Checkpoint(Gap):
                     "which is the loaded checkpoint itself: between strong and weak side it would be no gap. Choose "
                     "another, or nothing.",
                 )
-        return strong, replace(weak, overlays=(*weak.overlays, weak_checkpoint.opened()))
+        try:
+            overlay = weak_checkpoint.opened()
+        except UnfitCheckpoint as error:
+            if not host.has("architecture"):
+                raise
+            other = "A model of another architecture goes under weak_model (another architecture)."
+            raise UnfitCheckpoint(settings.weak_checkpoint, f"{error.why.rstrip('.')}. {other}") from error
+        return strong, replace(weak, overlays=(*weak.overlays, overlay))

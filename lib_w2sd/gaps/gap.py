@@ -29,6 +29,24 @@ class Overlay(Protocol):
         """Around one evaluation; it is entered and left at every reflected step, so well under a millisecond."""
 
 
+class Model(Protocol):
+    """A whole model of its own: network, text encoders, autoencoder."""
+
+    def as_dict(self) -> dict:
+        """What the trace says of it, after the run."""
+
+    def read(self, prompts: list, negative_prompts: list) -> None:
+        """What it is to draw, one a picture."""
+
+    def answer(self, signal, noise, level, scale: float):
+        """What it takes for the clean latent, in the loaded model's space: see method.bridge.
+
+        signal, noise  what the loaded model sees in its own latents [B, ...]
+        level          noise for the signal: [B]
+        scale          its CFG scale
+        """
+
+
 @dataclass(frozen=True)
 class Side:
     """One side of a gap. None, and nothing, stand for what the sampling pass itself uses.
@@ -48,6 +66,7 @@ class Side:
     inputs: dict = field(default_factory=dict)
     encoding: "AbstractContextManager | None" = None
     loras: tuple = ()
+    model: "Model | None" = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,7 @@ class Picture:
     checkpoint     the loaded checkpoint, as the page names it
     distilled_cfg  distilled CFG scale; None where the page has none
     flux           the page is set up for a model that takes one
+    pairs          a prompt's rows are never asked for without its negative prompt's, at any CFG scale (AnimateDiff)
     """
 
     cfg: float = 7.0
@@ -66,6 +86,7 @@ class Picture:
     checkpoint: str = ""
     distilled_cfg: "float | None" = None
     flux: bool = False
+    pairs: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,6 +186,9 @@ class Gap:
     def cautions(self, settings, picture: Picture) -> list:
         """What is worth a warning before the click, in sentences."""
         return []
+
+    def check(self, settings) -> None:
+        """Raises SettingError where the settings ask for something that cannot be together with it."""
 
     def sides(self, settings, host: Host, strong: Side, weak: Side) -> "tuple[Side, Side]":
         """The two sides with this gap between them. Before sampling, and raises W2SDError where it cannot be."""

@@ -1,5 +1,6 @@
 """Weak checkpoints as the WebUIs know them: by their own names and hashes, beside the loaded one."""
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,8 +25,8 @@ def refresh() -> None:
     sd_models.list_models()
 
 
-def find(given: str):
-    """The host's CheckpointInfo for a whole name, a title or a hash. Raises CheckpointError, with the nearest names.
+def find(given: str, kind: type = CheckpointError):
+    """The host's CheckpointInfo for a whole name, a title or a hash. Raises `kind`, with the nearest names.
 
     Not as the host finds its own: that takes a part of a name for it, and does not look at a title's hash.
     """
@@ -41,7 +42,7 @@ def find(given: str):
             found = meant(given, known)
     except NotMeant as error:
         allowed = "allowed are whole names, titles and hashes of the WebUI's checkpoints, or nothing"
-        raise CheckpointError(given, f"{error}; {allowed}.") from error
+        raise kind(given, f"{error}; {allowed}.") from error
     return infos[known.index(found)]
 
 
@@ -195,16 +196,14 @@ class WeakCheckpoint:
 
 
 def write_infotext(settings, params: dict) -> None:
-    """The weak checkpoint goes in by the host's own name for it, with its hash."""
-    found = None
-    if settings.weak_checkpoint:
-        try:
-            found = find(settings.weak_checkpoint)
-        except CheckpointError:
-            pass  # before_sampling ends the job with it
-    if found is not None:
-        settings = replace(settings, weak_checkpoint=found.name)
-    infotext.write(settings, params, hash_of(found) if found else None)
+    """Checkpoints go in by the host's own names for them, with their hashes."""
+    found = {}
+    for name in infotext.HASHES:
+        with suppress(CheckpointError):  # before_sampling ends the job with it
+            if given := getattr(settings, name):
+                found[name] = find(given)
+    settings = replace(settings, **{name: info.name for name, info in found.items()})
+    infotext.write(settings, params, {name: hash_of(info) for name, info in found.items()})
 
 
 def on_model_loaded(host: type) -> None:

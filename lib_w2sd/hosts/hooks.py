@@ -8,7 +8,7 @@ import functools
 import inspect
 from dataclasses import replace
 
-from ..errors import LacksError, SamplerError, W2SDError
+from ..errors import LacksError, SamplerError, SettingError, W2SDError
 from ..gaps import without_effect
 from ..method.trace import Trace
 from ..page import xyz
@@ -43,7 +43,7 @@ def in_grid(p) -> bool:
     return bool(chosen) and p.scripts.selectable_scripts[chosen - 1].title() == xyz.SCRIPT
 
 
-def before_process(p, args) -> None:
+def before_process(host: type, p, args) -> None:
     """Once a request, before anything is made: a new trace, and the settings in the infotext."""
     comparison.expect_both(p)
     try:
@@ -58,6 +58,9 @@ def before_process(p, args) -> None:
     if settings.enabled:
         for note in without_effect(settings):
             p.comment(f"W2SD: {note}")
+        refused = host.refusal(p)
+        if refused:
+            p.sample = failing(SettingError(refused))
 
 
 def before_sampling(host: type, p, args) -> None:
@@ -92,11 +95,16 @@ def original(func):
     return getattr(func, ORIGINAL, func)
 
 
-def fail_at_sampling(sampler, error: Exception) -> None:
+def failing(error: Exception):
     @refusal.refusing()
     def fail(*args, **kwargs):
         raise error
 
+    return fail
+
+
+def fail_at_sampling(sampler, error: Exception) -> None:
+    fail = failing(error)
     if callable(getattr(sampler, "func", None)):
         sampler.func = functools.wraps(original(sampler.func))(fail)
     else:
@@ -112,6 +120,7 @@ def add_xyz_axes() -> None:
             have = {option.label for option in script.module.axis_options}
             lists = {
                 "weak_checkpoint": (checkpoints.choices, checkpoints.find),
+                "weak_model": (checkpoints.choices, checkpoints.find),
                 "reward": (rewards.choices, rewards.find),
             }
             for option in xyz.options(script.module.AxisOption, arguments.given, arguments.put, lists):

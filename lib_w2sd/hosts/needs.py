@@ -64,6 +64,17 @@ _FORGE_LORA = (
     "backend.utils:nested_move_to_device(device, dtype)",
 )
 _FORGE_CHECKPOINT = (*_FORGE_LORA, "gguf", "backend.operations_gguf:ParameterGGUF", "backend.patcher.base:ModelPatcher")
+_SECOND = (
+    "backend.args:dynamic_args",
+    "backend.loader:forge_loader(additional_state_dicts)",
+    "backend.memory_management:soft_empty_cache",
+    "backend.nn.vae:DiagonalGaussianDistribution",
+    "backend.nn.vae:DiagonalGaussianDistribution.mode",
+    "backend.sampling.sampling_function:sampling_function",
+    "backend.sampling.sampling_function:sampling_prepare",
+    "modules.script_callbacks:CFGDenoiserParams",
+    "modules_forge.main_entry:module_list",
+)
 _NEO_LORA = (
     *_FORGE_LORA,
     "backend.memory_management:load_models_gpu",
@@ -85,6 +96,8 @@ BY_ROOM = {
     "a1111.pipeline": ("modules.extensions:active",),
     "forge.lora": _FORGE_LORA,
     "forge.checkpoint": _FORGE_CHECKPOINT,
+    "forge.second": _SECOND,
+    "neo.second": _SECOND,
     "neo.lora": _NEO_LORA,
     "neo.checkpoint": (
         *_FORGE_CHECKPOINT,

@@ -34,6 +34,10 @@ def fields(tab: str) -> dict:
         "distilled_cfg": ("number", f"#{tab}_distilled_cfg_scale"),
         "batch_count": ("number", f"#{tab}_batch_count"),
         "batch_size": ("number", f"#{tab}_batch_size"),
+        # AnimateDiff: a batch is the frames of a video, and no fewer than what it sees at once.
+        "video": ("checkbox", f"#{tab}-ad-enable"),
+        "frames": ("number", f"#{tab}-ad-video-length"),
+        "frames_at_once": ("number", f"#{tab}-ad-batch-size"),
         "width": ("number", f"#{tab}_width"),
         "height": ("number", f"#{tab}_height"),
         "prompt": ("text", f"#{tab}_prompt"),
@@ -78,6 +82,7 @@ def page(host: type) -> accordion.Page:
             gaps=gaps,
             presets=built_in,
             reward_bytes=rewards.bytes_of,
+            model_bytes=host.able("architecture").bytes_of if host.has("architecture") else lambda settings: 0,
         ),
         fields=fields,
         last_run=lambda: plot.html(Trace.last.as_dict()) if Trace.last else "",

@@ -93,6 +93,11 @@ class WebUI:
 
     # ------------------------------------------------------------------ what differs from host to host
 
+    @classmethod
+    def refusal(cls, p) -> str:
+        """Why nothing of a request can be reflected, though W2SD is on; "" mostly."""
+        return ""
+
     def unet(self):
         """The object whose `apply_model` every UNet call goes through."""
         raise NotImplementedError
@@ -100,8 +105,12 @@ class WebUI:
     def is_flow(self) -> bool:
         raise NotImplementedError
 
-    def load_unet(self) -> None:
-        """Have the UNet where it computes, after other models have."""
+    def load_unet(self, shape=None) -> None:
+        """Have the UNet where it computes, after other models have; with room for latents of this shape."""
+
+    def is_one_video(self) -> bool:
+        """Whether the pictures of a batch are the frames of one video."""
+        return False
 
     def request_scale(self, kwargs) -> float:
         """The CFG scale that the sampler's own call at this pass uses."""
@@ -154,7 +163,7 @@ class WebUI:
     def able(cls, ability: str):
         """This host's own part of a gap."""
         if ability not in cls.ABILITIES:
-            raise SettingError(f"W2SD: this WebUI ({cls.name}) has nothing to make a {ability} gap with.")
+            raise SettingError(f"W2SD: this WebUI ({cls.name}) cannot make the {ability} gap.")
         lacking = cls.lacks(ability)
         if lacking:
             raise LacksError(f"W2SD cannot make a {ability} gap in this WebUI, which lacks {needs.listed(lacking)}.")
@@ -179,11 +188,11 @@ class WebUI:
             return p.firstpass_steps, None
         return p.firstpass_steps, self.sampler.config.total_steps(p.hr_second_pass_steps or p.steps)
 
-    def encode(self, texts: list, negative: bool):
+    def encode(self, texts: list, negative: bool, model=None):
         build = prompt_parser.get_learned_conditioning if negative else prompt_parser.get_multicond_learned_conditioning
         texts, _ = extra_networks.parse_prompts(texts)
         old = [shared.opts.use_old_scheduling] if takes(build, "use_old_scheduling") else []
-        conds = build(shared.sd_model, self.conditioning(texts, negative), *self.cond_steps(), *old)
+        conds = build(model or shared.sd_model, self.conditioning(texts, negative), *self.cond_steps(), *old)
         return of_one_length(conds) if negative else conds
 
     def build_sides(self):
@@ -253,7 +262,9 @@ class WebUI:
         return torch.stack(drawn).to(x)
 
     def rewards(self, signal):
-        return self.judge.scores(signal, self.own_prompts()[0])
+        scores = self.judge.scores(signal, self.own_prompts()[0])
+        # Frames chosen one by one would not follow each other.
+        return scores.mean().expand_as(scores) if self.is_one_video() else scores
 
     def weak_first(self, kwargs) -> bool:
         """Whether the weak side's rows hold the strong side's: it needs a cond/uncond pair, the strong side one."""
@@ -269,6 +280,8 @@ class WebUI:
         network itself has recorded).
         """
         overlays = self.strong_side.overlays + self.weak_side.overlays
+        if self.weak_side.model is not None:
+            return False
         if self.rows_are_told_apart() or listened_to("callbacks_cfg_after_cfg"):
             return False
         if not all(getattr(overlay, "mixes_rows", False) for overlay in overlays):
@@ -299,11 +312,28 @@ class WebUI:
 
     def evaluate(self, x, t, kwargs: dict, side: Side):
         """The denoiser's output at (x, t) under `side`, as if it had never been asked. `kwargs`: the sampler's."""
+        if side.model is not None:
+            return self.through_pixels(x, t, kwargs, side)
         # "Negative guidance minimum sigma" would drop the guidance that this evaluation is about.
         ask = {**self.asked(kwargs, side), "s_min_uncond": 0.0}
         self.follow_unet()
         with self.untraced(), self.switched_on(side):
             return self.call(x.clone(), t, ask)
+
+    def through_pixels(self, x, t, kwargs: dict, side: Side):
+        """The answer of a side that is another model (method.bridge), as the loaded one would give it: what it is asked
+        about is what the strong side sees here."""
+        output, where = self.evaluate(x, t, kwargs, self.strong_side), self.coordinates
+        alpha, beta = where.levels(x, t)
+        level = (torch.as_tensor(beta / alpha, dtype=torch.float32)).reshape(-1).expand(x.shape[0])
+        signal = where.signal(x, output, t)
+        with self.untraced():
+            found = side.model.answer(signal, where.noise(x, output, t), level, self.scale_of(side, kwargs))
+        self.load_unet(x.shape)
+        if self.denoiser.mask is not None:
+            # Outside of the mask the picture is given to both.
+            found = signal + (found - signal) * self.denoiser.nmask
+        return where.output(x, found.to(x), t)
 
     def asked(self, kwargs: dict, side: Side) -> dict:
         """The denoiser's keywords under `side`."""
@@ -398,7 +428,8 @@ class WebUI:
             yield self
             self.tell_of_no_gap()
             self.tell_of_windows()
-            self.trace().overlays = [overlay.as_dict() for overlay in self.installed]
+            models = [side.model for side in (self.strong_side, self.weak_side) if side.model is not None]
+            self.trace().overlays = [of.as_dict() for of in (*self.installed, *models)]
         if getattr(shared.cmd_opts, "w2sd_verbose", False):
             print(self.trace().summary())
 

@@ -134,10 +134,13 @@ class Apart(Pair):
         return self._seen
 
     def weak(self, x, t, kwargs):
-        def model(y, sigma):
-            return Pair.weak(self, y, sigma, kwargs)
+        where, sigma = self.coordinates, t[:, None, None, None]
 
-        return bridge.predicted(x, t, self._seen, *self._spaces, model, self._own_noise)
+        def answer(picture, noise):
+            return Pair.weak(self, picture + sigma * noise, t, kwargs)
+
+        noise = where.noise(x, self._seen, t)
+        return bridge.predicted(self._seen, noise, *self._spaces, answer, self._own_noise)
 
     def _own_noise(self, shape):
         return torch.randn(shape, generator=torch.Generator().manual_seed(1))

@@ -1,12 +1,13 @@
 """A weak side of another architecture: through pixel space (paper, Figure 31).
 
-Two networks with different autoencoders have nothing in common but the picture. At a latent x = z + sigma eps of the
-strong side, where z = D_s(x, sigma) is its prediction of the clean latent and eps the noise that x then has,
+Two networks with different autoencoders have nothing in common but the picture. At a latent x = a z + b eps of the
+strong side, where z = D_s(x) is its prediction of the clean latent and eps the noise that x then has,
 
     p  = V_s(z)                          the strong prediction as a picture (V decodes, E encodes)
-    y  = E_w(p) + sigma N(eps)           what the weak side would have there: the same picture, as much noise
-    z' = D_w(y, sigma)                   what it makes of it
-    D(x, sigma) = z + E_s(V_w(z')) - E_s(V_w(E_w(p)))
+    y  = a' E_w(p) + b' N(eps)           what the weak side would have there: the same picture, and as much noise for
+                                         the signal (b' / a' = b / a), on the weak side's own schedule
+    z' = D_w(y)                          what it makes of it
+    D(x) = z + E_s(V_w(z')) - E_s(V_w(E_w(p)))
 
 is the weak side's prediction in the strong side's latents. Decoding and encoding change a picture by themselves; both
 terms of the difference have gone the same way, so that this error is in neither: a weak side that agrees with p
@@ -17,7 +18,7 @@ N carries white noise into latents of another shape as white noise: by orthonorm
 pixels, the coarsest parts first; where the weak latents have more numbers than the strong ones, the finest parts are
 noise of their own.
 
-All here is in variance-exploding coordinates, x = z + sigma eps.
+Nothing here knows a schedule: whether a side predicts noise, velocity or flow is its own affair.
 """
 
 import math
@@ -40,20 +41,18 @@ class Space:
     encode: Callable
 
 
-def predicted(x, sigma, z, strong: Space, weak: Space, model: Callable, own_noise: "Callable | None" = None):
-    """The weak side's clean latent in the strong side's space: [B, C, h, w], D(x, sigma) above.
+def predicted(z, noise, strong: Space, weak: Space, answer: Callable, own_noise: "Callable | None" = None):
+    """The weak side's clean latent in the strong side's space: [B, C, h, w], D(x) above.
 
-    x          the strong side's latents [B, C, h, w]
-    sigma      [B]
-    z          what the strong side predicts at x
-    model      model(y, sigma) -> the weak side's prediction, in its own latents
+    z, noise   what the strong side takes for the clean latent and for the noise in its latents [B, C, h, w]
+    answer     answer(picture, noise) -> z': the weak side's prediction at this clean latent with this noise on it, both
+               and the answer in its own latents
     own_noise  own_noise(shape) -> normal noise, for what the strong side's does not reach; the same at every call of a
                picture
     Raises W2SDError where no whole number of one side's pixels makes one of the other's.
     """
-    noise = (x - z) / _each(sigma, x)
     seen = weak.encode(strong.decode(z))
-    there = model(seen + _each(sigma, seen) * carried(noise, seen.shape, own_noise), sigma)
+    there = answer(seen, carried(noise, seen.shape, own_noise))
     return z + (strong.encode(weak.decode(there)) - strong.encode(weak.decode(seen))).to(z.dtype)
 
 
@@ -77,10 +76,6 @@ def carried(noise: torch.Tensor, shape, own_noise: "Callable | None" = None) -> 
         parts = torch.cat([parts, own.to(parts)], dim=1)
     basis = _basis(up * up, shape[1]).to(blocks)
     return _unblocked(torch.einsum("io,bihw->bohw", basis, parts[:, :wanted]), up)
-
-
-def _each(sigma, x):
-    return torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 1))
 
 
 def _blocks(x, k: int):

@@ -54,6 +54,10 @@ class Sigma:
         """What the model takes the clean picture for."""
         return output
 
+    def output(self, x, signal, t):
+        """The output of a model that takes `signal` for the clean picture."""
+        return signal
+
     def step(self, x, t, t_next):
         """A and B of x' = A x + B d."""
         return 1.0, _as(x, t_next) - _as(x, t)
@@ -118,6 +122,10 @@ class VariancePreserving:
     def signal(self, x, output, t):
         alpha, beta = self.levels(x, t)
         return (x - beta * output) / alpha
+
+    def output(self, x, signal, t):
+        alpha, beta = self.levels(x, t)
+        return (x - alpha * signal) / beta
 
     def step(self, x, t, t_next):
         now, after = self.alpha_bar(x, t), self.alpha_bar(x, t_next)

@@ -45,6 +45,11 @@ def _same(a, b, rows: int, seen_rows: int, at: int) -> bool:
     return a is b or (type(a) is type(b) and not isinstance(a, torch.Tensor) and bool(a == b))
 
 
+def counted(shape: tuple) -> int:
+    """The rows of a call on latents of this shape; of a video, [rows, channels, frames, height, width], its frames."""
+    return shape[0] * (shape[2] if len(shape) == 5 else 1)
+
+
 class RowsApart(RuntimeError):
     """A layer does not see the batch's rows, so a change cannot be made for some of them alone."""
 
@@ -110,6 +115,7 @@ class Rows:
 class RowMeter:
     """Stands in front of one function `network(x, ...)`, x of shape [rows, ...].
 
+    rows      evaluated so far, see counted
     may_join  may_join(shape of x) -> whether a call of that size may be made of two
     """
 
@@ -141,7 +147,7 @@ class RowMeter:
 
     def call(self, network, args: tuple, kwargs: dict):
         if self._seen is None:
-            self.rows += args[0].shape[0]
+            self.rows += counted(args[0].shape)
             return network(*args, **kwargs)
         asked = Rows(self.under, args, kwargs)
         if self._noting:
@@ -153,7 +159,7 @@ class RowMeter:
                 self.rows += seen.uncounted
                 seen.uncounted = 0
                 return seen.output[at : at + asked.n].clone()
-        self.rows += asked.n
+        self.rows += counted(args[0].shape)
         output = self._with_those_waiting(network, asked)
         if output is None:
             output = network(*args, **kwargs)
@@ -186,7 +192,7 @@ class RowMeter:
                     output = network(*args, **kwargs)
             except (_Unlike, RowsApart):
                 continue
-            other.output, other.uncounted = output[n:].clone(), m
+            other.output, other.uncounted = output[n:].clone(), counted(other.args[0].shape)
             self._seen.append(other)
             self._waiting = [w for w in waiting if w is not other]
             return output[:n]

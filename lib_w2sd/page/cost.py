@@ -71,22 +71,22 @@ def calls_made(kind: str, steps: int, denoising: "float | None" = None, exactly:
     return {TWO: 2 * made - 1, THREE: max(3 * made - 3, 1), HALF: made + 2 * min(made, made // 2 + 1)}.get(kind, made)
 
 
-def evaluation_rows(scale: float) -> int:
-    """Rows of an evaluation of ours: CFG 0 asks for the uncond alone, CFG 1 for the cond alone."""
-    return 1 if scale in (0, 1) else 2
+def evaluation_rows(scale: float, pairs: bool = False) -> int:
+    """Rows of an evaluation of ours: CFG 0 asks for the uncond alone, CFG 1 for the cond alone, but for `pairs`."""
+    return 1 if scale in (0, 1) and not pairs else 2
 
 
 def reflection_rows(settings: Settings, picture: Picture, own: int) -> int:
     """Rows that one reflected step takes more; `own`: of the sampler's own call."""
     way, (strong_scale, weak_scale) = settings.inversion, scales(settings, picture.cfg)
-    strong, weak = evaluation_rows(strong_scale), evaluation_rows(weak_scale)
+    strong, weak = (evaluation_rows(scale, picture.pairs) for scale in (strong_scale, weak_scale))
     if way in ways.ALONG:
         return _rows_along(settings, picture, own)
     if way == ways.RE_SAMPLING:
         return strong * settings.rounds
     measured = 2 - strong if settings.measure and not settings.reward else 0
     if way == "paper" and not settings.reward:
-        return (strong + weak + measured) * settings.rounds
+        return (strong + weak + measured + (strong if settings.weak_model else 0)) * settings.rounds
     # Asked at one place, rows of the one side serve the other where they are the same.
     shared = 0 if any(gap.other_rows(settings, picture) for gap in GAPS) else min(strong, weak)
     # Where both sides are the same, x stays where it is, and all rounds are the first.
@@ -95,16 +95,26 @@ def reflection_rows(settings: Settings, picture: Picture, own: int) -> int:
     only_guidance = not any(gap.differs(settings, picture) for gap in GAPS if not isinstance(gap, Guidance))
     if only_guidance:  # the weak side's rows are among those that are measured, or nothing need be
         measured = 0 if way == "matched" else max(measured - (weak - shared), 0)
+    # Another architecture's weak side starts from what the strong one sees at its place, which is known at the latent.
+    elsewhere = rounds - 1 if settings.weak_model else 0
     # With a reward both sides are asked at the latent first, and `paper` asks once more where it goes back.
     back = weak if way == "paper" else 0
-    return (strong + weak * rounds - shared + back + measured) * settings.rounds
+    return (strong + weak * rounds - shared + back + measured + strong * elsewhere) * settings.rounds
+
+
+def pictures_through_pixels(settings: Settings) -> int:
+    """Pictures that one reflected step decodes, and as many that it encodes, where the weak side is of another
+    architecture (method.bridge)."""
+    if not settings.weak_model or settings.inversion == ways.RE_SAMPLING:
+        return 0
+    return 3 * settings.rounds * (FIXED_POINT_ROUNDS if settings.inversion == "fixed-point" else 1)
 
 
 def _rows_along(settings: Settings, picture: Picture, own: int) -> int:
     """Rows that both sides take more where the sampler's own call is made."""
 
     def asked(scale):
-        return {0.0: {"uncond"}, 1.0: {"cond"}}.get(scale, {"cond", "uncond"})
+        return {0.0: {"uncond"}, 1.0: {"cond"}}.get(None if picture.pairs else scale, {"cond", "uncond"})
 
     strong, weak = map(asked, scales(settings, picture.cfg))
     others = [gap for gap in GAPS if not isinstance(gap, Guidance)]
@@ -128,11 +138,13 @@ def estimate(request: dict) -> dict:
         denoising, exactly  see steps_made
         hires               None, or kind, steps (0: as the first pass), cfg, area (upscaled to first)
         loras               whether the prompt names LoRAs
+        pairs               see Picture
         skips_uncond        the host leaves the uncond out at CFG 1 by itself (Forge)
     returns
         steps, reflected    lists, one entry a pass
         plain, rows         UNet rows of all passes and pictures, without W2SD and with it
         ratio               of the time, taking a row's time to go with the picture's area
+        pixels              pictures decoded, and as many encoded, on the way to a weak side of another architecture
     """
     settings = parse([request["settings"]])
     hires, exactly = request.get("hires"), bool(request.get("exactly"))
@@ -140,7 +152,7 @@ def estimate(request: dict) -> dict:
     if hires:
         # Its steps are never fewer than asked for: the strength given here is only not None.
         passes.append((hires["kind"], hires["steps"] or request["steps"], hires["cfg"], hires["area"], 1.0, True, True))
-    made, reflected, plain, rows, plain_time, time = [], [], 0, 0, 0.0, 0.0
+    made, reflected, plain, rows, plain_time, time, pixels = [], [], 0, 0, 0.0, 0.0, 0
     for kind, steps, scale, area, denoising, as_many, is_hires in passes:
         made.append(steps_made(kind, steps, denoising, as_many))
         calls = calls_made(kind, steps, denoising, as_many)
@@ -153,8 +165,9 @@ def estimate(request: dict) -> dict:
         if acts and settings.weak_alone:
             total = calls * (evaluation_rows(settings.weak_cfg) if request.get("skips_uncond") else 2)
         else:
-            picture = Picture(scale, request.get("loras", False))
+            picture = Picture(scale, request.get("loras", False), pairs=request.get("pairs", False))
             total = own + reflected[-1] * times * reflection_rows(settings, picture, of_call)
+        pixels += reflected[-1] * times * pictures_through_pixels(settings)
         plain, rows = plain + own, rows + total
         plain_time, time = plain_time + own * area, time + total * area
     pictures = request.get("pictures", 1)
@@ -163,5 +176,6 @@ def estimate(request: dict) -> dict:
         "reflected": reflected,
         "plain": plain * pictures,
         "rows": rows * pictures,
+        "pixels": pixels * pictures,
         "ratio": time / plain_time if plain_time else 1.0,
     }

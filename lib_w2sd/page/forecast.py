@@ -27,6 +27,7 @@ class Facts:
     gaps          those that it can do
     presets       the built-in ones that need no other gap, by name
     reward_bytes  reward_bytes(name): what a reward takes of memory; 0 where there is none of the name
+    model_bytes   model_bytes(settings): what a weak model of another architecture takes; 0 where it is not known
     """
 
     kinds: dict = field(default_factory=dict)
@@ -35,6 +36,7 @@ class Facts:
     gaps: "tuple[Gap, ...]" = tuple(GAPS)
     presets: "dict[str, Preset]" = field(default_factory=dict)
     reward_bytes: "Callable[[str], int]" = lambda name: 0
+    model_bytes: "Callable[[Settings], int]" = lambda settings: 0
 
 
 # Settings that only count with another one.
@@ -44,6 +46,7 @@ _DEPENDENT = {
     "reward_threshold": lambda settings: settings.reward,
     "reward_decoder": lambda settings: settings.reward,
     "weak_weight": lambda settings: settings.weak_without,
+    "weak_model_modules": lambda settings: settings.weak_model,
 }
 
 
@@ -67,7 +70,8 @@ def forecast(facts: Facts, request: dict) -> dict:
     result = estimate_of(facts, settings, page)
     return {
         "cost": words(result, plain_of(facts, settings, page, request.get("had_steps")))
-        + of_the_reward(facts, settings, page, result),
+        + of_the_reward(facts, settings, page, result)
+        + of_the_model(facts, settings, result),
         "warnings": refusals + warnings(facts, settings, page, result, request.get("preset") or ""),
         "gaps": {
             gap.name: {"active": gap.touched(settings, picture), "offered": gap.offered(picture)} for gap in facts.gaps
@@ -100,7 +104,17 @@ def picture_of(page: dict) -> Picture:
 
 
 def pictures_of(page: dict) -> int:
-    return int(_or(page, "batch_count", 1)) * int(_or(page, "batch_size", 1))
+    """A video's frames are its pictures.
+
+    page  batch_count, batch_size; preset (Wan makes one frame of its latents of four of the video's, but for the
+          first); of AnimateDiff, which has a batch size of its own: video, frames, frames_at_once
+    """
+    batch_size = int(_or(page, "batch_size", 1))
+    if page.get("preset") == "wan":
+        batch_size = (batch_size - 1) // 4 + 1
+    if page.get("video"):
+        batch_size = max(int(_or(page, "frames", 0)), int(_or(page, "frames_at_once", 1)))
+    return int(_or(page, "batch_count", 1)) * batch_size
 
 
 def _or(page: dict, name: str, default):
@@ -140,6 +154,7 @@ def estimate_of(facts: Facts, settings: Settings, page: dict, steps: "int | None
             "exactly": bool(page.get("exactly")),
             "hires": hires,
             "loras": picture_of(page).loras,
+            "pairs": bool(page.get("video")),
             "skips_uncond": facts.skips_uncond,
         }
     )
@@ -172,9 +187,23 @@ def of_the_reward(facts: Facts, settings: Settings, page: dict, result: dict) ->
     scored = 2 * sum(result["reflected"]) * settings.rounds * pictures_of(page)
     if not settings.reward or settings.weak_alone or not scored:
         return ""
-    gigabytes = facts.reward_bytes(settings.reward) / 2**30
-    memory = f", which takes {gigabytes:.1f} GB of memory" if gigabytes >= 0.05 else ""
+    memory = _of_memory(facts.reward_bytes(settings.reward))
     return f" And {scored} pictures to be scored by {settings.reward}{memory}."
+
+
+def of_the_model(facts: Facts, settings: Settings, result: dict) -> str:
+    """What a weak side of another architecture takes beside rows: one more sentence of the line."""
+    if not result["pixels"]:
+        return ""
+    return (
+        f" The weak version's rows are {settings.weak_model}'s{_of_memory(facts.model_bytes(settings))}; and "
+        f"{result['pixels']} pictures are decoded and as many encoded."
+    )
+
+
+def _of_memory(taken: int) -> str:
+    gigabytes = taken / 2**30
+    return f", which takes {gigabytes:.1f} GB of memory" if gigabytes >= 0.05 else ""
 
 
 def warnings(facts: Facts, settings: Settings, page: dict, result: dict, preset: str = "") -> list:

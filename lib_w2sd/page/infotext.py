@@ -6,13 +6,15 @@ import re
 from .settings import BY_NAME, SETTINGS, Settings
 
 MARK = BY_NAME["lambda_steps"].infotext
-# Said beside the weak checkpoint's name, and read back as a title: another file of that name is then refused.
-HASH = "W2SD weak checkpoint hash"
-LABELS = (*(f.infotext for f in SETTINGS if f.name != "enabled"), HASH)
+# Said beside a checkpoint's name, and read back as a title: another file of that name is then refused.
+HASHES = {name: f"{BY_NAME[name].infotext} hash" for name in ("weak_checkpoint", "weak_model")}
+LABELS = (*(f.infotext for f in SETTINGS if f.name != "enabled"), *HASHES.values())
 
 
-def write(settings: Settings, params: dict, checkpoint_hash: "str | None" = None) -> None:
+def write(settings: Settings, params: dict, hashes: "dict | None" = None) -> None:
     """Put the settings into the host's `extra_generation_params`, or take them out when W2SD is off.
+
+    hashes  {setting: hash} of those that name a checkpoint, where it is known
 
     An XYZ grid hands the same dictionary to all of its cells: each one has to be set or removed every time.
     """
@@ -27,8 +29,9 @@ def write(settings: Settings, params: dict, checkpoint_hash: "str | None" = None
         if f.name == "hires_lambda_steps" and settings.hires != "own":
             continue
         params[f.infotext] = _text(f, value)
-    if settings.weak_checkpoint and checkpoint_hash:
-        params[HASH] = checkpoint_hash
+    for name, label in HASHES.items():
+        if getattr(settings, name) and (found := (hashes or {}).get(name)):
+            params[label] = found
 
 
 def _text(f, value) -> str:
@@ -69,8 +72,8 @@ def read(name: str, params: dict):
         return "" if f.default is None else f.default
     if f.kind == "boolean":
         return text == "True"
-    if name == "weak_checkpoint" and HASH in params:
-        return f"{text} [{params[HASH]}]"
+    if name in HASHES and HASHES[name] in params:
+        return f"{text} [{params[HASHES[name]]}]"
     if f.kind == "string" or f.optional:
         return text
     return {"integer": int, "boolean": bool, "number": float}[f.kind](float(text))

@@ -176,7 +176,8 @@ POSITIONS = (
     "enabled lambda_steps strength inversion weak_cfg strong_cfg weak_prompt weak_negative_prompt hires "
     "hires_lambda_steps weak_lora_offset strong_lora_offset weak_loras weak_lora_text_encoder weak_checkpoint "
     "weak_checkpoint_loras weak_alone strong_distilled_cfg weak_distilled_cfg comparison rounds first_step every "
-    "measure comparison_with reward reward_threshold reward_decoder weak_without weak_weight"
+    "measure comparison_with reward reward_threshold reward_decoder weak_without weak_weight "
+    "weak_model weak_model_modules"
 ).split()
 
 

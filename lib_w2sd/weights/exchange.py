@@ -77,6 +77,9 @@ def like(
     return torch.nn.Parameter(placed, requires_grad=False) if isinstance(strong, torch.nn.Parameter) else placed
 
 
+NO_ROOM = "but there is not enough memory for a second UNet beside the loaded one. Choose none, or free memory."
+
+
 @dataclass
 class Weights:
     """A weak UNet in memory: its tensors by name; while it is installed for a run, none."""
@@ -130,21 +133,20 @@ def load(file: WeightsFile, name: str, slots: "dict[str, Slot]", place: Callable
 
 
 @contextmanager
-def reporting_memory(name: str):
-    """Running out of memory within becomes a CheckpointMemoryError, with what could be freed freed."""
+def reporting_memory(name: str, kind: type = CheckpointMemoryError, why: str = NO_ROOM):
+    """Running out of memory within becomes a CheckpointMemoryError (or `kind`), with what could be freed freed."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        why = "but there is not enough memory for a second UNet beside the loaded one. Choose none, or free memory."
     else:
         return
     # Outside of the except block: the traceback would keep alive what was loaded so far.
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    raise CheckpointMemoryError(name, why)
+    raise kind(name, why)
 
 
 class Cache:

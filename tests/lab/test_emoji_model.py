@@ -21,7 +21,10 @@ def color_of(picture):
 
 def test_the_weights_are_small_and_each_says_what_it_is():
     sizes = {path.name: path.stat().st_size for path in weights.FOLDER.iterdir()}
-    assert max(sizes.values()) < 5 * MEGABYTE and sum(sizes.values()) < 13 * MEGABYTE
+    assert max(sizes.values()) < 5 * MEGABYTE
+    # What one experiment alone needs beside the family: another architecture, a motion module.
+    beside = {name: size for name, size in sizes.items() if name.startswith(("wide", "motion"))}
+    assert sum(sizes.values()) - sum(beside.values()) < 12 * MEGABYTE > 1.5 * sum(beside.values())
     strong, weak = models.load("strong").about, models.load("weak").about
     assert 0.1 < weak["steps"] / strong["steps"] < 0.3 and strong["loss"] < weak["loss"]
 

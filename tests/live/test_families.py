@@ -189,7 +189,7 @@ def test_two_pictures_or_a_video(webui, family, ask):
     made = webui.picture(settings, **ask)
     assert far(made, plain) > 0 and far(webui.picture(settings, **ask), made) == 0
     rows = {e["rows"] for e in webui.trace()[0]["evaluations"] if e["kind"] == "strong"}
-    assert rows == ({2} if family.frames else {4})
+    assert rows == {4}  # of a pair each, two pictures or the two frames of latents that five of a video's are
     if family.frames:
         assert len(made.images) == 5
 

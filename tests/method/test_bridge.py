@@ -28,31 +28,29 @@ def random(*shape):
 
 def test_a_weak_side_that_agrees_leaves_no_gap_to_the_bit():
     strong, weak = linear(4, 0, lossy=True), linear(16, 1, lossy=True)
-    x, z = random(2, 4, 4, 4), random(2, 4, 4, 4) / 3
-    seen = weak.encode(strong.decode(z))
-    assert torch.equal(predicted(x, torch.tensor([0.7, 2.0]), z, strong, weak, lambda y, s: seen), z)
+    z, noise = random(2, 4, 4, 4) / 3, random(2, 4, 4, 4)
+    assert torch.equal(predicted(z, noise, strong, weak, lambda picture, noise: picture, torch.randn), z)
 
 
 def test_what_the_weak_side_wants_changed_is_changed():
     """Its latents hold the strong one's: adding a change to the picture adds it to the strong prediction."""
     strong, weak = linear(4, 0), linear(PICTURE, 1)
-    x, z, change = random(1, 4, 4, 4), random(1, 4, 4, 4) / 2, random(1, PICTURE, 4, 4)
-    seen = weak.encode(strong.decode(z))
-    found = predicted(x, torch.tensor([1.0]), z, strong, weak, lambda y, s: seen + weak.encode(change))
+    noise, z, change = random(1, 4, 4, 4), random(1, 4, 4, 4) / 2, random(1, PICTURE, 4, 4)
+    found = predicted(z, noise, strong, weak, lambda picture, noise: picture + weak.encode(change), torch.randn)
     torch.testing.assert_close(found, z + strong.encode(change))
 
 
-def test_the_weak_side_is_asked_at_the_same_picture_and_as_much_noise():
+def test_the_weak_side_is_asked_at_the_same_picture_and_noise():
     strong, weak, asked = linear(4, 0), linear(4, 1), {}
-    z, noise, sigma = random(2, 4, 4, 4), torch.randn(2, 4, 4, 4, dtype=torch.float64), torch.tensor([0.5, 3.0])
+    z, noise = random(2, 4, 4, 4), torch.randn(2, 4, 4, 4, dtype=torch.float64)
 
-    def model(y, s):
-        asked.update(y=y, s=s)
-        return y
+    def answer(picture, noise):
+        asked.update(picture=picture, noise=noise)
+        return picture
 
-    predicted(z + sigma[:, None, None, None] * noise, sigma, z, strong, weak, model)
-    torch.testing.assert_close(asked["y"], weak.encode(strong.decode(z)) + sigma[:, None, None, None].double() * noise)
-    assert torch.equal(asked["s"], sigma)
+    predicted(z, noise, strong, weak, answer)
+    torch.testing.assert_close(asked["picture"], weak.encode(strong.decode(z)))
+    assert torch.equal(asked["noise"], noise)
 
 
 def test_in_one_space_it_is_the_weak_model_itself():
@@ -67,10 +65,9 @@ def test_in_one_space_it_is_the_weak_model_itself():
         return torch.tanh(x) / 3
 
     def through_pixels(x, t):
-        return predicted(x, t.expand(len(x)), strong(x, t), space, space, weak_at)
-
-    def weak_at(y, s):
-        return weak(y, s[0])
+        z = strong(x, t)
+        noise = Sigma().noise(x, z, t)
+        return predicted(z, noise, space, space, lambda picture, noise: weak(picture + t * noise, t))
 
     direct = reflect(x, t, end, strong, weak, Sigma(), "matched").x
     bridged = reflect(x, t, end, strong, through_pixels, Sigma(), "matched").x

@@ -35,6 +35,24 @@ def test_rows_are_counted():
     assert meter.rows == 6 and network.batches == [1, 2, 3]
 
 
+def test_a_videos_frames_are_counted():
+    """Its latents are [rows, channels, frames, height, width]; a call of one side may carry the other's rows."""
+    meter = RowMeter(may_join=lambda shape: True)
+    video = torch.randn(2, 3, 5, 2, 2)
+    with meter.sharing():
+        for x in (video[:1], video[1:], video[1:]):
+            meter.call(lambda x: x, (x,), {})
+    meter.call(lambda x: x, (video,), {})
+    assert meter.rows == 2 * 5 + 2 * 5
+    with meter.sharing():
+        with meter.noting():
+            meter.call(lambda x: x, (video[1:],), {})
+        meter.call(lambda x: x, (video[:1],), {})
+        assert meter.rows == 5 * 5
+        meter.call(lambda x: x, (video[1:],), {})
+    assert meter.rows == 6 * 5
+
+
 @given(st.lists(st.sampled_from([(1, 0), (1, 1), (2, 0), (2, 2), (4, 0), (1, 3)]), min_size=1, max_size=6))
 def test_sharing_changes_no_result(calls):
     meter, network = RowMeter(), Network()

@@ -37,7 +37,8 @@ def is_for(case, host) -> bool:
     request, settings = case["request"], case["request"]["settings"]
     return (
         settings["enabled"]
-        and not {"weak_loras", "weak_lora_offset", "weak_checkpoint", "weak_distilled_cfg"} & set(settings)
+        and not {"weak_loras", "weak_lora_offset", "weak_checkpoint", "weak_distilled_cfg", "weak_model"}
+        & set(settings)
         and "<lora" not in settings.get("weak_prompt", "")
         and (host.forge or request["kind"] != "three")
         and (host.flavour == "neo" or request["kind"] != "half")

@@ -34,6 +34,27 @@ def said(settings=(), page=(), **request) -> dict:
     return forecast(FACTS, {"settings": dict(settings), "page": {**PAGE, **dict(page)}, **request})
 
 
+VIDEOS = [
+    # the page's own fields, the frames that are counted
+    ({"batch_size": 2, "video": None}, 2),
+    ({"batch_size": 2, "video": False, "frames": 16, "frames_at_once": 8}, 2),
+    ({"batch_size": 2, "video": True, "frames": 24, "frames_at_once": 16}, 24),
+    ({"batch_size": 2, "video": True, "frames": 0, "frames_at_once": 16}, 16),
+    ({"batch_size": 2, "video": True, "frames": 24, "frames_at_once": 16, "batch_count": 2}, 48),
+    # of Wan's latents
+    *(({"batch_size": of, "preset": "wan"}, frames) for of, frames in ((1, 1), (4, 1), (5, 2), (16, 4), (81, 21))),
+]
+
+
+@pytest.mark.parametrize("page,frames", VIDEOS)
+def test_a_videos_frames_are_its_pictures(page, frames):
+    rows = 2 * 20 * frames  # of a pair at every step
+    assert (
+        f"{rows // 2 * 3} UNet rows instead of {rows}."
+        in said({"lambda_steps": 10}, {**page, "preset": page.get("preset")})["cost"]
+    )
+
+
 CASES = [
     # what differs from the defaults, from the page; a part of each sentence that is said
     ({}, {}, []),
@@ -63,6 +84,14 @@ CASES = [
     ({"weak_checkpoint": "folder/strong.safetensors"}, {}, ["The weak checkpoint is the loaded one"]),
     ({"weak_checkpoint": "weak.safetensors", "weak_lora_offset": -1}, LORA, []),
     ({"weak_checkpoint_loras": True}, {}, ["LoRAs on the weak checkpoint have no effect"]),
+    ({"weak_model": "sd15", "lambda_steps": 3}, {}, []),
+    ({"weak_model": "sd15"}, {}, ["try a lambda of 3 first"]),
+    ({"weak_model_modules": "ae"}, {}, ["no weak model is chosen"]),
+    (
+        {"weak_model": "sd15", "lambda_steps": 3, "weak_without": "SAG", "weak_lora_offset": -1},
+        LORA,
+        ["no part in LoRA scales and what is left out"],
+    ),
     ({}, {"sampler": "DPM fast"}, ["DPM fast: counts blocks."]),
     ({"weak_distilled_cfg": "1"}, {}, ["Distilled CFG will be refused"]),
     ({"weak_distilled_cfg": "1"}, FLUX, []),
@@ -90,6 +119,7 @@ def test_warnings(settings, page, expected):
         ("More of my prompt's detail", ({"weak_prompt": "a dog"}, {})),
         ("Few steps: more of my prompt's detail", ({"weak_prompt": "a dog"}, {})),
         ("Few steps: more of my LoRA", ({}, LORA)),
+        ("More than an older kind of model", ({"weak_model": "sd15"}, {})),
     ],
 )
 def test_a_preset_names_what_it_still_needs_until_it_is_there(name, given_then):
@@ -149,8 +179,9 @@ def test_gaps_are_told_apart():
         "reward_threshold",
         "reward_decoder",
         "weak_weight",
+        "weak_model_modules",
     ]
-    asked = {"hires": "own", "comparison": True, "reward": "r", "weak_without": ["ControlNet"]}
+    asked = {"hires": "own", "comparison": True, "reward": "r", "weak_without": ["ControlNet"], "weak_model": "m"}
     assert said(asked)["hidden"] == []
 
 

@@ -15,20 +15,20 @@ def seeded(text):
 
 
 class UNet(torch.nn.Module):
-    """eps or velocity of latents [rows, 4, 8, 8] at t [rows] under a prompt [rows, tokens, WIDTH].
+    """eps or velocity of latents [rows, channels, 8, 8] at t [rows] under a prompt [rows, tokens, WIDTH].
 
     `calls` lists the number of rows of every call; `before_call`, if set, is called first with their number so far.
     """
 
     before_call = None
 
-    def __init__(self, checkpoint: str):
+    def __init__(self, checkpoint: str, channels: int = 4):
         super().__init__()
         with torch.random.fork_rng([]):
             torch.manual_seed(zlib.crc32(checkpoint.encode()))
             self.network = UNet2DConditionModel(
-                in_channels=4,
-                out_channels=4,
+                in_channels=channels,
+                out_channels=channels,
                 block_out_channels=(32,),
                 layers_per_block=1,
                 norm_num_groups=8,

@@ -2,12 +2,14 @@
 
 import math
 import sys
+from contextlib import contextmanager
 
 from modules import devices, prompt_parser, sd_samplers_cfg_denoiser, sd_samplers_common, shared
 
 from ..conds import multicond, only_uncond
 from ..swapped import swapped
 from ..webui import WebUI
+from . import motion
 
 
 class _EveryOther(int):
@@ -34,11 +36,18 @@ class A1111(WebUI):
         "modules.devices:autocast",
     )
 
+    @classmethod
+    def refusal(cls, p):
+        return motion.refusal(p)
+
     def unet(self):
         return shared.sd_model
 
     def is_flow(self):
         return bool(getattr(shared.sd_model, "is_sd3", False))
+
+    def is_one_video(self):
+        return bool(motion.layers(shared.sd_model.model.diffusion_model))
 
     def apply_refiner(self, x, t):
         sd_samplers_common.apply_refiner(self.denoiser, t)
@@ -54,9 +63,9 @@ class A1111(WebUI):
         size = (p.hr_upscale_to_x, p.hr_upscale_to_y) if self.hires_pass else (p.width, p.height)
         return prompt_parser.SdConditioning(texts, is_negative_prompt=negative, width=size[0], height=size[1])
 
-    def encode(self, texts, negative):
+    def encode(self, texts, negative, model=None):
         with devices.autocast():
-            conds = super().encode(texts, negative)
+            conds = super().encode(texts, negative, model)
         # ControlNet (Mikubill's, 1.1) writes into each cond whether it is a prompt or a negative one, before this hook.
         controlnet = sys.modules.get("scripts.hook")
         own = self.p.hr_uc if self.hires_pass else self.p.uc
@@ -85,6 +94,12 @@ class A1111(WebUI):
 
     def step_call(self, x, t, ask):
         return self.denoiser(x, t, **ask)
+
+    @contextmanager
+    def switched_on(self, side):
+        own = self.sampler.sampler_extra_args["cond"]
+        with super().switched_on(side), motion.prompted(side.cond, own):
+            yield
 
     def rows_are_separable(self):
         """Not beside an extension that is told which is which; nor with InstructPix2Pix, where three kinds of rows

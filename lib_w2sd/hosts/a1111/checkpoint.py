@@ -13,6 +13,7 @@ from ...weights.exchange import CheckpointOverlay
 from ..checkpoints import WeakCheckpoint
 from ..swapped import swapped
 from . import lora as a1111_lora
+from . import motion
 
 # What the built-in Lora extension keeps in a layer about the weights that the layer has.
 LORA_STATE = {"network_current_names": (), "network_weights_backup": None, "network_bias_backup": None}
@@ -44,12 +45,19 @@ class A1111Checkpoint(WeakCheckpoint):
             )
 
     def slots(self):
-        slots = super().slots()
-        for name, module in self.diffusion_model().named_modules():
-            # A LoRA may give a layer a bias that its checkpoint has not: the host then has no backup of one.
-            if getattr(module, "network_current_names", ()) and getattr(module, "network_bias_backup", None) is None:
-                slots.pop(f"{name}.bias", None)
+        unet = self.diffusion_model()
+        with motion.left_out(unet):
+            slots = super().slots()
+            for name, module in unet.named_modules():
+                # A LoRA may give a layer a bias that its checkpoint has not: the host then has no backup of one.
+                merged = getattr(module, "network_current_names", ())
+                if merged and getattr(module, "network_bias_backup", None) is None:
+                    slots.pop(f"{name}.bias", None)
         return slots
+
+    def installed_slots(self, weights):
+        with motion.left_out(self.diffusion_model()):
+            return super().installed_slots(weights)
 
     def rounding(self, info):
         """The dtype that the host goes through on loading the file: the half precision that it computes in; with
@@ -80,9 +88,13 @@ class A1111Checkpoint(WeakCheckpoint):
         The host would keep a copy of every layer to go back to. It is dropped at once: other LoRAs make another
         key in the cache, and the file is read again.
         """
+        unet = self.diffusion_model()
+        with motion.left_out(unet):
+            self._merge_loras(unet, file, weights)
+
+    def _merge_loras(self, unet, file, weights):
         networks, wanted = lora_extension(), self.networks()
         touched = {key for net in wanted for key in net.modules}
-        unet = self.diffusion_model()
         for name, module in unet.named_modules():
             layer = getattr(module, "network_layer_name", None)
             if layer is None or touched.isdisjoint(layer + part for part in LORA_PARTS):
@@ -117,13 +129,20 @@ class A1111Checkpoint(WeakCheckpoint):
 
     @contextmanager
     def lora_at_rest(self, on_the_fly: list):
-        """While the weak tensors are in place, the host neither merges into them nor restores over them.
+        """While the weak tensors are in place, the host neither merges into them nor restores over them. The motion
+        module, which is not exchanged, has the picture's LoRAs.
 
         on_the_fly  the networks that it computes beside them (lora_functional)
         """
         networks = lora_extension()
         with ExitStack() as stack:
             if networks is not None:
+                if shared.opts.lora_functional:
+                    on_the_fly = [a1111_lora.part_of(net, False) for net in on_the_fly]
+                    on_the_fly += [a1111_lora.part_of(net, True) for net in networks.loaded_networks]
+                else:
+                    for layer in self.moving:
+                        networks.network_apply_weights(layer)
                 for name in LORA_WRITERS:
                     stack.enter_context(swapped(networks, name, lambda layer: None))
                 stack.enter_context(swapped(networks, "loaded_networks", on_the_fly))
@@ -136,6 +155,9 @@ class A1111Checkpoint(WeakCheckpoint):
             if shared.cmd_opts.lowvram:  # one block of the UNet at a time is on the device
                 lowvram.send_everything_to_cpu()
 
+        # The layers of a motion module that LoRAs may change.
+        named = (module for layer in motion.layers(self.diffusion_model()) for module in layer.modules())
+        self.moving = [module for module in named if isinstance(module, a1111_lora.MERGED_TYPES)]
         around = partial(self.lora_at_rest, [] if self.merged() else self.networks())
         return CheckpointOverlay(
             weights, lambda unet: self.installed_slots(weights), around=around, settle=settle, done=self.done

@@ -16,6 +16,7 @@ from ...gaps.lora_scales import Use
 from ...weights import layers
 from ..lora_files import find, names, networks, unreadable
 from ..swapped import swapped
+from . import motion
 
 __all__ = ["find", "loaded", "names", "opened", "overlay", "summed", "text_encoder", "understood", "unreadable", "used"]
 MERGED_TYPES = (torch.nn.Linear, torch.nn.Conv2d, torch.nn.GroupNorm, torch.nn.LayerNorm)
@@ -46,8 +47,15 @@ def opened(use: Use) -> Use:
 
 def understood(use: Use) -> "tuple[int, int]":
     """In how many layers of the UNet, and of the text encoder, the host finds a place for it."""
-    unet = sum(key.startswith("diffusion_model") for key in use.handle.modules)
+    unet = sum(key.startswith("diffusion_model") or motion.is_its(key) for key in use.handle.modules)
     return unet, len(use.handle.modules) - unet
+
+
+def part_of(net, of_motion: bool):
+    """A network's part for the motion module, or that for everything else."""
+    part = copy.copy(net)
+    part.modules = {key: module for key, module in net.modules.items() if motion.is_its(key) == of_motion}
+    return part
 
 
 def loaded(use: Use):

@@ -31,6 +31,7 @@ class Forge(WebUI):
         "checkpoint": "forge.checkpoint:ForgeCheckpoint",
         "distilled": "forge.distilled:has_distilled_guidance",
         "pipeline": "forge.pipeline:WithoutParts",
+        "architecture": "forge.second:SecondModel",
     }
     skips_uncond = True
     RELIES_ON = WebUI.RELIES_ON + (
@@ -45,10 +46,15 @@ class Forge(WebUI):
     def is_flow(self):
         return self.unet().predictor.prediction_type == "const"
 
-    def load_unet(self):
+    def load_unet(self, shape=None):
         from backend import memory_management
 
-        memory_management.load_models_gpu([shared.sd_model.forge_objects.unet])
+        unet = shared.sd_model.forge_objects.unet
+        models = [unet, *unet.extra_model_patchers_during_sampling]
+        if unet.controlnet_linked_list is not None:
+            models += unet.controlnet_linked_list.get_models()
+        needed = {} if shape is None else {"memory_required": unet.memory_required([2 * shape[0], *shape[1:]])}
+        memory_management.load_models_gpu(models, **needed)
 
     def request_scale(self, kwargs):
         # The host's denoiser does not look at cond_scale in the hires pass.

@@ -16,7 +16,12 @@ READ_ALONG = {"sampler_post_cfg_function", "disable_cfg1_optimization"}
 
 class Neo(Forge):
     name = "neo"
-    ABILITIES = {**Forge.ABILITIES, "lora": "neo.lora", "checkpoint": "neo.checkpoint:NeoCheckpoint"}
+    ABILITIES = {
+        **Forge.ABILITIES,
+        "lora": "neo.lora",
+        "checkpoint": "neo.checkpoint:NeoCheckpoint",
+        "architecture": "neo.second:NeoSecondModel",
+    }
     RELIES_ON = Forge.RELIES_ON + (
         "modules.sd_samplers_common:apply_refiner(sigma)",
         "backend.patcher.base:ModelPatcher.add_patches",

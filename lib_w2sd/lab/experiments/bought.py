@@ -7,11 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..emoji import clip, grid, judge
-from ..emoji.draw import STEPS, draw
+from ..emoji.draw import STEPS
 from ..figures import plots
 from .results import MEASURES, NotMeasured, Results, difference, mean
 from .statistics import table
-from .ways import BLURRED, CFGS, EACH, GAPS, SAMPLERS, Ground, Way, asked, itself, plain, reflected, tuned, wanted
+from .ways import (
+    BLURRED,
+    CFGS,
+    EACH,
+    GAPS,
+    SAMPLERS,
+    Ground,
+    Way,
+    asked,
+    itself,
+    looked_at,
+    plain,
+    reflected,
+    tuned,
+    wanted,
+)
 
 AT_1 = ", at CFG 1"  # of the name of a table
 LOW_CFGS = (1.25, 1.5)  # beside those tables: what a little guidance does instead
@@ -83,15 +98,11 @@ def chosen(ground: Ground) -> list:
 
 def choices(path: Path, ground: Ground) -> Path:
     """Figure 24: every fifth prompt, nothing selected, by the ways of Table 13; its (a) with the LoRA, (c) with 5 % of it."""
-    shown, captions = ("blur", "strong/blur", "blur/strong", "blur/clip", "faint/clip"), wanted()[::5]
+    shown = ("blur", "strong/blur", "blur/strong", "blur/clip", "faint/clip")
     ways = {way.key: way for way in (plain(ground, 1.0), *chosen(ground))}
     found = {"M1": plain(ground, 1.0), **{name: ways[f"{CHOOSING}/{name}"] for name in shown}}
     labels = ("M1", "M2", "M1(M2 inv)", "M2(M1 inv)", "chosen (a)", "chosen (c)")
-    texts, columns = [caption.text() for caption in captions], {}
-    for label, way in zip(labels, found.values()):
-        columns[label] = draw(texts, range(len(texts)), **way.asks).pictures
-    grid.sheet(columns, texts, 1).save(path)
-    return path
+    return looked_at(path, dict(zip(labels, found.values())))
 
 
 RULE = """## What the rule chooses
@@ -157,11 +168,14 @@ def plan(results: Results, grounds=GROUNDS) -> "list[tuple[Ground, str, list]]":
 
 
 def _rank(part: tuple) -> int:
-    """0 of what is measured first."""
+    """0 of what is measured first: every strength at half of the steps and every lambda at the paper's strength, then
+    the rest of the square."""
     if part[1] not in SWEPT:
         return 0
     settings = part[2][0].asks["settings"]
-    return LAMBDAS.index(settings.lambda_steps) * len(STRENGTHS) + STRENGTHS.index(settings.strength)
+    along, across = LAMBDAS.index(settings.lambda_steps), STRENGTHS.index(settings.strength)
+    beside = bool(along) and settings.strength != 1.0
+    return (beside * len(LAMBDAS) + along) * len(STRENGTHS) + across
 
 
 def section(out: Path, results: Results) -> str:

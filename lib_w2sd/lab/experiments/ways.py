@@ -5,12 +5,13 @@ All draw the same prompts from the same seeds, so that differences are paired by
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 
 from ...page.settings import Settings
 from ..emoji import grid, lora, scores
-from ..emoji.draw import STEPS
+from ..emoji.draw import STEPS, draw
 from .results import Results, mean, measured, rounded
 
 EACH = 4  # pictures of a prompt
@@ -141,6 +142,14 @@ def measure(way: Way, captions: "list | None" = None, each: int = EACH) -> dict:
         away = (pictures - lora.ink(pictures * 255).float() / 255).abs().mean(dim=(1, 2, 3))
         found["ink"] = rounded(100 * away.view(-1, each).mean(1))
     return found
+
+
+def looked_at(path: Path, columns: "dict[str, Way]") -> Path:
+    """A sheet of every fifth prompt, nothing selected; columns by their labels."""
+    texts = [caption.text() for caption in wanted()[::5]]
+    drawn = {label: draw(texts, range(len(texts)), **way.asks).pictures for label, way in columns.items()}
+    grid.sheet(drawn, texts, 1).save(path)
+    return path
 
 
 def tuned(results: Results, ground: Ground) -> float:

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 import torch
 from backend.modules.k_model import KModel
 from backend.modules.k_prediction import Prediction, PredictionFlow
+from backend.nn.vae import IntegratedAutoencoderKL
+from backend.patcher.vae import VAE
 from modules import shared
 from modules.flavour import NEO
 
@@ -24,13 +26,14 @@ class UnetPatcher(SimpleNamespace):
 
 
 class Engine:
-    """A checkpoint; one whose name starts with "flow" is a rectified flow."""
+    """A checkpoint; one whose name has "flow" in it is a rectified flow, one with "wide" has latents of 8 channels."""
 
-    is_sdxl = is_inpaint = use_distilled_cfg_scale = False
+    is_sdxl = is_inpaint = use_distilled_cfg_scale = is_wan = False
 
     def __init__(self, checkpoint):
-        predictor = PredictionFlow() if checkpoint.startswith("flow") else Prediction()
-        model = KModel(UNet(checkpoint), predictor)
+        predictor = PredictionFlow() if "flow" in checkpoint else Prediction()
+        channels = 8 if "wide" in checkpoint else 4
+        model = KModel(UNet(checkpoint, channels), predictor)
         unet = UnetPatcher(
             model=model,
             # The whole schedule, of whatever run it was.
@@ -38,10 +41,15 @@ class Engine:
             controlnet_linked_list=None,
             load_device=torch.device("cpu"),
             memory_required=lambda shape: 0,
+            extra_model_patchers_during_sampling=[],
         )
-        self.forge_objects = ForgeObjects(unet=unet)
+        vae = VAE(IntegratedAutoencoderKL(checkpoint, channels))
+        self.forge_objects = ForgeObjects(unet=unet, vae=vae, clip=SimpleNamespace(cond_stage_model=torch.nn.Module()))
         self.forge_objects_after_applying_lora = self.forge_objects.shallow_copy()
         self.sd_checkpoint_info = CheckpointInfo(checkpoint)
+
+    def set_clip_skip(self, clip_skip):
+        self.clip_skip = clip_skip
 
     def get_learned_conditioning(self, texts):
         return [encode(text) for text in texts]

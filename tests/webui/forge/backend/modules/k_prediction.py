@@ -15,6 +15,14 @@ class AbstractPrediction(torch.nn.Module):
         self.sigma_data, self.prediction_type = sigma_data, prediction_type
 
     @property
+    def sigma_min(self):
+        return self.sigmas[0]
+
+    @property
+    def sigma_max(self):
+        return self.sigmas[-1]
+
+    @property
     def is_flow(self):
         return self.prediction_type == "const"
 

@@ -40,3 +40,6 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition):
     for guide in unet.model_options.get("sampler_post_cfg_function", []):
         denoised = guide({"denoised": denoised, "uncond_denoised": uncond, "input": x, "sigma": sigma})
     return denoised, cond, uncond
+
+
+def sampling_prepare(unet, x): ...

@@ -1,0 +1,94 @@
+"""Two architectures: the weak side is a model with another kind of network and autoencoder (paper, E.5, Figure 31)."""
+
+from dataclasses import replace
+
+from ..errors import SettingError
+from ..setting import Setting
+from .gap import Gap, Preset
+from .prompt import fill_in
+
+# Beside it nothing can be told of the weak side, which has layers, prompts and inputs of its own.
+NOT_WITH = ("weak_checkpoint", "reward", "weak_alone")
+LAMBDA = 3  # each step more costs six pictures through autoencoders
+
+
+class Architecture(Gap):
+    name = "architecture"
+    switch = "another architecture"
+    ability = "architecture"
+    settings = (
+        Setting(
+            "weak_model",
+            "",
+            "Weak model of another architecture",
+            "An older kind of model, from whose picture yours is pushed away: SD1.5 for SDXL, SDXL for Flux. It reads "
+            "the prompt with its own text encoders; the two meet in pixels. Needs the memory of a second model, and at "
+            "each improved step the time of drawing with it and of decoding and encoding the picture three times.",
+            "W2SD weak model",
+            listed=True,
+            allows="a whole name, title or hash of one of the WebUI's checkpoints, or nothing",
+        ),
+        Setting(
+            "weak_model_modules",
+            "",
+            "Its VAE and text encoders",
+            "Names of files as in the WebUI's own list of these, separated by commas; for models whose checkpoint has "
+            "none inside, as Flux. Empty for SD1.5 and SDXL.",
+            "W2SD weak model modules",
+            allows="names from the WebUI's list of VAEs and text encoders, separated by commas, or nothing",
+        ),
+    )
+
+    def presets(self):
+        return (
+            Preset(
+                "More than an older kind of model",
+                "Pushes from what an older kind of model would draw, which you choose below, towards yours; a few "
+                "steps only. The paper shows Flux against SDXL (Figure 31).",
+                {"lambda_steps": LAMBDA},
+                stays=("weak_model", "weak_model_modules"),
+                needs="weak_model",
+                ask="Choose a weak model of another architecture.",
+            ),
+        )
+
+    def differs(self, settings, picture):
+        return bool(settings.weak_model)
+
+    def without_effect(self, settings):
+        if settings.weak_model_modules and not settings.weak_model:
+            return ["The weak model's VAE and text encoders have no effect: no weak model is chosen."]
+        if not settings.weak_model:
+            return []
+        told = {
+            "LoRA scales": settings.weak_lora_offset or settings.weak_loras or settings.weak_lora_text_encoder,
+            "a distilled CFG scale": settings.weak_distilled_cfg is not None,
+            "what is left out": settings.weak_without,
+        }
+        named = [name for name, given in told.items() if given]
+        return [f"A weak model of another architecture has no part in {' and '.join(named)}."] if named else []
+
+    def cautions(self, settings, picture):
+        if settings.weak_model and settings.lambda_steps > 2 * LAMBDA:
+            return [
+                f"Through pixels each of {settings.lambda_steps} steps decodes and encodes the picture three times: "
+                f"try a lambda of {LAMBDA} first."
+            ]
+        return []
+
+    def check(self, settings):
+        for name in NOT_WITH if settings.weak_model else ():
+            if given := getattr(settings, name):
+                raise SettingError(
+                    f"W2SD: {name} was given {given!r}, with weak_model {settings.weak_model!r}; allowed is one of the "
+                    "two."
+                )
+
+    def sides(self, settings, host, strong, weak):
+        """Raises W2SDError where the model cannot be loaded."""
+        if not (settings.weak_model and host.acts):
+            return strong, weak
+        model = host.able(self.ability)(host, settings)
+        texts = (fill_in(text, *host.own_prompts()) for text in (settings.weak_prompt, settings.weak_negative_prompt))
+        model.read(*texts)
+        return strong, replace(weak, cond=None, uncond=None, overlays=(), inputs={}, model=model)

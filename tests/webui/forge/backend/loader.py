@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from modules import sd_models
+
+
+def forge_loader(sd, additional_state_dicts=None):
+    """`loaded` lists the files of every call."""
+    loaded.append([str(sd), *map(str, additional_state_dicts or ())])
+    name = Path(sd).stem
+    if name == "broken":
+        raise ValueError("Failed to recognize model type!")
+    return sd_models.Engine(name)
+
+
+loaded = []

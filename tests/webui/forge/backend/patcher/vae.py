@@ -1,0 +1,11 @@
+class VAE:
+    """Pictures [B, H, W, 3] from 0 to 1."""
+
+    def __init__(self, model):
+        self.first_stage_model = model
+
+    def decode(self, samples_in):
+        return ((self.first_stage_model.decode(samples_in) + 1) / 2).clamp(0, 1).movedim(1, -1)
+
+    def encode(self, pixel_samples):
+        return self.first_stage_model.encode(pixel_samples.movedim(-1, 1) * 2 - 1)
