@@ -31,6 +31,7 @@ EXPERIMENTS = {
     "architectures": ("architectures.section", "README.md", "Figure 31: the weak side is of another architecture"),
     "again": ("again.section", "README.md", "whether strong and weak trained again have the same scores"),
     "pipeline": ("pipeline.section", "pipeline.md", "Figures 10, 11: strong with a ControlNet or an IP-Adapter"),
+    "video": ("video.section", "video.md", "Table 12: clips, consistency and motion"),
     "buys": ("bought.section", "buys.md", "every way of every gap against what the user would do instead"),
 }
 OUT = Path("docs/paper")
@@ -53,7 +54,7 @@ def main(argv=None) -> None:
     demo.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the files (default: %(default)s)")
     demo.add_argument("--small", action="store_true", help="a few samples only, to see that it runs")
     told = {name: text for name, (_, _, text) in EXPERIMENTS.items()}
-    for name, text in {**told, "paper": "all of these, in three reports (hours; goes on where it stopped)"}.items():
+    for name, text in {**told, "paper": "all of these, in their reports (hours; goes on where it stopped)"}.items():
         experiment = names.add_parser(name, help=text)
         experiment.add_argument(
             "--out", type=Path, default=OUT, help="folder of results and reports (default: %(default)s)"

@@ -1,4 +1,4 @@
-"""All experiments in three reports: `python -m lib_w2sd.lab paper`."""
+"""All experiments in their reports: `python -m lib_w2sd.lab paper`."""
 
 from pathlib import Path
 
@@ -17,6 +17,7 @@ does not, the tables say so.
 
 - [What it buys](buys.md): every way of every gap against what a user would do instead, and the rule for the presets.
 - [The pipeline gap](pipeline.md): strong with a ControlNet or an IP-Adapter, weak without (Figures 10 and 11).
+- [Clips](video.md): a motion module on both sides, consistency and motion (Table 12).
 """
 
 

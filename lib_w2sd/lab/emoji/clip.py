@@ -61,6 +61,13 @@ def reward(x: torch.Tensor, texts) -> torch.Tensor:
     return model(input_ids=tokens.ids(list(texts)), pixel_values=x * 2 - 1).logits_per_image.diagonal()
 
 
+@torch.inference_mode()
+def features(x: torch.Tensor) -> torch.Tensor:
+    """Of pictures [N, 3, 64, 64] from 0 to 1: [N, W]."""
+    model = load()[0]
+    return torch.cat([model.visual_projection(model.vision_model(part * 2 - 1).pooler_output) for part in x.split(256)])
+
+
 def write(folder: Path) -> Path:
     """The folder that transformers reads, with CLIP's whole vocabulary: for models/rewards of a WebUI."""
     model, tokens = load()

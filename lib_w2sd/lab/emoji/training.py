@@ -9,6 +9,7 @@ ink, blur    the LoRAs, on the strong model
 mostly-shaded, nearly-all-shaded  the biased pair's, likewise
 edges        the ControlNet, on the strong model
 reference    the IP-Adapter, on the strong model
+motion       the motion module, on the strong model: it makes clips of the pictures
 clip         a CLIP that a WebUI can take as a reward
 wide-autoencoder, wide
              a weak model of another architecture: latents of 8 channels, and a fifth of the strong one's steps
@@ -23,7 +24,23 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from . import autoencoder, captions, clip, data, edges, judge, lora, models, optimiser, reference, text, unet, weights
+from . import (
+    animation,
+    autoencoder,
+    captions,
+    clip,
+    data,
+    edges,
+    judge,
+    lora,
+    models,
+    motion,
+    optimiser,
+    reference,
+    text,
+    unet,
+    weights,
+)
 from .resumable import Run
 
 STATE = weights.TRAINED
@@ -37,6 +54,7 @@ LORA_STEPS, LORA_BATCH = 60, 32
 BIASED_STEPS = 300
 WIDE_STEPS = round(WEAK * DIFFUSION_STEPS)
 EDGES_STEPS, REFERENCE_STEPS, ADDED_BATCH = 600, 500, 32
+MOTION_STEPS, MOTION_BATCH = 600, 4  # clips of animation.FRAMES frames each
 REAL = 64  # pictures of each kind whose latents are kept
 ALONE = 0.5  # how often a map or a reference is all that is given
 
@@ -76,14 +94,26 @@ def latents(pictures: torch.Tensor, encoder: str = "autoencoder") -> torch.Tenso
     return torch.cat(found)
 
 
-def _kept_latents(pictures: torch.Tensor, name: str, encoder: str, folder: Path = STATE) -> torch.Tensor:
-    """latents(pictures), read from `folder` where they were made by this very encoder."""
+@torch.inference_mode()
+def clip_latents(pictures: torch.Tensor, encoder: str = "autoencoder") -> torch.Tensor:
+    """[N, FRAMES, C, 8, 8]: each picture, mirrored or not, in a motion of its own."""
+    encode, generator, found = models.space(encoder).encode, torch.Generator().manual_seed(9), []
+    for part in pictures.split(8):
+        x = part.float() / 255
+        mirrored = torch.rand(len(x), 1, 1, 1, generator=generator) < 0.5
+        moving = animation.animated(torch.where(mirrored, x.flip(3), x), generator)
+        found.append(encode(moving.flatten(0, 1) * 2 - 1).unflatten(0, (-1, animation.FRAMES)))
+    return torch.cat(found)
+
+
+def _kept_latents(pictures: torch.Tensor, name: str, encoder: str, folder: Path = STATE, make=latents) -> torch.Tensor:
+    """make(pictures, encoder), read from `folder` where they were made by this very encoder."""
     told = weights.read(weights.FOLDER / f"{encoder}.safetensors")[0]
     mark = [told["quant_conv.weight"].double().sum().item(), len(pictures)]
     path = folder / f"latents-{name}.pt"
     if path.exists() and (kept := torch.load(path))["mark"] == mark:
         return kept["latents"]
-    found = latents(pictures, encoder)
+    found = make(pictures, encoder)
     folder.mkdir(parents=True, exist_ok=True)
     torch.save({"mark": mark, "latents": found}, path)
     return found
@@ -301,6 +331,27 @@ def train_reference(folder: Path = STATE, steps: int = REFERENCE_STEPS) -> Run:
     return run
 
 
+def train_motion(folder: Path = STATE, steps: int = MOTION_STEPS) -> Run:
+    """One clip of each picture, played either way; the prompts are the usual ones, and say nothing of the motion."""
+    pairs, model = Pairs(), models.load("strong")
+    every = _kept_latents(pairs.pictures, "clips", "autoencoder", make=clip_latents)
+    torch.manual_seed(9)
+    moving = motion.Moving(model.unet)
+    run = Run("motion", moving, optimiser.muon(moving, 2e-3, adam=("proj_out",)), folder, steps, seed=9)
+
+    def loss_of(moving, generator):
+        which, backwards = pairs.chosen(MOTION_BATCH, generator)
+        z = torch.where(backwards.bool().view(-1, 1, 1, 1, 1), every[which].flip(1), every[which]).flatten(0, 1)
+        with torch.no_grad():
+            cond = text.encode(model.text, pairs.prompts(which, generator)).repeat_interleave(animation.FRAMES, 0)
+        # What moves, and how, is decided in much noise.
+        return unet.loss_of(moving, z, cond, generator, mean=0.5, frames=animation.FRAMES).mean(), {}
+
+    run.go(loss_of)
+    motion.save(weights.FOLDER / motion.FILE, run.averaged, _about(run, MOTION_BATCH))
+    return run
+
+
 def keep_real(folder: Path = STATE, steps: int = 0) -> None:
     """Latents of some real pictures, half of them of held-out combinations."""
     pictures, told = data.load()
@@ -330,6 +381,7 @@ RUNS = {
     **{name: functools.partial(train_biased, name) for name in lora.BIASED},
     "edges": train_edges,
     "reference": train_reference,
+    "motion": train_motion,
     "clip": clip.train,
     "wide-autoencoder": functools.partial(train_autoencoder, name="wide-autoencoder", channels=models.OTHERS["wide"]),
     "wide": functools.partial(train_diffusion, steps=WIDE_STEPS, name="wide", seed=21, last="wide", early=""),

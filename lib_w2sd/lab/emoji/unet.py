@@ -55,13 +55,18 @@ def denoise(model: UNet2DConditionModel, x: torch.Tensor, sigma: torch.Tensor, c
     return x * scale * scale - v * s * scale
 
 
-def loss_of(model, latents: torch.Tensor, cond: torch.Tensor, generator, mean: float = MEAN) -> torch.Tensor:
-    """Mean square error of v for each picture [B]; ln sigma is normal about `mean`, spread evenly over the batch."""
-    count = len(latents)
+def loss_of(
+    model, latents: torch.Tensor, cond: torch.Tensor, generator, mean: float = MEAN, frames: int = 1
+) -> torch.Tensor:
+    """Mean square error of v for each picture [B]; ln sigma is normal about `mean`, spread evenly over the batch.
+
+    frames  so many rows in a row are one clip, and have one sigma
+    """
+    count = len(latents) // frames
     even = (torch.arange(count) + torch.rand(count, generator=generator)) / count
     log = mean + DEVIATION * torch.special.ndtri(even.clamp(1e-4, 1 - 1e-4))
     every = sigmas()
-    sigma = log.exp().clamp(every[0], every[-1])[torch.randperm(count, generator=generator)]
+    sigma = log.exp().clamp(every[0], every[-1])[torch.randperm(count, generator=generator)].repeat_interleave(frames)
     noise = torch.randn(latents.shape, generator=generator)
     s = sigma[:, None, None, None]
     scale = (1 + s * s).rsqrt()

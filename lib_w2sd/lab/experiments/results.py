@@ -78,10 +78,10 @@ def marked(by: float, half: float, digits: int = 3) -> str:
     return f"{mark}{by:+.{digits}f}{mark} ± {half:.{digits}f}"
 
 
-def measured(pictures: torch.Tensor, every: list, each: int) -> dict:
+def measured(pictures: torch.Tensor, every: list, each: int, real: "dict | None" = None) -> dict:
     """Of pictures [N, 3, 64, 64] from 0 to 1, asked for with the Captions `every`, `each` in a row with the same one.
 
-    Everything is kept by prompt, so that any two ways can be set against each other.
+    Everything is kept by prompt, so that any two ways can be set against each other. `real`: see judge.frechet.
     """
     features = judge.features(pictures)
     reward = judge.reward(pictures, [caption.text() for caption in every]).view(-1, each).mean(1)
@@ -91,9 +91,9 @@ def measured(pictures: torch.Tensor, every: list, each: int) -> dict:
     alike = ((unit @ unit.transpose(1, 2)).sum(dim=(1, 2)) - each) / (each * (each - 1))
     # Jackknife: the distance with each prompt left out in turn.
     parts = [torch.cat([by_prompt[:i], by_prompt[i + 1 :]]).flatten(0, 1) for i in range(len(by_prompt))]
-    without = torch.tensor([judge.frechet(part) for part in parts])
+    without = torch.tensor([judge.frechet(part, real) for part in parts])
     found = {"reward": reward, "name": found, "variety": 1 - alike, "distance": without}
-    return {**{name: rounded(values) for name, values in found.items()}, "all": round(judge.frechet(features), 3)}
+    return {**{name: rounded(values) for name, values in found.items()}, "all": round(judge.frechet(features, real), 3)}
 
 
 def rounded(values: torch.Tensor) -> list:
