@@ -36,11 +36,6 @@ TRACE = "w2sd_trace"
 DENOISER_STATE = ("step", "padded_cond_uncond", "padded_cond_uncond_v0", "last_noise_uncond")
 
 
-def listened_to(*callbacks: str) -> bool:
-    """Whether an extension listens to the host's denoiser."""
-    return any(script_callbacks.callback_map[name] for name in callbacks)
-
-
 def on_gpu() -> list:
     """The devices whose generator has to be put back, but for the CPU's."""
     return [shared.device] if getattr(shared.device, "type", None) == "cuda" else []
@@ -127,7 +122,17 @@ class WebUI:
         """Whether another extension is told which rows are the prompt's and which the negative prompt's (NegPiP and
         Regional Prompter by the order of the pair, ControlNet's "more important" modes and IP-Adapter by marks): none
         may then stand in another's place."""
-        return listened_to("callbacks_cfg_denoiser", "callbacks_cfg_denoised") or self.guidance_is_another_extensions()
+        own = ("callbacks_cfg_denoiser", "callbacks_cfg_denoised")
+        return self.listened_to(*own) or self.guidance_is_another_extensions()
+
+    def listened_to(self, *callbacks: str) -> bool:
+        """Whether an extension listens to the host's denoiser."""
+        listeners = [entry for name in callbacks for entry in script_callbacks.callback_map[name]]
+        return not all(self.is_idle(getattr(entry, "callback", entry)) for entry in listeners)
+
+    def is_idle(self, listener) -> bool:
+        """Whether a callback is known to do nothing in this request."""
+        return False
 
     def call(self, x, t, kwargs):
         """One call of the host's denoiser; evaluates only the rows that count."""
@@ -284,7 +289,7 @@ class WebUI:
         overlays = self.strong_side.overlays + self.weak_side.overlays
         if self.weak_side.model is not None:
             return False
-        if self.rows_are_told_apart() or listened_to("callbacks_cfg_after_cfg"):
+        if self.rows_are_told_apart() or self.listened_to("callbacks_cfg_after_cfg"):
             return False
         if not all(getattr(overlay, "mixes_rows", False) for overlay in overlays):
             return False

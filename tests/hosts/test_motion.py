@@ -131,3 +131,19 @@ def test_free_init_is_refused(a1111):
     p.sample = lambda *args, **kwargs: pytest.fail("a plain picture")
     with pytest.raises(Exception, match="enabled was given True, with AnimateDiff's FreeInit; allowed is one"):
         a1111.process(p)
+
+
+@pytest.mark.parametrize(("injected", "rows"), [(False, 10), (True, 12)])
+def test_its_callback_costs_nothing_in_a_request_that_is_no_video(a1111, monkeypatch, injected, rows):
+    """Told which rows are the prompt's, it gets both of them; it is told in every request."""
+
+    def on_cfg_denoiser(params):
+        pass
+
+    on_cfg_denoiser.__module__ = "scripts.animatediff_infv2v"
+    record = ModuleType("scripts.animatediff_mm")
+    record.mm_animatediff = SimpleNamespace(mm_injected=injected, ad_params=None)
+    monkeypatch.setitem(sys.modules, "scripts.animatediff_mm", record)
+    a1111.modules["script_callbacks"].on_cfg_denoiser(on_cfg_denoiser)
+    a1111.txt2img({"lambda_steps": 1, "weak_cfg": 1, "strong_cfg": 1, "inversion": "paper"}, steps=4, cfg_scale=6)
+    assert sum(a1111.calls) == rows

@@ -46,6 +46,9 @@ class A1111(WebUI):
     def is_flow(self):
         return bool(getattr(shared.sd_model, "is_sd3", False))
 
+    def is_idle(self, listener):
+        return motion.is_idle(listener)
+
     def is_one_video(self):
         return bool(motion.layers(shared.sd_model.model.diffusion_model))
 

@@ -26,6 +26,17 @@ def refusal(p) -> str:
     return "W2SD: enabled was given True, with AnimateDiff's FreeInit; allowed is one of the two."
 
 
+def is_idle(listener) -> bool:
+    """Whether it is the extension's callback, which is there in every request, in one that is no video."""
+    its = getattr(listener, "__module__", "") == "scripts.animatediff_infv2v"
+    return its and not getattr(_motion(), "mm_injected", True)
+
+
+def _motion():
+    """The extension's own record of the motion module in use; None where it is not installed."""
+    return getattr(sys.modules.get("scripts.animatediff_mm"), "mm_animatediff", None)
+
+
 def layers(unet) -> list:
     """The motion module's layers in the UNet; [] where there is none in it."""
     motion_module = sys.modules.get("motion_module")
@@ -53,8 +64,7 @@ def prompted(cond, own):
     The extension takes those of a request's first call, blends them over the frames where they travel, and puts them
     into every call from then on.
     """
-    extension = sys.modules.get("scripts.animatediff_mm")
-    motion = getattr(extension, "mm_animatediff", None)
+    motion = _motion()
     if cond is None or motion is None or not motion.mm_injected:
         yield
         return
