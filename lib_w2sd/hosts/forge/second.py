@@ -22,7 +22,7 @@ from modules import prompt_parser, shared
 from modules.script_callbacks import CFGDenoiserParams
 from modules_forge import main_entry
 
-from ...errors import ModelError, ModelMemoryError, SettingError
+from ...errors import ModelError, ModelMemoryError, SettingError, is_out_of_memory
 from ...method.bridge import Space, predicted
 from ...page.settings import BY_NAME
 from ...weights.exchange import reporting_memory
@@ -133,10 +133,8 @@ class SecondModel:
         with reporting_memory(self.given, ModelMemoryError, why), self.apart(arguments):
             try:
                 engine = loader.forge_loader(info.filename, additional_state_dicts=parts)
-            except MemoryError:
-                raise
             except Exception as error:  # whatever its own loader says of a file
-                if isinstance(error, RuntimeError) and "allocate" in str(error):
+                if is_out_of_memory(error):
                     raise
                 engine, because = None, f": {type(error).__name__}: {error}"
             else:
