@@ -328,7 +328,7 @@ def test_hires_prompts_are_what_the_placeholders_stand_for_there(host):
     settings = {**EQUAL, "weak_prompt": "{prompt} ", "weak_negative_prompt": " {negative_prompt}"}
     p = host.request("Txt2Img", [True, -1, 1.0, "matched", 6.0, None, "{prompt}, x", "{negative_prompt}"], **fields)
     texts, encode = [], host.hooks.WebUI.encode
-    host.hooks.WebUI.encode = lambda self, t, negative: texts.append((t, negative)) or encode(self, t, negative)
+    host.hooks.WebUI.encode = lambda self, t, neg, model=None: texts.append((t, neg)) or encode(self, t, neg, model)
     host.process(p)
     assert (["a cat, x"], False) in texts and (["a large cat, x"], False) in texts
     assert same_pictures(host.txt2img(settings, **fields), host.txt2img(**fields))

@@ -171,9 +171,9 @@ def test_rows_are_counted_across_a_refiner(host, settings, lambda_steps):
 def test_weak_prompt_is_encoded_anew_by_the_refiners_text_encoder(host):
     encoded, encode = [], host.hooks.WebUI.encode
 
-    def spy(self, texts, negative):
+    def spy(self, texts, negative, model=None):
         encoded.append((self.checkpoint().name, texts))
-        return encode(self, texts, negative)
+        return encode(self, texts, negative, model)
 
     host.hooks.WebUI.encode = spy
     host.txt2img({"lambda_steps": -1, "weak_prompt": "a dog", "weak_cfg": 1}, **REFINED)
@@ -187,9 +187,9 @@ def test_placeholders_and_extra_networks_through_batches(host):
     """The page's prompts have their <lora:...> when hooks see them; the weak side's must not."""
     encoded, encode = [], host.hooks.WebUI.encode
 
-    def spy(self, texts, negative):
+    def spy(self, texts, negative, model=None):
         encoded.append((texts, negative))
-        return encode(self, texts, negative)
+        return encode(self, texts, negative, model)
 
     host.hooks.WebUI.encode = spy
     host.txt2img(
