@@ -4,7 +4,6 @@ from types import SimpleNamespace
 import torch
 from backend.modules.k_model import KModel
 from backend.modules.k_prediction import Prediction, PredictionFlow
-from backend.nn.vae import IntegratedAutoencoderKL
 from backend.patcher.vae import VAE
 from modules import shared
 from modules.flavour import NEO
@@ -43,7 +42,7 @@ class Engine:
             memory_required=lambda shape: 0,
             extra_model_patchers_during_sampling=[],
         )
-        vae = VAE(IntegratedAutoencoderKL(checkpoint, channels))
+        vae = VAE(checkpoint, channels)
         self.forge_objects = ForgeObjects(unet=unet, vae=vae, clip=SimpleNamespace(cond_stage_model=torch.nn.Module()))
         self.forge_objects_after_applying_lora = self.forge_objects.shallow_copy()
         self.sd_checkpoint_info = CheckpointInfo(checkpoint)
