@@ -5,17 +5,14 @@ own CFGDenoiser, so that masks, prompt editing and other extensions' callbacks s
 sampler's own calls, and it takes back everything that such an extra call leaves behind.
 """
 
-import copy
 import functools
 import importlib
-import sys
 import time
-import zlib
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 
 import torch
-from modules import extra_networks, prompt_parser, script_callbacks, sd_samplers_common, shared
+from modules import extra_networks, prompt_parser, script_callbacks, shared
 from modules.processing import StableDiffusionProcessingImg2Img
 
 from ..errors import LacksError, RefinerCheckpointError, SettingError, UnfitCheckpoint
@@ -25,25 +22,14 @@ from ..method.reflection import Flow, Sigma, VariancePreserving
 from ..method.rows import RowMeter
 from ..method.trace import Pass, Trace
 from ..page.settings import Settings
-from . import checkpoints, needs, rewards
+from . import checkpoints, left_behind, needs, rewards
 from .conds import of_one_length
 from .left_out import LeftOut
+from .noises import Noises
 from .signatures import takes
 from .swapped import swapped
 
 TRACE = "w2sd_trace"
-# What an evaluation leaves in the denoiser, apart from its result.
-DENOISER_STATE = ("step", "padded_cond_uncond", "padded_cond_uncond_v0", "last_noise_uncond")
-
-
-def on_gpu() -> list:
-    """The devices whose generator has to be put back, but for the CPU's."""
-    return [shared.device] if getattr(shared.device, "type", None) == "cuda" else []
-
-
-def _numbers(owner) -> dict:
-    """The numbers among an object's own attributes."""
-    return {name: value for name, value in vars(owner).items() if type(value) in (int, float)}
 
 
 class WebUI:
@@ -79,7 +65,7 @@ class WebUI:
         self.sampler = p.sampler
         self.hires_pass = bool(getattr(p, "is_hr_pass", False))
         self.meter = RowMeter(self.may_join)
-        self.generators = None  # of the noise that Re-Sampling draws
+        self.noises = None  # those that Re-Sampling draws
         self.begun = self.hires_pass and settings.acts_in(False)
         if settings.weak_checkpoint and settings.weak_refiner_checkpoint:
             checkpoints.find(settings.weak_refiner_checkpoint, RefinerCheckpointError)  # now rather than half way
@@ -259,14 +245,9 @@ class WebUI:
         return at(1.0), at(0.0)
 
     def noise(self, x):
-        if self.generators is None:
-            # Not the seeds themselves: these give the noise that the picture starts from.
-            seeds = [zlib.crc32(f"W2SD {int(seed)}".encode()) for seed in self.p.seeds]
-            self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        drawn = [
-            torch.randn(x.shape[1:], generator=self.generators[i % len(self.generators)]) for i in range(x.shape[0])
-        ]
-        return torch.stack(drawn).to(x)
+        if self.noises is None:
+            self.noises = Noises(self.p.seeds, "W2SD")
+        return self.noises.drawn(x.shape).to(x)
 
     def rewards(self, signal):
         scores = self.judge.scores(signal, self.own_prompts()[0])
@@ -400,29 +381,9 @@ class WebUI:
             self.build_sides()
         self.overlaid_unet = None
 
-    @contextmanager
     def untraced(self):
-        """What an evaluation leaves behind is taken back: step counter, preview, last latent, generators, infotext,
-        and what other extensions' scripts count of the calls (perturbed-attention guidance its own scale)."""
-        d, params = self.denoiser, self.p.extra_generation_params
-        state = {name: getattr(d, name) for name in DENOISER_STATE if hasattr(d, name)}
-        before = dict(params)
-        latent = {"last_latent": self.sampler.last_latent} if hasattr(self.sampler, "last_latent") else {}
-        scripts = self.p.scripts.alwayson_scripts
-        counts = [(owner, _numbers(owner)) for script in scripts for owner in (script, type(script))]
-        try:
-            with torch.random.fork_rng(on_gpu()), swapped(sd_samplers_common, "store_latent", lambda _: None):
-                yield
-        finally:
-            for name, value in state.items():
-                setattr(d, name, value)
-            vars(self.sampler).update(latent)
-            params.clear()
-            params.update(before)
-            for owner, numbers in counts:
-                for name, value in numbers.items():
-                    if getattr(owner, name) != value:
-                        setattr(owner, name, value)
+        """Around an extra evaluation: what it leaves behind is taken back."""
+        return left_behind.taken_back(self.p, self.sampler, self.denoiser)
 
     # ------------------------------------------------------------------ one run of the sampler
 
@@ -504,19 +465,6 @@ class WebUI:
             self.overlaid_unet, self.installed = unet, overlays
         self.follow_rows()
 
-    @contextmanager
-    def keeping(self):
-        """Around a rehearsal of the sampler: whatever it draws noise from is as before, and the picture's own seeds are
-        not asked."""
-        sampling, rng = sys.modules.get("k_diffusion.sampling"), sys.modules.get("modules.rng")
-        with ExitStack() as stack:
-            stack.enter_context(torch.random.fork_rng(on_gpu()))
-            if hasattr(sampling, "torch"):  # the host puts its own, with the picture's seeds, in torch's place
-                stack.enter_context(swapped(sampling, "torch", torch))
-            if hasattr(rng, "nv_rng"):
-                stack.enter_context(swapped(rng, "nv_rng", copy.deepcopy(rng.nv_rng)))
-            yield
-
     def reflecting(self, func):
         """The sampling function `func` of the pass's sampler, reflecting."""
         trace = getattr(self.p, TRACE, None) or Trace()
@@ -527,7 +475,7 @@ class WebUI:
             self.sides,
             functools.partial(trace.add, name=self.pass_name()),
             hires_pass=self.hires_pass,
-            keeping=self.keeping,
+            keeping=left_behind.noise_kept,
         )
 
     def pass_name(self) -> str:

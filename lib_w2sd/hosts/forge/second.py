@@ -7,7 +7,6 @@ does where there is no room for both.
 import functools
 import gc
 import time
-import zlib
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from ...page.settings import BY_NAME
 from ...weights.exchange import reporting_memory
 from .. import checkpoints
 from ..conds import only_uncond
+from ..noises import Noises
 from ..swapped import swapped
 
 MODULES, STORAGE = "weak_model_modules", "forge_unet_storage_dtype"
@@ -205,12 +205,7 @@ class SecondModel:
     def own_noise(self, shape):
         """Of the picture's seeds; the same at every call."""
         if shape not in self.noises:
-            seeds = [zlib.crc32(f"W2SD weak model {int(seed)}".encode()) for seed in self.host.p.seeds]
-            drawn = [
-                torch.randn(shape[1:], generator=torch.Generator().manual_seed(seeds[i % len(seeds)]))
-                for i in range(shape[0])
-            ]
-            self.noises[shape] = torch.stack(drawn)
+            self.noises[shape] = Noises(self.host.p.seeds, "W2SD weak model").drawn(shape)
         return self.noises[shape]
 
     def space(self, engine) -> Space:
