@@ -41,7 +41,7 @@ def test_edges_agree_with_their_own_map_alone():
 @pytest.mark.parametrize("unit", pipeline.UNITS, ids=lambda unit: unit.name)
 def test_a_new_or_silent_unit_changes_nothing(unit):
     model, shown = models.load("strong"), torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    x, t, cond = torch.randn(4, 4, 8, 8), torch.full((4,), 500.0), model.encode(["a lion face"] * 4)
+    x, t, cond = torch.randn(2, 4, 8, 8), torch.full((2,), 500.0), model.encode(["a lion face"] * 2)
     with torch.inference_mode():
         plain = model.unet(x, t, cond, return_dict=False)[0]
         silent = unit.on(model, unit.given(shown), 0.0).unet(x, t, cond, return_dict=False)[0]
@@ -50,14 +50,14 @@ def test_a_new_or_silent_unit_changes_nothing(unit):
 
 
 @pytest.mark.parametrize("unit", pipeline.UNITS, ids=lambda unit: unit.name)
-def test_rows_are_whole_batches(unit):
-    """Each picture has its own map or reference, beside its prompt and beside its negative prompt."""
+def test_each_picture_has_its_own(unit):
+    """Map or reference, beside its prompt and beside its negative prompt."""
     model, shown = models.load("strong"), torch.cat([another("a blue heart"), another("a rocket")])
-    x, t, cond = torch.randn(2, 4, 8, 8), torch.full((2,), 500.0), model.encode(["a lion face"] * 2)
-    both = unit.on(model, unit.given(shown)).unet
+    x, sigma, cond = torch.randn(2, 4, 8, 8), torch.full((2,), 2.0), model.encode(["a lion face"] * 2)
     with torch.inference_mode():
-        twice = both(x.repeat(2, 1, 1, 1), t.repeat(2), cond.repeat(2, 1, 1))[0]
-        each = [unit.on(model, unit.given(shown[i : i + 1])).unet(x[i : i + 1], t[:1], cond[:1])[0] for i in (0, 1)]
+        both = unit.on(model, unit.given(shown))
+        twice = both(x.repeat(2, 1, 1, 1), sigma.repeat(2), cond.repeat(2, 1, 1))
+        each = [unit.on(model, unit.given(shown[i : i + 1]))(x[i : i + 1], sigma[:1], cond[:1]) for i in (0, 1)]
     torch.testing.assert_close(twice, torch.cat([*each, *each]), rtol=1e-4, atol=1e-4)
 
 

@@ -46,15 +46,14 @@ def new(unet: torch.nn.Module) -> ControlNetModel:
 
 
 class Controlled(torch.nn.Module):
-    """A UNet with the ControlNet: called as the UNet is. hints [B, 3, 64, 64]; rows come as whole batches of B."""
+    """A UNet with the ControlNet: called as the UNet is, with B rows. hints [B, 3, 64, 64]."""
 
     def __init__(self, unet, control: ControlNetModel, hints: torch.Tensor, weight: float = 1.0):
         super().__init__()
         self.unet, self.control, self.hints, self.weight = unet, control, hints, weight
 
     def forward(self, x, t, cond, return_dict=False):
-        hints = self.hints.repeat(len(x) // len(self.hints), 1, 1, 1)
-        down, middle = self.control(x, t, cond, hints, self.weight, return_dict=False)
+        down, middle = self.control(x, t, cond, self.hints, self.weight, return_dict=False)
         added = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
         return self.unet(x, t, cond, return_dict=return_dict, **added)
 
@@ -72,4 +71,4 @@ def load(folder: Path = weights.FOLDER) -> ControlNetModel:
 
 def controlled(model: models.Model, hints: torch.Tensor, weight: float = 1.0) -> models.Model:
     """`model` with a ControlNet unit for a batch of pictures. hints [B, 3, 64, 64]: see maps()."""
-    return replace(model, unet=Controlled(model.unet, load(), hints, weight))
+    return replace(model, unet=Controlled(model.unet, load(), hints, weight), at_once=len(hints))

@@ -19,6 +19,7 @@ class Model:
     """A diffusion model with its text encoder: model(x, sigma, cond) -> denoised latents (scaled as SD's: unit variance).
 
     autoencoder  the name of its own, for load_autoencoder
+    at_once      rows the network is asked for in one call: what a core's cache holds is a quarter faster
     """
 
     unet: torch.nn.Module
@@ -26,6 +27,7 @@ class Model:
     tokens: Tokens
     about: dict
     autoencoder: str = "autoencoder"
+    at_once: int = 32
 
     @property
     def channels(self) -> int:
@@ -38,7 +40,8 @@ class Model:
             return text.encode(self.text, self.tokens.ids(list(texts)))
 
     def __call__(self, x, sigma, cond):
-        return unet.denoise(self.unet, x, sigma, cond)
+        parts = zip(*(tensor.split(self.at_once) for tensor in (x, sigma, cond)))
+        return torch.cat([unet.denoise(self.unet, *part) for part in parts])
 
 
 def save_text(folder: Path, encoder: torch.nn.Module, tokens: Tokens, about: dict) -> None:

@@ -37,7 +37,7 @@ class Pictures(nn.Module):
 
 
 class Referring(nn.Module):
-    """A UNet with the adapter: called as the UNet is. references [B, 4, 8, 8]; rows come as whole batches of B."""
+    """A UNet with the adapter: called as the UNet is, with B rows. references [B, 4, 8, 8]."""
 
     def __init__(self, unet: nn.Module):
         super().__init__()
@@ -71,7 +71,7 @@ class Referring(nn.Module):
         return self
 
     def forward(self, x, t, cond, return_dict=False):
-        seen = self.pictures(self.references).repeat(len(x) // len(self.references), 1)
+        seen = self.pictures(self.references)
         return self.unet(x, t, cond, added_cond_kwargs={"image_embeds": [seen[:, None]]}, return_dict=return_dict)
 
 
@@ -93,4 +93,5 @@ def referring(model: models.Model, references: torch.Tensor, weight: float = 1.0
     """`model` with an IP-Adapter unit for a batch of pictures. references [B, 4, 8, 8]: see latents()."""
     adapted = Referring(model.unet)
     adapted.load_state_dict(weights.read(weights.FOLDER / FILE)[0], strict=False)
-    return replace(model, unet=adapted.eval().requires_grad_(False).at(references, weight))
+    unit = adapted.eval().requires_grad_(False).at(references, weight)
+    return replace(model, unet=unit, at_once=len(references))
