@@ -105,6 +105,7 @@ def in_a_host(flavour):
     from lib_w2sd.page.forecast import forecast
     from tests import webui
     from tests.hosts.test_webui_jobs import with_xyz_grid
+    from tests.reflected import REFLECTED
     from tests.webui.host import same_pictures
 
     with webui.opened(flavour) as host:
@@ -120,10 +121,8 @@ def in_a_host(flavour):
 
         # Cost and warnings: the same guidance on both sides, and rows of its own.
         def said(**settings):
-            return forecast(
-                host.extension.PAGE.facts,
-                {"settings": {"lambda_steps": 3, "weak_cfg": 7, **settings}, "page": {"steps": 6, "cfg": 7}},
-            )
+            asked = {**REFLECTED, "lambda_steps": 3, "weak_cfg": 7, **settings}
+            return forecast(host.extension.PAGE.facts, {"settings": asked, "page": {"steps": 6, "cfg": 7}})
 
         assert "18 UNet rows" in said()["cost"] and "24 UNet rows" in said(weak_factor=0.5)["cost"]
         assert said(weak_factor=2)["warnings"] == ["Factor 2 is above 1."]
