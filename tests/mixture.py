@@ -6,7 +6,8 @@ import torch
 from k_diffusion.sampling import get_sigmas_karras, sample_euler
 
 from lib_w2sd.method import sampling, trace
-from lib_w2sd.page.settings import Settings
+
+from .reflected import reflected
 
 
 class Mixture:
@@ -116,7 +117,7 @@ def modes(steps: int, inversion, coordinates, weak, n: int = 10_000):
     x = torch.special.ndtri((torch.arange(n, dtype=torch.float64) + 0.5) / n)[:, None] * sigmas[0]
     sample = sample_euler
     if inversion is not None:
-        settings = Settings(enabled=True, lambda_steps=-1, inversion=inversion)
+        settings = reflected(lambda_steps=-1, inversion=inversion)
         sample = reflecting(sample_euler, settings, Sides(coordinates, STRONG.in_sigma, weak.in_sigma))
     y = sample(STRONG.in_sigma, x, sigmas, disable=True)[:, 0]
 

@@ -10,7 +10,8 @@ from ..page import presets
 from ..page.settings import BY_NAME
 from .ways import Way, beside
 
-# C.1: T = 50, guidance scale 5.5, DDIM.
+# C.1: T = 50, guidance scale 5.5, DDIM; lambda = T - 1. The presets' own way is another (docs/paper/buys.md, the rule).
+PAPERS_WAY = {"inversion": "paper", "strength": 1.0, "lambda_steps": -1}
 REQUEST = {"steps": 50, "cfg_scale": 5.5, "sampler_name": "DDIM"}
 PICK_A_PIC = "the first 100 prompts of Pick-a-Pic (huggingface.co/datasets/yuvalkirstain/pickapic_v1)"
 DRAWBENCH = "DrawBench, about 200 prompts (Saharia et al., 2022)"
@@ -47,7 +48,7 @@ class Table:
         for name, preset in ((name, built_in[preset]) for name, preset in self.gaps.items()):
             # What only one gap needs is not given to another.
             own = {setting: value for setting, value in w2sd.items() if setting not in self.needs - {preset.needs}}
-            found.append(Way(name, {**preset.fields, "inversion": "paper", **own}))
+            found.append(Way(name, {**preset.fields, **PAPERS_WAY, **own}))
         last = found[-1]
         if self.weak:
             found.append(Way(self.weak, {**last.w2sd, "weak_alone": True, "weak_cfg": cfg}))

@@ -9,7 +9,9 @@ from .prompt import fill_in
 
 # Beside it nothing can be told of the weak side, which has layers, prompts and inputs of its own.
 NOT_WITH = ("weak_checkpoint", "reward", "weak_alone")
-LAMBDA = 3  # each step more costs six pictures through autoencoders
+# Each step more costs six pictures through autoencoders; so was it measured (docs/paper/README.md, Figure 31).
+FIRST = {"lambda_steps": 3, "strength": 1.0, "inversion": "matched"}
+LAMBDA = FIRST["lambda_steps"]
 
 
 class Architecture(Gap):
@@ -45,7 +47,7 @@ class Architecture(Gap):
                 "More than an older kind of model",
                 "Pushes from what an older kind of model would draw, which you choose below, towards yours; a few "
                 "steps only. The paper shows Flux against SDXL (Figure 31).",
-                {"lambda_steps": LAMBDA},
+                FIRST,
                 stays=("weak_model", "weak_model_modules"),
                 needs="weak_model",
                 ask="Choose a weak model of another architecture.",

@@ -8,8 +8,9 @@ from ..setting import Setting
 
 # Figure 12: what a weak side at least as strong as the strong one does.
 NEGATIVE_GAIN = "the paper's gains then turn negative (Figure 12)"
-# Presets of ours for models that make a picture in 4 to 9 steps at CFG 1: a gentle push in the first two.
-FEW_STEPS = {"lambda_steps": 2, "strength": 0.5}
+# Presets of ours for models that make a picture in 4 to 9 steps at CFG 1: a gentle push in the first two (by the gap of
+# the step before it would be in one).
+FEW_STEPS = {"lambda_steps": 2, "strength": 0.5, "inversion": "matched"}
 UNTESTED = (
     "For models of 4 to 9 steps at CFG 1 (Turbo, Lightning, Z-Image, Klein, Qwen-Image, Krea2, Wan); ours, the paper "
     "has not tried it."

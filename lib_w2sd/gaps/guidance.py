@@ -11,10 +11,6 @@ def scales(settings, picture_cfg: float) -> "tuple[float, float]":
     return picture_cfg if settings.strong_cfg is None else settings.strong_cfg, settings.weak_cfg
 
 
-# Of all ways the cheapest that is as good as any (docs/paper/buys.md, the rule at its end).
-WAY = "previous-gap"
-
-
 class Guidance(Gap):
     name = "guidance"
     switch = "less guidance"
@@ -55,7 +51,7 @@ class Guidance(Gap):
                 "Follow the prompt more (Z-Sampling)",
                 "Pushes away from what the model draws without guidance, and takes no time: from what the step before "
                 "has shown. For CFG scales of 5 to 7; the paper's guidance gap.",
-                {**self.given, "inversion": WAY},
+                self.given,
             ),
             Preset(
                 "Few steps: follow the prompt more",

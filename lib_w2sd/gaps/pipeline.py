@@ -14,7 +14,7 @@ PARTS = ("ControlNet", "IP-Adapter", *UNITS, "FreeU", "SAG", "PAG", "HRFix", "St
 # Appendix C.1: "the guidance scale for both M^s and M^w are set to 0.5".
 CFG = 0.5
 # As close as the reflection brings it, for two thirds of its rows (docs/paper/pipeline.md).
-WAY = "auto-guidance"
+WAY = {"inversion": "auto-guidance", "strength": 1.0}
 
 
 class Pipeline(Gap):
@@ -49,7 +49,7 @@ class Pipeline(Gap):
             Preset(
                 f"Closer to my {part}",
                 f"Pushes from what the model draws without {part} towards what it draws with it (pipeline gap).",
-                {"inversion": WAY, "weak_cfg": CFG, "strong_cfg": CFG, "weak_without": part},
+                {**WAY, "weak_cfg": CFG, "strong_cfg": CFG, "weak_without": part},
             )
             for part in ("ControlNet", "IP-Adapter")
         )

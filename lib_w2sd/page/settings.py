@@ -34,7 +34,7 @@ METHOD = (
     ),
     Setting(
         "strength",
-        1.0,
+        0.5,
         "Strength",
         "How far each of them is pushed: 0 is the plain picture, 1 the paper's. Too much: lower this first.",
         "W2SD strength",
@@ -45,8 +45,7 @@ METHOD = (
     ),
     Setting(
         "inversion",
-        # Half of what the paper's own form gains is the error of its inversion (docs/paper, Table 14).
-        "matched",
+        ways.PREVIOUS_GAP,
         "Way (inversion)",
         "How the weak version is used. matched: a step back with it, the fewest side effects. paper: pushes harder, "
         "smooths, costs more. fixed-point: exact, the slowest. previous-gap: by what the step before has shown; with "

@@ -2,7 +2,6 @@
 is read when the settings are put together."""
 
 import html
-import sys
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -79,15 +78,9 @@ class Toy(Gap):
         return strong, replace(weak, overlays=(*weak.overlays, *overlay))
 
 
-def main(flavour):
-    import gradio as gr
-
+def everywhere_but_in_a_host():
     from lib_w2sd.page import infotext, presets
-    from lib_w2sd.page.forecast import forecast
     from lib_w2sd.page.settings import NAMES, POSITIONS, SETTINGS, Settings, parse, schema
-    from tests import webui
-    from tests.hosts.test_webui_jobs import with_xyz_grid
-    from tests.webui.host import same_pictures
 
     # API and schema; the positions of the others have not moved.
     assert NAMES == (*POSITIONS, "weak_factor") and schema()["properties"]["weak_factor"]["maximum"] == 2.0
@@ -105,6 +98,16 @@ def main(flavour):
     assert preset.fields["weak_factor"] == 0.5 and preset.fields["weak_cfg"] == 1.0
     assert presets.BUILT_IN["More of my LoRA"].fields["weak_factor"] == 1.0
 
+
+def in_a_host(flavour):
+    import gradio as gr
+
+    from lib_w2sd.page.forecast import forecast
+    from tests import webui
+    from tests.hosts.test_webui_jobs import with_xyz_grid
+    from tests.reflected import REFLECTED
+    from tests.webui.host import same_pictures
+
     with webui.opened(flavour) as host:
         # An axis of the host's grid.
         assert "[W2SD] Weak factor" in with_xyz_grid(host)[0]
@@ -118,10 +121,8 @@ def main(flavour):
 
         # Cost and warnings: the same guidance on both sides, and rows of its own.
         def said(**settings):
-            return forecast(
-                host.extension.PAGE.facts,
-                {"settings": {"lambda_steps": 3, "weak_cfg": 7, **settings}, "page": {"steps": 6, "cfg": 7}},
-            )
+            asked = {**REFLECTED, "lambda_steps": 3, "weak_cfg": 7, **settings}
+            return forecast(host.extension.PAGE.facts, {"settings": asked, "page": {"steps": 6, "cfg": 7}})
 
         assert "18 UNet rows" in said()["cost"] and "24 UNet rows" in said(weak_factor=0.5)["cost"]
         assert said(weak_factor=2)["warnings"] == ["Factor 2 is above 1."]
@@ -139,9 +140,11 @@ def main(flavour):
         assert run["rows"] == 24 == sum(host.calls)
         assert same_pictures(host.txt2img({"lambda_steps": 3, "weak_cfg": 7}, **asked), plain)
         assert host.errors == []
-    print("found everywhere")
 
 
 if __name__ == "__main__":
     gaps.GAPS.append(Toy())
-    main(sys.argv[1])
+    everywhere_but_in_a_host()
+    for flavour in ("a1111", "forge"):
+        in_a_host(flavour)
+    print("found everywhere")

@@ -10,6 +10,7 @@ from lib_w2sd.method.bridge import Space
 from lib_w2sd.page import cost
 from lib_w2sd.page.settings import Settings, as_dict
 
+from ..reflected import reflected
 from ..webui import opened
 from ..webui.host import same_pictures
 from ..webui.network import CheckpointInfo
@@ -83,7 +84,7 @@ def test_rows_of_both_networks_are_those_that_were_said(host, loaded, weak, inve
     drawn = host.txt2img(settings, **FIELDS)
     own, weak_rows = sum(host.calls), sum(theirs.calls)
     (run,) = host.trace()
-    asked = {**as_dict(Settings(**settings)), "enabled": True}
+    asked = as_dict(reflected(**settings))
     said = cost.estimate({"kind": "one", "steps": 5, "cfg": 6.0, "settings": asked, "skips_uncond": True})
     assert own + weak_rows == said["rows"] == run["rows"] and weak_rows == (2 if inversion == "previous-gap" else 3) * (
         3 if inversion == "fixed-point" else 1

@@ -9,9 +9,10 @@ import torch
 
 from lib_w2sd import rewards
 from lib_w2sd.page import cost
-from lib_w2sd.page.settings import Settings, as_dict
+from lib_w2sd.page.settings import as_dict
 from lib_w2sd.rewards.reward import Reward
 
+from ..reflected import reflected
 from ..webui.host import same_pictures
 from .test_webui_jobs import refused
 
@@ -141,7 +142,7 @@ def test_rows_are_as_said_before(host, toys, inversion):
     for gap in GAPS.values():
         settings = {**gap, "lambda_steps": 3, "inversion": inversion, "reward": "first"}
         host.txt2img(settings, **REQUEST)
-        whole = {**as_dict(Settings(enabled=True)), **settings}
+        whole = {**as_dict(reflected()), **settings}
         request = {"settings": whole, "kind": cost.ONE, "steps": 6, "cfg": 6.0, "skips_uncond": host.forge}
         assert sum(host.calls) == cost.estimate(request)["rows"]
 

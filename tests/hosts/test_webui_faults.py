@@ -138,5 +138,5 @@ def test_a_skip_at_any_call_spares_the_other_pictures(host, sampler):
         assert len(host.calls) == number + 1 + before.calls // 2
         assert torch.equal(picture.pictures[1], before.reflected.pictures[1])
         changed += not torch.equal(picture.pictures[0], before.reflected.pictures[0])
-        before.hold()
+    before.hold()
     assert changed == before.calls // 2 - 1

@@ -4,8 +4,9 @@ import pytest
 
 from lib_w2sd.method import ways
 from lib_w2sd.page import cost
-from lib_w2sd.page.settings import Settings, as_dict
+from lib_w2sd.page.settings import as_dict
 
+from ..reflected import reflected
 from ..webui.host import same_pictures
 
 STEPS, LAMBDA = 5, 3
@@ -41,7 +42,7 @@ def test_rows_are_as_said_before(host, cfg, way, measure, rounds):
     for gap in ({"weak_cfg": 0}, {"weak_cfg": 1}, {"weak_cfg": 3, "strong_cfg": 1}, PROMPT_GAP):
         settings = {**gap, "lambda_steps": LAMBDA, "inversion": way, "measure": measure, "rounds": rounds}
         host.txt2img(settings, **{**REQUEST, "cfg_scale": cfg})
-        whole = {**as_dict(Settings(enabled=True)), **settings}
+        whole = {**as_dict(reflected()), **settings}
         request = {"settings": whole, "kind": cost.ONE, "steps": STEPS, "cfg": cfg, "skips_uncond": host.forge}
         assert sum(host.calls) == cost.estimate(request)["rows"], gap
 

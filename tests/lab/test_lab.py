@@ -14,10 +14,11 @@ from lib_w2sd.lab.__main__ import main
 from lib_w2sd.lab.experiments import mixtures, theory, toy
 from lib_w2sd.lab.experiments.statistics import interval
 from lib_w2sd.lab.sampling import SAMPLERS, karras, sample
-from lib_w2sd.page.settings import Settings
+
+from ..reflected import reflected
 
 CASES = [mixtures.one_dimension(torch.float64), mixtures.two_dimensions(torch.float64)]
-ON = Settings(enabled=True, lambda_steps=-1, strong_cfg=1.0, weak_cfg=1.0)
+ON = reflected(lambda_steps=-1, strong_cfg=1.0, weak_cfg=1.0)
 
 
 def noise(case, count=64):
@@ -88,7 +89,7 @@ def test_a_guidance_gap_asks_only_for_the_rows_that_count(inversion, rows):
         return torch.where(cond[:, None] > 0, case.strong(x, sigma), case.weak(x, sigma))
 
     cond, uncond = torch.ones(4), torch.zeros(4)
-    settings = Settings(enabled=True, lambda_steps=1, inversion=inversion, weak_cfg=0.0)
+    settings = reflected(lambda_steps=1, inversion=inversion, weak_cfg=0.0)
     run = sample(network, noise(case, 4), karras(2, 0.02, 30.0), settings, cond=cond, uncond=uncond, cond_scale=3.0)
     assert run.rows == sum(asked) == 4 * (2 * 2 + rows)
 

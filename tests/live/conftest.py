@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ..reflected import REFLECTED
 from . import families
 
 HOSTS = {"a1111": "AUTOMATIC1111 WebUI", "forge": "Forge WebUI", "neo": "Forge Neo"}
@@ -132,7 +133,7 @@ class WebUI:
         return answer
 
     def request(self, w2sd=None, kind: str = "txt2img", **payload) -> httpx.Response:
-        """One request. `w2sd`: the settings object (enabled unless it says otherwise), or a list of arguments."""
+        """One request. `w2sd`: the settings object (beside REFLECTED), or a list of arguments."""
         payload = {**PLAIN, **payload}
         if self.forge and payload.get("enable_hr"):
             # What its own page sends; the API has no working default.
@@ -140,7 +141,7 @@ class WebUI:
         if self.name == "neo":
             payload = self.for_neo(payload)
         if w2sd is not None:
-            args = w2sd if isinstance(w2sd, list) else [{"enabled": True, **w2sd}]
+            args = w2sd if isinstance(w2sd, list) else [{**REFLECTED, **w2sd}]
             payload["alwayson_scripts"] = {**payload.get("alwayson_scripts", {}), "W2SD": {"args": args}}
         return self.post(f"/sdapi/v1/{kind}", payload)
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
+from ..reflected import REFLECTED
 from .conftest import PLAIN
 
 ACCORDION = "#w2sd_txt2img"
@@ -82,6 +83,12 @@ class Page:
     def gap(self, name, on: bool):
         self.page.locator(f"{ACCORDION}_gap_{name}").set_checked(on)
         self.page.wait_for_timeout(1500)
+
+    def reflect(self):
+        """As REFLECTED, which is not as the page's defaults are."""
+        self.experts().setting("inversion").locator(f"input[value={REFLECTED['inversion']}]").check()
+        self.number(f"{ACCORDION}_strength", REFLECTED["strength"])
+        return self
 
     def experts(self):
         return self.open(f"{ACCORDION}_experts")

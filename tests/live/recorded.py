@@ -88,7 +88,7 @@ def requests_of(webui) -> dict:
         add(gap, gap)
         add(f"{gap}, weak alone", gap, weak_alone=True)
     for gap in ("guidance", "LoRA, both offsets", "checkpoint and LoRA"):
-        for inversion in ("paper", "fixed-point"):  # beside the default, matched
+        for inversion in ("paper", "fixed-point"):  # beside matched
             add(f"{gap}, {inversion}", gap, inversion=inversion)
         for sampler in SAMPLERS:
             add(f"{gap}, {sampler}", gap, {"sampler_name": sampler})

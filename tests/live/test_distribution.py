@@ -3,8 +3,9 @@ WebUI, with a worker that has W2SD too, and "complement production" off, which a
 
 import pytest
 
-from lib_w2sd.page.settings import Settings, as_dict
+from lib_w2sd.page.settings import as_dict
 
+from ..reflected import reflected
 from .conftest import PLAIN, distance
 from .grids import Axes, cells
 from .layouts import asking
@@ -34,7 +35,7 @@ def drew_one_of_two(webui):
 @pytest.mark.parametrize("positional", [False, True], ids=["object", "list"])
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_every_worker_draws_with_the_requests_settings(webui, settings, positional):
-    whole = as_dict(Settings(enabled=True, **settings))
+    whole = as_dict(reflected(**settings))
     ask = ask_of(webui)
     made = webui.picture(list(whole.values()) if positional else settings, **ask, batch_size=2)
     assert len(made.images[-2:]) == 2 and len(made.info["infotexts"]) >= 2

@@ -15,8 +15,9 @@ from PIL import Image
 from lib_w2sd.lab.emoji import clip, grid, judge, lora, models, scores
 from lib_w2sd.lab.emoji.draw import CFG, SAMPLER, STEPS, draw
 from lib_w2sd.lab.experiments.ways import wanted
-from lib_w2sd.page.settings import Settings, as_dict
+from lib_w2sd.page.settings import as_dict
 
+from ..reflected import reflected
 from .pages import browser, page  # noqa: F401  (fixtures)
 from .test_study import TITLE
 
@@ -73,7 +74,7 @@ def in_the_webui(webui, caption, seed: int, way: str):
         prompt += " <lora:emoji-ink:0.8>"
     asked = None
     if settings:
-        default = as_dict(Settings())
+        default = as_dict(reflected())
         asked = {name: value for name, value in as_dict(settings).items() if value != default[name]}
         if way == "prompt gap":
             asked["weak_prompt"] = caption.plain().text()

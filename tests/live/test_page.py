@@ -15,8 +15,8 @@ def test_tick_and_generate(page, webui):
     expect(page.page.locator(f"{ACCORDION}-visible-checkbox")).to_be_checked()
     infotext, _ = page.generate()
     page.shot("txt2img")
-    assert infotext.strip() == webui.picture({"lambda_steps": 3}).infotext.strip()
-    assert webui.trace()[0]["reflected"] == 3
+    assert infotext.strip() == webui.picture([{"enabled": True, "lambda_steps": 3}]).infotext.strip()
+    assert webui.trace()[0]["reflected"] == 2  # previous-gap: the first step has none before it
 
 
 def test_checkbox_alone_is_enough(page):
@@ -52,7 +52,7 @@ def test_img2img_batch(page, webui, init_image, tmp_path):
     assert len(made) == len(files), log
     for pixels, (name, init) in zip(made, files.items()):
         asked = {"init_images": [png(init)], "denoising_strength": 0.7}
-        alone, plain = (webui.picture(w2sd, "img2img", **asked) for w2sd in ({}, None))
+        alone, plain = (webui.picture(w2sd, "img2img", **asked) for w2sd in ([{"enabled": True}], None))
         # Forge encodes the given picture with noise that has no seed.
         assert distance(alone.pixels, pixels) <= min(2, distance(plain.pixels, pixels) / 10), name
 

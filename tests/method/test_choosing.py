@@ -8,9 +8,9 @@ from k_diffusion import sampling
 
 from lib_w2sd.method.choosing import changed_over, picked
 from lib_w2sd.method.reflection import Flow, Sigma, VariancePreserving
-from lib_w2sd.page.settings import Settings
 
 from ..mixture import SIGMA_MAX, SIGMA_MIN, STRONG, WEAK, Sides, reflecting
+from ..reflected import reflected
 
 SAMPLERS = ["euler", "heun", "dpmpp_2m", "dpmpp_2s_ancestral", "dpm_adaptive"]
 SIGMAS = sampling.get_sigmas_karras(8, SIGMA_MIN, SIGMA_MAX).double()
@@ -55,7 +55,7 @@ def run(sampler, settings, reward=None, first=STRONG, second=WEAK):
 
 
 def settings_of(**given):
-    return Settings(**{"enabled": True, "lambda_steps": -1, **given})
+    return reflected(**{"lambda_steps": -1, **given})
 
 
 class Told:

@@ -12,10 +12,10 @@ from k_diffusion import sampling
 from lib_w2sd.errors import SamplerError
 from lib_w2sd.method import schedule
 from lib_w2sd.method.reflection import Sigma, VariancePreserving, reflect
-from lib_w2sd.page.settings import Settings
 
 from .. import samplers
 from ..mixture import Sides, reflecting
+from ..reflected import reflected
 
 ALPHAS_CUMPROD = (1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2).cumprod(0)
 
@@ -104,7 +104,7 @@ class Recording:
         self.model = model = record("model", strong_model)
         model.inner_model = SimpleNamespace(inner_model=SimpleNamespace(alphas_cumprod=ALPHAS_CUMPROD))
         sides = Sides(self.coordinates, record("strong", strong_model), record("weak", weak_model))
-        settings = Settings(enabled=True, lambda_steps=lambda_steps, inversion=inversion)
+        settings = reflected(lambda_steps=lambda_steps, inversion=inversion)
         sample = reflecting(func, settings, sides)
         self.initial, self.before = x, x.clone()
         self.result = sample(model, x, **arguments, callback=self.callback, disable=True)
@@ -417,7 +417,7 @@ def test_dpm_adaptive_is_reflected_once_for_each_step_that_it_keeps(order, lambd
 
 def test_dpm_adaptive_without_a_gap_is_plain():
     plain, _ = adaptive(0, h_init=3.0, rtol=0.002)
-    settings = Settings(enabled=True, lambda_steps=-1, inversion="matched")
+    settings = reflected(lambda_steps=-1, inversion="matched")
     sample = reflecting(sampling.sample_dpm_adaptive, settings, Sides(Sigma(), strong_model, strong_model))
     result = sample(strong_model, plain.before, **plain.arguments, callback=lambda info: None, disable=True)
     assert len(sample.passes[-1].reflections) > 3
@@ -429,7 +429,7 @@ def test_sampler_of_unknown_arguments_is_refused():
         raise AssertionError("must not start")
 
     with pytest.raises(SamplerError, match="sample_by_feeling: it was given neither sigmas nor timesteps"):
-        reflecting(sample_by_feeling, Settings(enabled=True), None)(None, torch.zeros(1), "good")
+        reflecting(sample_by_feeling, reflected(), None)(None, torch.zeros(1), "good")
 
 
 @given(st.integers(-1, 200), st.integers(1, 20), st.integers(1, 5), st.booleans(), st.integers(1, 150))

@@ -8,10 +8,10 @@ import torch
 from k_diffusion import sampling
 
 from lib_w2sd.method.reflection import Sigma, VariancePreserving
-from lib_w2sd.page.settings import Settings
 
 from .. import samplers
 from ..mixture import SIGMA_MAX, SIGMA_MIN, STRONG, WEAK, Sides, reflecting
+from ..reflected import reflected
 
 ALPHAS_CUMPROD = (1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2).cumprod(0).double()
 NORMAL = torch.special.ndtri((torch.arange(1000, dtype=torch.float64) + 0.5) / 1000)[:, None, None, None]
@@ -31,7 +31,7 @@ def eps(mixture):
 
 
 def left_mass(func, models, coordinates, inversion, x, **arguments):
-    settings = Settings(enabled=True, lambda_steps=-1, inversion=inversion)
+    settings = reflected(lambda_steps=-1, inversion=inversion)
     sample = reflecting(func, settings, Sides(coordinates, *models)) if inversion else func
     return (
         (sample(models[0], x.clone(), callback=lambda info: None, disable=True, **arguments) < 0).double().mean().item()

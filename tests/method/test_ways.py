@@ -11,9 +11,9 @@ from lib_w2sd.method import ways
 from lib_w2sd.method.push import Found, along
 from lib_w2sd.method.reflection import Flow, Sigma, VariancePreserving
 from lib_w2sd.method.resampling import resampled, turned
-from lib_w2sd.page.settings import Settings
 
 from ..mixture import STRONG, WEAK, Sides, modes, reflecting
+from ..reflected import reflected
 
 ALPHAS_CUMPROD = (1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2).cumprod(0)
 PLACES = {
@@ -124,7 +124,7 @@ def test_with_a_constant_gap_euler_is_moved_alike_by_auto_guidance_and_previous_
     x = torch.ones(1, 1, 4, 4, dtype=torch.float64)
     ends = {}
     for way in ("matched", *ways.ALONG):
-        settings = Settings(enabled=True, lambda_steps=-1, inversion=way, strength=0.5)
+        settings = reflected(lambda_steps=-1, inversion=way, strength=0.5)
         sample = reflecting(sampling.sample_euler, settings, Sides(where, strong, weak))
         ends[way] = sample(strong, x, sigmas, disable=True)
     pushes = {"matched": 0.9 - 0.2, "auto-guidance": 0.9 - 0.2, "previous-gap": 0.7 - 0.2}  # it has none at first
@@ -155,7 +155,7 @@ def test_rounds_are_taken_at_the_same_place_one_after_the_other():
         return STRONG.in_sigma(x, t)
 
     sigmas = torch.tensor([3.0, 2.0, 1.0, 0.0], dtype=torch.float64)
-    settings = Settings(enabled=True, lambda_steps=1, rounds=3, inversion="matched")
+    settings = reflected(lambda_steps=1, rounds=3, inversion="matched")
     sample = reflecting(sampling.sample_euler, settings, Sides(Sigma(), strong, WEAK.in_sigma))
     sample(strong, torch.ones(2, 1, dtype=torch.float64), sigmas, disable=True)
     assert asked == [3.0] * 4 + [2.0, 1.0]
@@ -165,7 +165,7 @@ def test_rounds_are_taken_at_the_same_place_one_after_the_other():
 def test_first_step_and_every():
     sigmas = torch.linspace(9, 0, 10, dtype=torch.float64)
     for way in ways.WAYS:
-        settings = Settings(enabled=True, lambda_steps=3, first_step=3, every=2, inversion=way)
+        settings = reflected(lambda_steps=3, first_step=3, every=2, inversion=way)
         sample = reflecting(sampling.sample_heun, settings, Sides(Sigma(), STRONG.in_sigma, WEAK.in_sigma))
         sample(STRONG.in_sigma, torch.ones(2, 1, dtype=torch.float64), sigmas, disable=True)
         assert [r["step"] for r in sample.passes[0].reflections] == [2, 4, 6], way
@@ -174,7 +174,7 @@ def test_first_step_and_every():
 
 def test_a_step_taken_back_is_moved_anew_by_the_same_gap_of_the_step_before():
     """DPM adaptive: whatever it takes back, each kept step has one reflection, and only the first has none."""
-    settings = Settings(enabled=True, lambda_steps=-1, inversion="previous-gap")
+    settings = reflected(lambda_steps=-1, inversion="previous-gap")
     sides = Sides(Sigma(), *(lambda x, s, m=m: m.in_sigma(x[..., 0, 0], s)[..., None, None] for m in (STRONG, WEAK)))
     sample = reflecting(sampling.sample_dpm_adaptive, settings, sides)
     x = torch.linspace(-60, 60, 50, dtype=torch.float64).view(-1, 1, 1, 1)

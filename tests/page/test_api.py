@@ -61,6 +61,6 @@ def test_estimate_is_the_pages():
     asked = {"settings": {"lambda_steps": 5}, "page": {"steps": 10, "cfg": 7}}
     for app in (client(), client({"ada": "secret"})):
         answer = app.post("/w2sd/v1/estimate", json=asked)
-        assert answer.status_code == 200 and "5 of 10 steps" in answer.json()["cost"]
+        assert answer.status_code == 200 and "4 of 10 steps" in answer.json()["cost"]
     for nonsense in ([], "x", {"page": [1]}, {"page": {"steps": "many"}}, {"settings": 3}):
         assert client().post("/w2sd/v1/estimate", json=nonsense).status_code == 422

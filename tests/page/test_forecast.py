@@ -8,6 +8,7 @@ from lib_w2sd.page import presets
 from lib_w2sd.page.forecast import Facts, forecast, read
 from lib_w2sd.page.settings import NAMES, Settings, as_dict
 
+from ..reflected import REFLECTED
 from ..settings_strategies import INVALID, VALID
 from ..webui.host import same_pictures
 
@@ -31,7 +32,7 @@ FLUX = {"preset": "flux", "distilled_cfg": 3.5}
 
 
 def said(settings=(), page=(), **request) -> dict:
-    return forecast(FACTS, {"settings": dict(settings), "page": {**PAGE, **dict(page)}, **request})
+    return forecast(FACTS, {"settings": {**REFLECTED, **dict(settings)}, "page": {**PAGE, **dict(page)}, **request})
 
 
 VIDEOS = [
@@ -56,7 +57,7 @@ def test_a_videos_frames_are_its_pictures(page, frames):
 
 
 CASES = [
-    # what differs from the defaults, from the page; a part of each sentence that is said
+    # what differs from REFLECTED, from the page; a part of each sentence that is said
     ({}, {}, []),
     ({"lambda_steps": -1}, {}, []),
     ({"lambda_steps": 19}, {}, []),
@@ -140,6 +141,8 @@ def test_a_preset_for_few_steps_acts_at_cfg_1_on_some_of_four_steps():
 
 
 def test_cost_is_one_line():
+    page = {"settings": {}, "page": PAGE}
+    assert forecast(FACTS, page)["cost"] == "About 1 × the time: 9 of 20 steps improved, 40 UNet rows instead of 40."
     assert said()["cost"] == "About 1.5 × the time: 10 of 20 steps improved, 60 UNet rows instead of 40."
     hires = {"hires": True, "hires_scale": 2.0, "hires_steps": 0, "hires_cfg": 7}
     assert "10 + 10 of 20 + 20 steps" in said(page=hires)["cost"]

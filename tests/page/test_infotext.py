@@ -75,7 +75,12 @@ def test_infotext_of_another_picture_leaves_the_controls_alone():
 def test_what_is_always_written_does_not_depend_on_defaults():
     params = {}
     infotext.write(Settings(enabled=True), params)
-    assert params == {"W2SD lambda": "10", "W2SD strength": "1", "W2SD inversion": "matched", "W2SD weak CFG": "0"}
+    assert params == {
+        "W2SD lambda": "10",
+        "W2SD strength": "0.5",
+        "W2SD inversion": "previous-gap",
+        "W2SD weak CFG": "0",
+    }
 
 
 def test_own_hires_lambda_is_written_only_where_it_counts():

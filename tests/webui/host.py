@@ -12,6 +12,8 @@ import torch
 
 from lib_w2sd.page.settings import SETTINGS
 
+from ..reflected import REFLECTED
+
 HERE = Path(__file__).resolve().parent
 SCRIPTS = HERE.parent.parent / "scripts"
 FLAVOURS = ("a1111", "forge", "neo")
@@ -85,12 +87,12 @@ class Host:
 
     def arguments(self, w2sd):
         """A script's arguments as the API makes them: a short list is filled up with the controls' values."""
-        given = [{"enabled": True, **w2sd}] if isinstance(w2sd, dict) else list(w2sd)
+        given = [{**REFLECTED, **w2sd}] if isinstance(w2sd, dict) else list(w2sd)
         return (given + self.defaults[len(given) :])[: len(self.defaults)]
 
     def request(self, kind, w2sd=None, **fields):
         """The processing object of a request. `w2sd`: None, as if the extension were not installed; a settings object,
-        enabled unless it says otherwise; or a list of arguments."""
+        beside REFLECTED; or a list of arguments."""
         scripts, args = list(self.others), [0]
         for script in scripts:
             script.args_from = script.args_to = 1

@@ -27,7 +27,7 @@ PROMPTS = (
     "a wizard with dark skin, flat style",
 )
 SEEDS = (1, 2)
-W2SD = Settings(enabled=True, lambda_steps=10)
+W2SD = Settings(enabled=True, lambda_steps=10, strength=1.0, inversion="matched")
 WAYS = {
     "weak": {"model": "weak"},
     "plain": {},

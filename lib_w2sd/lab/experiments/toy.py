@@ -14,7 +14,7 @@ from .statistics import interval, table
 
 SIGMA_MIN, SIGMA_MAX = 0.02, 30.0
 # The paper's algorithm, whatever the setting's default is. At CFG 1 on both sides: no guidance gap (appendix C.1).
-AT_CFG_1 = Settings(enabled=True, lambda_steps=-1, inversion="paper", strong_cfg=1.0, weak_cfg=1.0)
+AT_CFG_1 = Settings(enabled=True, lambda_steps=-1, strength=1.0, inversion="paper", strong_cfg=1.0, weak_cfg=1.0)
 METHODS = {
     "weak": ("weak", None),
     "strong": ("strong", None),
