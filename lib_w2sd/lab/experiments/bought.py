@@ -3,13 +3,14 @@
 Plain with its CFG tuned (a sweep), plain with more steps, and strong against itself stand beside every way.
 """
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 from ..emoji import clip, grid, judge
 from ..emoji.draw import STEPS
 from ..figures import plots
-from .results import MEASURES, NotMeasured, Results, difference, mean
+from .results import MEASURES, NotMeasured, Results, difference, marked, mean
 from .statistics import table
 from .ways import (
     BLURRED,
@@ -33,6 +34,7 @@ LOW_CFGS = (1.25, 1.5)  # beside those tables: what a little guidance does inste
 MORE_STEPS = (30, 40)
 LAMBDAS = (STEPS // 2, STEPS // 4, STEPS - 1)
 STRENGTHS = (0.5, 1.0, 0.25)
+MIDDLE = (LAMBDAS[0], STRENGTHS[0])
 NOISY = ("re-sampling", "advanced-re-sampling")
 WAYS = ("matched", "previous-gap", "auto-guidance", "paper")
 
@@ -105,10 +107,12 @@ def choices(path: Path, ground: Ground) -> Path:
     return looked_at(path, dict(zip(labels, found.values())))
 
 
-RULE = """## What the rule chooses
+RULE = f"""## What the rule chooses
 
-Of the ways of a gap, those that are not behind the one with the highest reward by more than the interval; of these the one
-with the fewest network rows. A gap's preset takes it where nothing else speaks against it.
+Of the ways of a gap, those that are not behind the one with the highest reward by more than the interval; of these the
+ones with the fewest network rows; and of these, which neither reward nor cost tell apart, the nearest to the middle of what was
+swept (lambda {MIDDLE[0]}, strength {MIDDLE[1]:g}): less would hardly be seen, more takes variety. The defaults are the
+guidance gap's, and the other gaps' presets have its way and strength too.
 
 """
 
@@ -124,7 +128,12 @@ def by_the_rule(results: Results, ways: list) -> "tuple[Way, Way]":
     good = [way for way in ways if as_good(way)]
     fewest = min(results.of(way)["rows"] for way in good)
     cheap = [way for way in good if results.of(way)["rows"] == fewest]
-    return max(cheap, key=lambda way: mean(results.of(way), "reward")), best
+    return max(cheap, key=lambda way: (-_from_the_middle(way), mean(results.of(way), "reward"))), best
+
+
+def _from_the_middle(way: Way) -> float:
+    """In the sweep's own steps: doublings of the strength and of lambda."""
+    return sum(abs(math.log2(one / middle)) for one, middle in zip(_asked(way), MIDDLE))
 
 
 def ruled(results: Results, ground: Ground, sections: dict) -> list:
@@ -220,11 +229,18 @@ def report(out: Path, results: Results) -> str:
         for of, gap, ways in planned:
             if of == ground:
                 sections.setdefault(gap, []).extend(way for way in ways if way.key in results.kept)
+        for gap in SWEPT:
+            sections.get(gap, []).sort(key=_asked)
         for gap, title in TITLES.items():
             if sections.get(gap):
                 beside = results.of(plain(ground, 1.0)) if gap.endswith(AT_1) else reference
-                lines = [results.line(way.told, results.of(way), beside) for way in sections[gap]]
-                parts.append(f"### {title}\n\n" + table(["", "rows", *MEASURES.values()], lines))
+                every = table(
+                    ["", "rows", *MEASURES.values()],
+                    [results.line(way.told, results.of(way), beside) for way in sections[gap]],
+                )
+                if gap in SWEPT:
+                    every = swept_over(results, sections[gap], reference) + FOLDED.format(every=every)
+                parts.append(f"### {title}\n\n{every}")
                 if gap.startswith(CHOOSING):
                     parts.append("![Each alone, each against the other, chosen](choosing.png)\n\n" + FIGURE_24)
         chosen_by_rule += ruled(results, ground, sections)
@@ -256,6 +272,43 @@ TITLES = {
         for name in SWEPT
     },
 }
+
+
+FOLDED = """
+<details><summary>every way</summary>
+
+{every}
+</details>
+"""
+SHOWN = "previous-gap"  # the cheapest of all ways, and within a sweep's point they differ little
+
+
+def swept_over(results: Results, ways: list, reference: dict) -> str:
+    """What is to be seen of a sweep at once: how many of its ways are better or worse than plain, and over lambda and
+    strength the differences of the way SHOWN."""
+    counted = {}
+    for name in ("reward", "distance"):
+        differences = [difference(results.of(way), reference, name) for way in ways]
+        counted[name] = [sum(sign * by > half for by, half in differences) for sign in (1, -1)]
+    (above, below), (farther, nearer) = counted["reward"], counted["distance"]
+    of = {_asked(way): results.of(way) for way in ways if way.family == SHOWN}
+    rows = []
+    for lam in sorted(LAMBDAS):
+        cells = []
+        for strength in sorted(STRENGTHS):
+            one = of.get((lam, strength))
+            moved = [marked(*difference(one, reference, name)) for name in ("reward", "distance")] if one else [""]
+            cells.append("; ".join(moved))
+        rows.append([f"lambda {lam}", *cells])
+    return (
+        f"Of {len(ways)} ways, reward is beyond its interval above plain's in {above} and below it in {below}, the "
+        f"distance smaller in {nearer} and larger in {farther}. With *{SHOWN}*, reward; Fréchet ↓:\n\n"
+        + table(["", *(f"strength {strength:g}" for strength in sorted(STRENGTHS))], rows)
+    )
+
+
+def _asked(way: Way) -> "tuple[int, float]":
+    return way.asks["settings"].lambda_steps, way.asks["settings"].strength
 
 
 def figure(path: Path, results: Results, sections: dict) -> None:
