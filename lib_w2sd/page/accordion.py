@@ -79,7 +79,7 @@ class Page:
 
 ABOUT = (
     "Improves the first steps of a picture: each is taken by your model as it is and by a version made worse on "
-    "purpose, and pushed towards what the good one does better. Takes longer. Choose a preset, then Generate."
+    "purpose, and pushed towards what the good one does better. Choose a preset, then Generate."
 )
 
 
