@@ -4,6 +4,7 @@ Plain with its CFG tuned (a sweep), plain with more steps, and strong against it
 """
 
 import math
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -218,7 +219,7 @@ seeds, which favours it.
 
 
 def report(out: Path, results: Results) -> str:
-    parts, chosen_by_rule = [], []
+    parts, chosen_by_rule, in_all = [], [], Counter()
     swept = [ground for ground in GROUNDS if all(way.key in results.kept for way in baseline(ground))]
     planned = plan(results, swept)
     for ground in swept:
@@ -239,6 +240,7 @@ def report(out: Path, results: Results) -> str:
                     [results.line(way.told, results.of(way), beside) for way in sections[gap]],
                 )
                 if gap in SWEPT:
+                    in_all += beyond(results, sections[gap], reference)
                     every = swept_over(results, sections[gap], reference) + FOLDED.format(every=every)
                 parts.append(f"### {title}\n\n{every}")
                 if gap.startswith(CHOOSING):
@@ -256,7 +258,8 @@ def report(out: Path, results: Results) -> str:
     held_out = sum(caption.held_out for caption in wanted())
     text = HEAD.format(prompts=len(wanted()), held_out=held_out, each=EACH, steps=STEPS)
     head = ["", "chosen", "rows / plain's", "reward over plain", "behind the best"]
-    return "\n".join([text, *parts, RULE + table(head, chosen_by_rule)])
+    summed = f"## All gaps, samplers and models\n\n{told(in_all)}\n"
+    return "\n".join([text, *parts, summed, RULE + table(head, chosen_by_rule)])
 
 
 FIGURE_24 = """*Figure 24: every fifth prompt, nothing selected; chosen by the CLIP. M2 has the LoRA that blurs; in (c) 5 % of it.*
@@ -286,11 +289,6 @@ SHOWN = "previous-gap"  # the cheapest of all ways, and within a sweep's point t
 def swept_over(results: Results, ways: list, reference: dict) -> str:
     """What is to be seen of a sweep at once: how many of its ways are better or worse than plain, and over lambda and
     strength the differences of the way SHOWN."""
-    counted = {}
-    for name in ("reward", "distance"):
-        differences = [difference(results.of(way), reference, name) for way in ways]
-        counted[name] = [sum(sign * by > half for by, half in differences) for sign in (1, -1)]
-    (above, below), (farther, nearer) = counted["reward"], counted["distance"]
     of = {_asked(way): results.of(way) for way in ways if way.family == SHOWN}
     rows = []
     for lam in sorted(LAMBDAS):
@@ -300,10 +298,26 @@ def swept_over(results: Results, ways: list, reference: dict) -> str:
             moved = [marked(*difference(one, reference, name)) for name in ("reward", "distance")] if one else [""]
             cells.append("; ".join(moved))
         rows.append([f"lambda {lam}", *cells])
+    return f"{told(beyond(results, ways, reference))} With *{SHOWN}*, reward; Fréchet ↓:\n\n" + table(
+        ["", *(f"strength {strength:g}" for strength in sorted(STRENGTHS))], rows
+    )
+
+
+def beyond(results: Results, ways: list, reference: dict) -> Counter:
+    """Of so many ways how many are better or worse than plain, beyond the interval of the difference."""
+    found = Counter(ways=len(ways))
+    for way in ways:
+        for name in ("reward", "distance"):
+            by, half = difference(results.of(way), reference, name)
+            found[name, by > 0] += abs(by) > half
+    return found
+
+
+def told(found: Counter) -> str:
     return (
-        f"Of {len(ways)} ways, reward is beyond its interval above plain's in {above} and below it in {below}, the "
-        f"distance smaller in {nearer} and larger in {farther}. With *{SHOWN}*, reward; Fréchet ↓:\n\n"
-        + table(["", *(f"strength {strength:g}" for strength in sorted(STRENGTHS))], rows)
+        f"Of {found['ways']} ways, the reward is beyond its interval above plain's in {found['reward', True]} and below it "
+        f"in {found['reward', False]}; the distance is smaller in {found['distance', False]} and larger in "
+        f"{found['distance', True]}."
     )
 
 
