@@ -214,7 +214,7 @@ def warnings(facts: Facts, settings: Settings, page: dict, result: dict, preset:
     if sampler in facts.footnotes:
         said.append(f"{sampler}: {facts.footnotes[sampler]}.")
     plan = settings.plan_of(False)
-    most = len(replace(plan, lambda_steps=-1).steps(made))
+    most = len(replace(plan, lambda_steps=-1, later=False).steps(made))
     if settings.lambda_steps > most and made > 1:
         said.append(f"Lambda is {settings.lambda_steps}, but {made} steps allow {most}: the last is never improved.")
     elif settings.lambda_steps and not plan.steps(made) and not settings.weak_alone:

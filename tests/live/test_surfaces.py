@@ -159,7 +159,7 @@ def test_grid_over_lambda_and_weak_cfg(webui, axes):
     answer = axes.grid(("[W2SD] Lambda", "0,3"), ("[W2SD] Weak CFG", "0,2"))
     images, infotexts = cells(answer, 4)
     for k, (weak, steps) in enumerate((w, s) for w in (0, 2) for s in (0, 3)):
-        alone = webui.picture({"lambda_steps": steps, "weak_cfg": weak})
+        alone = webui.picture([{"enabled": True, "lambda_steps": steps, "weak_cfg": weak}])
         assert (images[k] == alone.pixels).all()
         assert f"W2SD lambda: {steps}" in infotexts[k] and f"W2SD weak CFG: {weak}" in infotexts[k]
 

@@ -62,6 +62,9 @@ CASES = [
     ({"lambda_steps": -1}, {}, []),
     ({"lambda_steps": 19}, {}, []),
     ({"lambda_steps": 20}, {}, ["Lambda is 20, but 20 steps allow 19"]),
+    ({"lambda_steps": 19, "inversion": "previous-gap"}, {}, []),
+    ({"lambda_steps": 20, "inversion": "previous-gap"}, {}, ["Lambda is 20, but 20 steps allow 19"]),
+    ({"lambda_steps": 1, "inversion": "previous-gap"}, {}, ["needs a step before, so a lambda of at least 2"]),
     ({"lambda_steps": 0}, {}, ["Lambda is 0"]),
     ({"strength": 0}, {}, ["Strength is 0"]),
     (
