@@ -15,7 +15,7 @@ and settings. `make paper` writes this report again, and those beside it; what s
 scored by a small judge of picture and prompt, so what can be compared is whether W2SD helps, not by how much. Where it
 does not, the tables say so.
 
-- [What it buys](buys.md): every way of every gap against what a user would do instead, and the rule for the presets.
+- [What it buys](buys.md): every way of every gap against what a user would do instead, and the rule for the defaults.
 - [The pipeline gap](pipeline.md): strong with a ControlNet or an IP-Adapter, weak without (Figures 10 and 11).
 - [Clips](video.md): a motion module on both sides, consistency and motion (Table 12).
 """
