@@ -88,7 +88,7 @@ class Page:
         """As REFLECTED, which is not as the page's defaults are."""
         self.experts().setting("inversion").locator(f"input[value={REFLECTED['inversion']}]").check()
         self.number(f"{ACCORDION}_strength", REFLECTED["strength"])
-        return self
+        return self.experts()  # closed again
 
     def experts(self):
         return self.open(f"{ACCORDION}_experts")

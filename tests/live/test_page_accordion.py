@@ -195,7 +195,7 @@ def test_cost_follows_the_page_and_is_what_the_run_takes(page, webui):
     expect(page.setting("panel")).to_contain_text(
         "About 1.2 × the time: 3 of 8 steps improved, 72 UNet rows instead of 60."
     )
-    page.setting("inversion").locator("input[value=paper]").check()
+    page.experts().setting("inversion").locator("input[value=paper]").check()
     expect(page.setting("panel")).to_contain_text(
         "About 1.3 × the time: 3 of 8 steps improved, 78 UNet rows instead of 60."
     )
