@@ -163,7 +163,8 @@ const w2sdPage = (() => {
 
     // ------------------------------------------------------------------ the ready grid
 
-    // The host's script is far below: go there once it is filled, and say what is left to do.
+    // The host's script is far below: say what is left to do once it is filled, and go there (not to the middle of all
+    // scripts, which an open accordion makes higher than the window).
     function grid() {
         const tab = currentTab();
         setTimeout(() => {
@@ -172,9 +173,10 @@ const w2sdPage = (() => {
             if (!script.querySelector(".w2sd-filled")) {
                 script.insertAdjacentHTML("afterbegin", '<p class="w2sd-filled" role="status"></p>');
             }
-            script.querySelector(".w2sd-filled").textContent =
+            const told = script.querySelector(".w2sd-filled");
+            told.textContent =
                 "The grid is filled in below. Press Generate to draw it; choose None under Script to be rid of it.";
-            script.scrollIntoView({behavior: "smooth", block: "center"});
+            told.scrollIntoView({behavior: "smooth", block: "center"});
         }, 600);
         return read(factsOf(tab).page.steps) ?? 20;
     }

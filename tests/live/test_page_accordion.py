@@ -315,7 +315,7 @@ def test_a_preset_asks_for_what_it_needs_and_puts_the_cursor_there(page, name, w
 
 def test_ready_grid(page, webui):
     page.fill(steps=4)
-    page.open().reflect()
+    page.open().reflect().experts()  # open, so that there is more than fits a window
     page.setting("comparison").locator("input").check()
     page.page.click(f"{ACCORDION}_grid")
     page.page.wait_for_timeout(3000)
