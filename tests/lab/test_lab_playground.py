@@ -11,6 +11,8 @@ pytest.importorskip("matplotlib")
 from lib_w2sd.lab import playground
 from lib_w2sd.page.settings import SETTINGS
 
+from ..reflected import REFLECTED
+
 
 def generate(prompt="a blue heart", **changes):
     settings = [changes.get(f.name, f.default) for f in SETTINGS]
@@ -39,7 +41,7 @@ ONE = {"strong_cfg": 1.0, "weak_cfg": 1.0}
     ],
 )
 def test_every_gap_acts_and_its_cost_is_told(gap, prompt, rows):
-    plain, reflected, _difference, plot, table = generate(prompt, enabled=True, lambda_steps=3, **gap)
+    plain, reflected, _difference, plot, table = generate(prompt, **{**REFLECTED, "lambda_steps": 3, **gap})
     assert plain.tobytes() != reflected.tobytes() and plot.width > 200
     assert f"| {rows} |" in table
 
