@@ -118,7 +118,8 @@ METHOD = (
         "",
         "Choose the good version by score (reward)",
         "At each improved step both versions are scored, and the better one leads, the other is pushed away from: for "
-        "two that are each better at something. Rewards are files in models/rewards.",
+        "two that are each better at something. Rewards are files in models/rewards; the way has to be matched, paper "
+        "or fixed-point.",
         "W2SD reward",
         listed=True,
         allows="the name of a file or folder in models/rewards, or nothing",

@@ -240,8 +240,9 @@ def report(out: Path, results: Results) -> str:
                     [results.line(way.told, results.of(way), beside) for way in sections[gap]],
                 )
                 if gap in SWEPT:
-                    in_all += beyond(results, sections[gap], reference)
-                    every = swept_over(results, sections[gap], reference) + FOLDED.format(every=every)
+                    found = beyond(results, sections[gap], reference)
+                    in_all += found
+                    every = f"{told(found)} {swept_over(results, sections[gap], reference)}{FOLDED.format(every=every)}"
                 parts.append(f"### {title}\n\n{every}")
                 if gap.startswith(CHOOSING):
                     parts.append("![Each alone, each against the other, chosen](choosing.png)\n\n" + FIGURE_24)
@@ -287,8 +288,7 @@ SHOWN = "previous-gap"  # the cheapest of all ways, and within a sweep's point t
 
 
 def swept_over(results: Results, ways: list, reference: dict) -> str:
-    """What is to be seen of a sweep at once: how many of its ways are better or worse than plain, and over lambda and
-    strength the differences of the way SHOWN."""
+    """A sweep at once: over lambda and strength, the differences of the way SHOWN."""
     of = {_asked(way): results.of(way) for way in ways if way.family == SHOWN}
     rows = []
     for lam in sorted(LAMBDAS):
@@ -298,7 +298,7 @@ def swept_over(results: Results, ways: list, reference: dict) -> str:
             moved = [marked(*difference(one, reference, name)) for name in ("reward", "distance")] if one else [""]
             cells.append("; ".join(moved))
         rows.append([f"lambda {lam}", *cells])
-    return f"{told(beyond(results, ways, reference))} With *{SHOWN}*, reward; Fréchet ↓:\n\n" + table(
+    return f"With *{SHOWN}*, reward; Fréchet ↓:\n\n" + table(
         ["", *(f"strength {strength:g}" for strength in sorted(STRENGTHS))], rows
     )
 
