@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from lib_w2sd.lab.experiments import (
     ways,
 )
 from lib_w2sd.lab.experiments.results import NotMeasured, Results
+from lib_w2sd.page.presets import BUILT_IN
 
 GROUND = ways.Ground("DPM++ 2M")
 PROMPTS = 12
@@ -219,7 +221,9 @@ def test_the_real_pictures_are_known_by_their_captions():
 
 
 def test_the_biased_pair_is_biased():
-    shares = {way: balance.flat(balance.drawn(way, 1, 24)[0], 24).mean().item() for way in ("weak", "strong")}
+    shares = {
+        way: balance.flat(balance.drawn(balance.WAYS[way], 1, 24)[0], 24).mean().item() for way in ("weak", "strong")
+    }
     assert shares["weak"] < shares["strong"] - 0.1
 
 
@@ -228,6 +232,15 @@ def test_the_balance_section_shows_every_way(tmp_path, monkeypatch):
     monkeypatch.setattr(balance, "drawn", lambda way, seeds, count: (pictures, 20.0))
     text = balance.section(tmp_path, Invented(tmp_path / "results.json", None), 2, 4)
     assert all(f"| {way} |" in text for way in balance.WAYS) and (tmp_path / "balance.png").exists()
+    pushed = [f"| CFG {cfg:g}: {way.told} |" for cfg in balance.CFGS for way in balance.swept(cfg)[1:]]
+    assert all(line in text for line in pushed) and text.count("(the reference)") == len(balance.CFGS)
+
+
+def test_the_balance_is_measured_with_the_preset_of_a_checkpoint_gap():
+    (way,) = (way for way in balance.swept(1.0) if "previous-gap, strength 0.5, lambda 19" in way.told)
+    preset = BUILT_IN["More of my checkpoint"].fields
+    measured = asdict(replace(way.asks["settings"], lambda_steps=-1))
+    assert {name: measured[name] for name in preset} == preset
 
 
 def test_the_wrong_inversion_is_wrong_and_gone_afterwards():
