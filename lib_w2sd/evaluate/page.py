@@ -94,7 +94,7 @@ def build(
             return "", f"There are no results under {name!r} yet.", gr.update(value=[], visible=False)
         address = escape(link(where / "blind.html"))
         to_it = f'<a href="{address}" target="_blank">Blind test: which is better, without knowing which is which</a>'
-        return to_it, text, gr.update(value=[str(picture) for picture in pictures], visible=True)
+        return to_it, text, gr.update(value=[(str(picture), title) for picture, title in pictures], visible=True)
 
     show.click(results, inputs=[name], outputs=[blind, told, sheets])
     return [texts, pairs, until_clear, scores, others, beside, name]

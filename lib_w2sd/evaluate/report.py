@@ -11,7 +11,7 @@ from . import blind, verdict
 from .study import Study, differences, rates
 
 SIDE, GAP, HEAD = 256, 6, 22
-_PICTURE = re.compile(r"!\[[^]]*\]\(([^)]+)\)")
+_PICTURE = re.compile(r"!\[([^]]*)\]\(([^)]+)\)\n\n\*\1\*\n")
 
 
 def write(study: Study, rewards: "list[str]") -> "Path | None":
@@ -50,13 +50,18 @@ def words(study: Study, rewards: "list[str]") -> str:
     return f"{told} Better than {reference}, by {', '.join(rewards)}: {by}."
 
 
-def shown(folder: Path) -> "tuple[str, list[Path]]":
-    """README.md of a folder without its pictures, and those; "" and none where there is no study."""
+def shown(folder: Path) -> "tuple[str, list[tuple[Path, str]]]":
+    """README.md of a folder without its pictures, and those with their titles; "" and none where there is no study."""
     path = folder / "README.md"
     if not path.exists():
         return "", []
     text = path.read_text(encoding="utf-8")
-    return _PICTURE.sub("", text), [folder / name for name in _PICTURE.findall(text)]
+    return _PICTURE.sub("", text), [(folder / name, title) for title, name in _PICTURE.findall(text)]
+
+
+def _picture(name: str, title: str) -> str:
+    """As _PICTURE finds it again: beside its file, titles are read, and alternative texts are not."""
+    return f"![{title}]({name})\n\n*{title}*\n"
 
 
 def _rates(study: Study, pairs: list, rewards: list) -> str:
@@ -123,20 +128,23 @@ def _span(values: list) -> str:
 def _sheets(study: Study, pairs: list, rewards: list) -> str:
     """With a reward the largest wins and the largest losses of the first way with W2SD; else the first pairs."""
     told = next((way for way in study.asked.ways[1:] if way.w2sd is not None), study.asked.ways[1])
-    if not rewards:
-        sheet(study, pairs[:8]).save(study.folder / "pairs.png")
-        return "![The first pairs](pairs.png)\n"
-    reference = study.asked.ways[0]
 
-    def won(pair):
-        found = differences([pair], told, reference, rewards[0])
+    def gain(pair):
+        found = differences([pair], told, study.asked.ways[0], rewards[0])
         return found[0] if found else 0.0
 
-    ordered = sorted(pairs, key=won)
+    gains = sorted(((gain(pair), pair) for pair in pairs), key=lambda one: one[0]) if rewards else []
+    won = [pair for by, pair in reversed(gains) if by > 0]
+    lost = [pair for by, pair in gains if by < 0]
+    sheets = [
+        (f"{file}.png", f"Where {told.name} {verb} most, by {rewards[0]}", some[:5])
+        for file, verb, some in (("wins", "won", won), ("losses", "lost", lost))
+        if some
+    ]
     parts = []
-    for file, title, some in (("wins", "won", ordered[::-1][:5]), ("losses", "lost", ordered[:5])):
-        sheet(study, some).save(study.folder / f"{file}.png")
-        parts.append(f"Where {told.name} {title} most, by {rewards[0]}:\n\n![{file}]({file}.png)\n")
+    for name, title, some in sheets or [("pairs.png", "The first pairs", pairs[:8])]:
+        sheet(study, some).save(study.folder / name)
+        parts.append(_picture(name, title))
     return "\n".join(parts)
 
 

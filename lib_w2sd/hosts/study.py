@@ -143,7 +143,7 @@ def run(p, choices: Choices, built_in: dict) -> processing.Processed:
     finally:
         told = report.write(kept, names)
     _, pictures = report.shown(where) if told else ("", [])
-    sheets = [Image.open(picture).convert("RGB") for picture in pictures]
+    sheets = [Image.open(picture).convert("RGB") for picture, _ in pictures]
     about_them = (
         f"{report.words(kept, names)} Tables and the blind test: Show the results, below the script's settings. "
         f"Everything is in {where.resolve()}."

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lib_w2sd.errors import SettingError
-from lib_w2sd.evaluate import prompts, study, verdict, ways
+from lib_w2sd.evaluate import prompts, report, study, verdict, ways
 from lib_w2sd.evaluate.__main__ import main
 
 from .fake import serving
@@ -51,6 +51,10 @@ def test_what_is_asked_and_what_is_said(tmp_path, capsys):
     lines = list(csv.DictReader((tmp_path / "pairs.csv").open()))
     assert len(lines) == 24 and {line["test_study.red"] for line in lines if line["way"] == "W2SD"} == {"200.0"}
     assert Image.open(tmp_path / "wins.png").width > 900 and (tmp_path / "blind.html").exists()
+    assert not (tmp_path / "losses.png").exists(), "it lost nowhere"
+    on_the_page, pictures = report.shown(tmp_path)
+    assert pictures == [(tmp_path / "wins.png", "Where W2SD won most, by test_study.red")]
+    assert "won most" in text and "won most" not in on_the_page and "![" not in on_the_page
     assert "pair 6 of 6" in capsys.readouterr().out
 
 
@@ -61,6 +65,9 @@ def test_it_stops_when_it_is_clear_and_not_before(tmp_path, capsys):
     assert 8 <= made[0] <= 16 and made[1] == 30
     rows = (tmp_path / "b" / "README.md").read_text().splitlines()
     assert not any("**" in row for row in rows if row.startswith("| test_study"))
+    assert report.shown(tmp_path / "b")[1] == [(tmp_path / "b" / "pairs.png", "The first pairs")], (
+        "neither won nor lost"
+    )
 
 
 def test_killed_and_resumed_it_says_the_same(tmp_path, capsys):

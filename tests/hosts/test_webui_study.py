@@ -59,7 +59,8 @@ def test_its_pictures_are_those_of_the_requests_alone(host, studied, tmp_path):
     rows = first["made"]["W2SD"]["facts"]
     assert first["made"]["plain, same time"]["request"]["steps"] == round(4 * rows["rows_ratio"])
     assert first["made"]["plain, same push"]["request"]["cfg_scale"] == round(rows["effective_cfg"], 2)
-    assert "2 pairs of pictures" in found.info and str(where) in found.info and len(found.images) == 2
+    assert "2 pairs of pictures" in found.info and str(where) in found.info
+    assert len(found.images) == 1, "the sheet of what it won; it lost nothing"
     assert (where / "blind.html").exists() and (where / "pairs.csv").exists()
 
 
