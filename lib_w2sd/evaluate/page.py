@@ -85,7 +85,15 @@ def build(
     show = gr.Button("Show the results", **named("show"))
     blind = gr.HTML(**named("blind"))  # Markdown's links open in this very tab in some versions of Gradio
     told = gr.Markdown(**named("told"))
-    sheets = gr.Gallery(label="Pairs", visible=False, columns=1, object_fit="contain", height="auto", **named("sheets"))
+    sheets = gr.Gallery(
+        label="Pairs",
+        show_label=False,
+        visible=False,
+        columns=1,
+        object_fit="contain",
+        height="auto",
+        **named("sheets"),
+    )
 
     def results(name):
         where = folder(name)

@@ -248,11 +248,14 @@ def test_warnings_before_the_click(page, webui):
     page.page.fill("#txt2img_prompt textarea", PLAIN["prompt"])
     page.gap("loras", False)
     page.gap("checkpoint", True)
-    chosen = page.page.locator("#setting_sd_model_checkpoint input, .model_selection input").first
-    if not chosen.input_value():  # Forge Neo's page has a choice of its own
+    above = ":is(#setting_sd_model_checkpoint, .model_selection)"  # A1111's, Forge's
+    chosen = page.page.locator(f"{above} input").first
+    if (
+        not chosen.input_value()
+    ):  # Forge Neo's page has a choice of its own; Forge's is empty where a request gave a name
         titles = {model["model_name"]: model["title"] for model in webui.get("/sdapi/v1/sd-models")}
         kept = webui.get("/sdapi/v1/options")["sd_model_checkpoint"]  # a title, or a name where a request gave one
-        page.choose("#setting_sd_model_checkpoint", titles.get(kept, kept))
+        page.choose(above, titles.get(kept, kept))
     loaded = chosen.input_value()
     page.choose(f"{ACCORDION}_weak_checkpoint", re.sub(r" \[.*", "", loaded))
     expect(panel).to_contain_text("The weak checkpoint is the loaded one")
