@@ -17,6 +17,8 @@ HOSTS = $(if $(A1111),--a1111 $(A1111)) $(if $(FORGE),--forge $(FORGE)) $(if $(N
 
 # One thread: results then do not depend on the machine's cores, and small tensors gain nothing from more.
 export OMP_NUM_THREADS = 1
+# What is not compiled with the environment is once, when it is first imported.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: test lint demo playground paper checkpoint train live bench addresses clean
 
@@ -59,7 +61,8 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-compile ".[lab,test]"
-	-$(BIN)/python -m compileall -q -j 0 $(VENV)/lib  # as pip does, but on all cores
+	# As pip does, but on all cores, and without what is hardly imported: half of it all.
+	-$(BIN)/python -m compileall -q -j 0 -x '/(tests|models|pipelines)/' $(VENV)/lib
 	rm -rf build *.egg-info
 	touch $@
 
