@@ -113,7 +113,8 @@ RULE = f"""## What the rule chooses
 Of the ways of a gap, those that are not behind the one with the highest reward by more than the interval; of these the
 ones with the fewest network rows; and of these, which neither reward nor cost tell apart, the nearest to the middle of what was
 swept (lambda {MIDDLE[0]}, strength {MIDDLE[1]:g}): less would hardly be seen, more takes variety. The defaults are the
-guidance gap's, and the other gaps' presets have its way and strength too.
+guidance gap's, and these gaps' presets have its way and strength too. Their lambda stays the paper's: this reward does not see all that
+a gap is for, and what it does not see grows with lambda (the balance of two kinds, in the [report](README.md)).
 
 """
 
