@@ -61,7 +61,7 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-compile ".[lab,test]"
-	# As pip does, but on all cores, and without what is hardly imported: half of it all.
+	# As pip does, but on all cores, and without what is hardly imported: nearly half of it all.
 	-$(BIN)/python -m compileall -q -j 0 -x '/(tests|models|pipelines)/' $(VENV)/lib
 	rm -rf build *.egg-info
 	touch $@

@@ -11,7 +11,7 @@ from . import blind, verdict
 from .study import Study, differences, rates
 
 SIDE, GAP, HEAD = 256, 6, 22
-_PICTURE = re.compile(r"!\[([^]]*)\]\(([^)]+)\)\n\n\*\1\*\n")
+_PICTURE = re.compile(r"!\[(.*)\]\(([^)]+)\)\n\n\*\1\*\n")
 
 
 def write(study: Study, rewards: "list[str]") -> "Path | None":

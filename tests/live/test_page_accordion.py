@@ -250,9 +250,8 @@ def test_warnings_before_the_click(page, webui):
     page.gap("checkpoint", True)
     above = ":is(#setting_sd_model_checkpoint, .model_selection)"  # A1111's, Forge's
     chosen = page.page.locator(f"{above} input").first
-    if (
-        not chosen.input_value()
-    ):  # Forge Neo's page has a choice of its own; Forge's is empty where a request gave a name
+    # Forge Neo's page has a choice of its own; Forge's is empty where a request gave a name.
+    if not chosen.input_value():
         titles = {model["model_name"]: model["title"] for model in webui.get("/sdapi/v1/sd-models")}
         kept = webui.get("/sdapi/v1/options")["sd_model_checkpoint"]  # a title, or a name where a request gave one
         page.choose(above, titles.get(kept, kept))

@@ -136,7 +136,7 @@ def choices(own: Results) -> str:
             told = f"CFG {cfg:g}: {way.told}"
             lines.append([told, interval(one["share"]).show(), by, f"{one['rows']:g}", reward])
     return (
-        f"With {GROUND.sampler}, the same pair, at the picture's CFG 1 and the tuned one; both sides at CFG 1 in "
+        f"With {GROUND.sampler}, the same pair, at the picture's CFG 1 and 2, the model's tuned one; both sides at CFG 1 in "
         "reflection, as the preset *More of my checkpoint* has it (which is *previous-gap* at strength 0.5 and the highest "
         "lambda). Differences are to the plain picture at that CFG, paired by seed; the reward is for the prompt, by the "
         "judge: what setting the balance right costs.\n\n"
