@@ -1,19 +1,20 @@
 """W2SD in the WebUI: the always-on script. In a WebUI that lacks what it needs, one that says so."""
 
 from lib_w2sd import hosts
-from lib_w2sd.hosts import lacking, needs
+from lib_w2sd.hosts.compatibility import requirements, unavailable
 
-LACKS = needs.lacks()
+LACKS = requirements.lacks()
 
 if LACKS:
-    W2SDScript = lacking.script(LACKS)
-    lacking.add_routes(LACKS)
+    W2SDScript = unavailable.script(LACKS)
+    unavailable.add_routes(LACKS)
 else:
     from modules import script_callbacks, scripts, shared
     from modules.infotext_utils import PasteField
     from modules.ui_components import InputAccordion
 
-    from lib_w2sd.hosts import arguments, checkpoints, comparison, hooks, page, rewards
+    from lib_w2sd.hosts.models import checkpoints, rewards
+    from lib_w2sd.hosts.request import arguments, comparison, hooks, page
     from lib_w2sd.page import accordion as ui
     from lib_w2sd.page import api
 

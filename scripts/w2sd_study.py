@@ -1,15 +1,16 @@
 """W2SD in the WebUI: the script "is it better on my checkpoint?" in the list of scripts."""
 
-from lib_w2sd.hosts import needs
+from lib_w2sd.hosts.compatibility import requirements
 
-if not needs.lacks():
+if not requirements.lacks():
     from urllib.parse import quote
 
     from modules import scripts, shared
 
     from lib_w2sd import hosts
     from lib_w2sd.evaluate import page as controls
-    from lib_w2sd.hosts import page, refusal, rewards, study
+    from lib_w2sd.hosts.models import rewards
+    from lib_w2sd.hosts.request import page, refusal, study
 
     PRESETS = {name: preset for name, preset in page.presets_of(hosts.current()).items() if not preset.halves_steps}
 

@@ -19,7 +19,7 @@ ABOUT = (
 def build(
     tab: str, rewards: "Callable[[], list]", presets: "list[str]", folder: "Callable[[str], Path]", link: Callable
 ) -> list:
-    """The script's controls, in the order of hosts.study.Choices.
+    """The script's controls, in the order of hosts.request.study.Choices.
 
     tab      txt2img or img2img, for the element ids
     rewards  rewards() -> the names that there are

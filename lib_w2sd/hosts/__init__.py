@@ -2,7 +2,7 @@
 
 import importlib
 
-from . import needs
+from .compatibility import requirements
 
 # The class of each kind of WebUI, each in a folder of its own.
 CLASSES = {"a1111": "A1111", "forge": "Forge", "neo": "Neo", "reforge": "ReForge"}
@@ -10,5 +10,5 @@ CLASSES = {"a1111": "A1111", "forge": "Forge", "neo": "Neo", "reforge": "ReForge
 
 def current():
     """The class for the host that this runs in."""
-    which = needs.kind()
+    which = requirements.kind()
     return getattr(importlib.import_module(f"{__name__}.{which}"), CLASSES[which])

@@ -10,7 +10,7 @@ from lib_w2sd.errors import SettingError
 from lib_w2sd.gaps import lora_scales as lora
 from lib_w2sd.gaps.lora import weak_lora_tags
 from lib_w2sd.gaps.prompt import has_prompt_gap
-from lib_w2sd.hosts import lora_files
+from lib_w2sd.hosts.models import lora_files
 from lib_w2sd.page.settings import NAMES, Settings, check, parse
 from lib_w2sd.weights import layers
 

@@ -31,7 +31,7 @@ def test_progress_is_the_share_of_the_rows(host, inversion, sampler):
 
 
 def test_everything_else_takes_the_step_for_its_number(host):
-    from lib_w2sd.hosts.progress import WeighedStep
+    from lib_w2sd.hosts.sampling.progress import WeighedStep
 
     step = WeighedStep(6, 2.5)
     assert 0.5 * step / 10 == 0.125
@@ -43,8 +43,8 @@ def test_everything_else_takes_the_step_for_its_number(host):
 
 def test_a_number_is_weighed_as_it_is_set(host):
     """What the host does after setting it may take long enough for the page to look."""
-    from lib_w2sd.hosts.progress import Counter
-    from lib_w2sd.hosts.swapped import swapped
+    from lib_w2sd.hosts.sampling.progress import Counter
+    from lib_w2sd.hosts.sampling.swapped import swapped
 
     class State:
         sampling_step = 0

@@ -67,7 +67,7 @@ def toys(host, monkeypatch):
 
 
 def kept(host):
-    return importlib.import_module("lib_w2sd.hosts.rewards").KEPT
+    return importlib.import_module("lib_w2sd.hosts.models.rewards").KEPT
 
 
 @pytest.mark.parametrize("gap", GAPS)

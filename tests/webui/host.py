@@ -72,7 +72,7 @@ class Host:
 
     @property
     def study(self):
-        return importlib.import_module("lib_w2sd.hosts.study")
+        return importlib.import_module("lib_w2sd.hosts.request.study")
 
     def load(self, name="w2sd.py"):
         """One of the extension's scripts, as the host loads it at its start and after "Reload UI"."""

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 from modules import devices, prompt_parser, sd_samplers_cfg_denoiser, sd_samplers_common, shared
 
-from ..conds import multicond, only_uncond
-from ..swapped import swapped
-from ..webui import WebUI
+from ..sampling.conds import multicond, only_uncond
+from ..sampling.sampling_pass import WebUI
+from ..sampling.swapped import swapped
 from . import motion
 
 

@@ -10,8 +10,8 @@ from modules import devices, lowvram, sd_models_config, sd_unet, shared
 from ...errors import CheckpointError
 from ...weights import exchange as checkpoint
 from ...weights.exchange import CheckpointOverlay
-from ..checkpoints import WeakCheckpoint
-from ..swapped import swapped
+from ..models.checkpoints import WeakCheckpoint
+from ..sampling.swapped import swapped
 from . import lora as a1111_lora
 from . import motion
 

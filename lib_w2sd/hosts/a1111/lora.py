@@ -14,8 +14,8 @@ from modules import shared
 
 from ...gaps.lora_scales import Use
 from ...weights import layers
-from ..lora_files import find, names, networks, unreadable
-from ..swapped import swapped
+from ..models.lora_files import find, names, networks, unreadable
+from ..sampling.swapped import swapped
 from . import motion
 
 __all__ = ["find", "loaded", "names", "opened", "overlay", "summed", "text_encoder", "understood", "unreadable", "used"]

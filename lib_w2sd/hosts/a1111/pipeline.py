@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from modules import extensions, shared
 
 from ...gaps.pipeline import EVERYTHING
-from ..left_out import LeftOut, units_named
+from ..models.pipeline_parts import LeftOut, units_named
 
 TITLE = "ControlNet"
 

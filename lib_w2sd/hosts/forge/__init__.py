@@ -7,9 +7,9 @@ from contextlib import contextmanager, nullcontext
 from modules import prompt_parser, sd_samplers_common, shared
 
 from ...method.rows import HOSTS_OWN
-from ..conds import only_uncond
-from ..swapped import swapped
-from ..webui import WebUI
+from ..sampling.conds import only_uncond
+from ..sampling.sampling_pass import WebUI
+from ..sampling.swapped import swapped
 from .distilled import with_inputs
 from .pipeline import lllite_layers
 

@@ -11,7 +11,7 @@ from modules import shared
 from ...errors import CheckpointError
 from ...weights import exchange as checkpoint
 from ...weights.file import SCALE, WeightsFile, unscaled
-from ..checkpoints import WeakCheckpoint
+from ..models.checkpoints import WeakCheckpoint
 from . import lora as forge_lora
 from .lora import ONLINE
 

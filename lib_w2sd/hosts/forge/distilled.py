@@ -3,7 +3,7 @@
 import torch
 from modules import shared
 
-from ..conds import multicond
+from ..sampling.conds import multicond
 
 
 def has_distilled_guidance() -> bool:

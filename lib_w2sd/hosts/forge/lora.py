@@ -19,8 +19,8 @@ from modules import shared
 from ...errors import SettingError
 from ...gaps.lora_scales import Use
 from ...weights import layers
-from ..lora_files import find, names, networks, unreadable
-from ..swapped import swapped
+from ..models.lora_files import find, names, networks, unreadable
+from ..sampling.swapped import swapped
 
 __all__ = ["find", "names", "opened", "overlay", "summed", "text_encoder", "understood", "unreadable", "used"]
 # What such a layer calls them.

@@ -9,7 +9,7 @@ import torch
 from modules import shared
 
 from ...gaps.pipeline import EVERYTHING
-from ..left_out import LeftOut, units_named
+from ..models.pipeline_parts import LeftOut, units_named
 
 # Of each part, what the module of its patches is called, as the host and its forks name their built-in extensions.
 SOURCES = {

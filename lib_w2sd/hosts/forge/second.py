@@ -25,10 +25,10 @@ from ...errors import ModelError, ModelMemoryError, SettingError, is_out_of_memo
 from ...method.bridge import Space, predicted
 from ...page.settings import BY_NAME
 from ...weights.exchange import reporting_memory
-from .. import checkpoints
-from ..conds import only_uncond
-from ..noises import Noises
-from ..swapped import swapped
+from ..models import checkpoints
+from ..sampling.conds import only_uncond
+from ..sampling.noise import Noises
+from ..sampling.swapped import swapped
 
 MODULES, STORAGE = "weak_model_modules", "forge_unet_storage_dtype"
 

@@ -8,7 +8,7 @@ import torch
 from modules import sd_samplers_common, shared
 
 from ..forge import Forge
-from ..swapped import swapped
+from ..sampling.swapped import swapped
 
 # What a CFG++ sampler has put into its calls' options to read the unconditional half; it guides nothing.
 READ_ALONG = {"sampler_post_cfg_function", "disable_cfg1_optimization"}

@@ -21,8 +21,8 @@ from ...errors import SettingError
 from ...gaps.lora_scales import Use
 from ...weights import layers
 from ..forge.lora import low_rank
-from ..lora_files import find, names, networks, unreadable
-from ..swapped import swapped
+from ..models.lora_files import find, names, networks, unreadable
+from ..sampling.swapped import swapped
 
 __all__ = ["find", "names", "opened", "overlay", "summed", "text_encoder", "understood", "unreadable", "used"]
 COUNTS = "w2sd_lora_counts"  # on the loaded checkpoint: (file, time of change) -> see _counts

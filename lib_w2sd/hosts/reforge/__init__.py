@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from modules import devices, prompt_parser, shared
 
 from ..forge import Forge
-from ..swapped import swapped
-from ..webui import WebUI
+from ..sampling.sampling_pass import WebUI
+from ..sampling.swapped import swapped
 
 
 class ReForge(Forge):

@@ -2,7 +2,7 @@
 
 from modules import shared
 
-from ..checkpoints import WeakCheckpoint
+from ..models.checkpoints import WeakCheckpoint
 
 PREDICTIONS = {"EPS": "eps", "V_PREDICTION": "v", "EDM": "edm", "FLOW": "flow", "FLUX": "flow"}
 

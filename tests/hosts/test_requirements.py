@@ -12,19 +12,19 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from lib_w2sd.hosts import needs
+from lib_w2sd.hosts.compatibility import requirements
 from lib_w2sd.page.settings import SETTINGS
 
 from .. import webui
 
-HOSTS = Path(needs.__file__).parent
-KINDS = sorted(needs.BY_KIND)
+HOSTS = Path(requirements.__file__).parents[1]
+KINDS = sorted(requirements.BY_KIND)
 
 
 @contextmanager
 def taken_away(entry: str, parameters_only: bool = False):
     """The WebUI without what an entry names, or with a function there that takes none of its parameters."""
-    module, _, path = needs.name_of(entry).removesuffix(".__init__").partition(":")
+    module, _, path = requirements.name_of(entry).removesuffix(".__init__").partition(":")
     if not path:
         before = sys.modules.get(module)
         sys.modules[module] = None
@@ -53,13 +53,13 @@ def taken_away(entry: str, parameters_only: bool = False):
 
 
 def relied_on(host) -> list:
-    return list(dict.fromkeys((*needs.to_load(host.flavour), *needs.demanded(host.extension.HOST))))
+    return list(dict.fromkeys((*requirements.to_load(host.flavour), *requirements.demanded(host.extension.HOST))))
 
 
 def refused(host, extension, settings=None):
     """What a request with the script of `extension` ends with."""
     host.script = extension.W2SDScript()
-    with pytest.raises(extension.lacking.refusal.JobRefused) as refusal:
+    with pytest.raises(extension.unavailable.refusal.JobRefused) as refusal:
         host.txt2img({"lambda_steps": 2} if settings is None else settings)
     return refusal.value
 
@@ -68,17 +68,17 @@ def test_a_whole_webui_lacks_nothing(host):
     assert host.extension.LACKS == []
     described = host.hooks.describe(host.extension.HOST)
     assert described["missing"] == [] and described["missing_for_gaps"] == {}
-    assert described["host"] == needs.kind() == host.flavour
+    assert described["host"] == requirements.kind() == host.flavour
 
 
 def test_each_name_taken_away_ends_in_the_sentence(host, capsys):
     for entry in relied_on(host):
         with taken_away(entry):
             extension = host.load()
-        name = needs.name_of(entry).removesuffix(".__init__")
+        name = requirements.name_of(entry).removesuffix(".__init__")
         assert any(lack.startswith(name) for lack in extension.LACKS), entry
         said = capsys.readouterr().out
-        assert said.count("\n") == 1 and needs.WORKS_IN in said, entry
+        assert said.count("\n") == 1 and requirements.WORKS_IN in said, entry
         if name == "modules.scripts:Script":
             continue  # without which there are no scripts at all
         error = refused(host, extension)
@@ -108,7 +108,7 @@ def test_what_the_lists_have_overlooked_is_no_traceback(host, monkeypatch):
 def test_between_a1111_and_forge_there_is_reforge(forge):
     """`modules_forge` is there, `backend` is not."""
     with taken_away("backend"):
-        assert needs.kind() == "reforge"
+        assert requirements.kind() == "reforge"
         parts = ("get_free_memory", "load_models_gpu")
         assert forge.load().LACKS == [f"ldm_patched.modules.model_management:{part}" for part in parts]
 
@@ -130,7 +130,7 @@ def test_positional_arguments_are_refused_too(host, lacking):
     assert "InputAccordion" in str(refused(host, lacking, [True]))
     assert "lambda_steps" in str(refused(host, lacking, {"lambda_steps": "many"}))
     host.script = lacking.W2SDScript()
-    with pytest.raises(lacking.lacking.refusal.JobRefused):
+    with pytest.raises(lacking.unavailable.refusal.JobRefused):
         host.img2img({})
 
 
@@ -150,13 +150,13 @@ def test_the_host_route_lists_it(host, lacking):
     told = next(r.endpoint() for r in reversed(app.routes) if getattr(r, "path", "") == "/w2sd/v1/host")
     assert told["host"] == host.flavour
     assert set(told["missing"]) == {"modules.images:save_image", "modules.ui_components:InputAccordion"}
-    assert told["says"] == needs.sentence(told["missing"])
+    assert told["says"] == requirements.sentence(told["missing"])
 
 
 def rooms(host) -> dict:
     """ability -> what its room relies on."""
     of = host.extension.HOST.ABILITIES
-    return {ability: needs.BY_ROOM.get(room.partition(":")[0], ()) for ability, room in of.items()}
+    return {ability: requirements.BY_ROOM.get(room.partition(":")[0], ()) for ability, room in of.items()}
 
 
 def test_what_one_gap_needs_takes_only_that_gap(host):
@@ -172,7 +172,7 @@ def test_what_one_gap_needs_takes_only_that_gap(host):
             for ability in gone:
                 with pytest.raises(extension.hooks.LacksError, match="cannot make") as refusal:
                     extension.HOST.able(ability)
-                assert needs.name_of(entry) in str(refusal.value)
+                assert requirements.name_of(entry) in str(refusal.value)
         described = extension.hooks.describe(extension.HOST)
         assert described["missing_for_gaps"] == {}
 
@@ -214,11 +214,15 @@ def imports(file: Path) -> list:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_imported_that_no_list_names(kind):
-    files = {*HOSTS.glob("*.py"), *(HOSTS / kind).glob("*.py"), HOSTS.parent.parent / "scripts" / "w2sd.py"}
+    common = [HOSTS, *(HOSTS / room for room in ("request", "sampling", "models", "compatibility"))]
+    files = {
+        *(file for room in (*common, HOSTS / kind) for file in room.glob("*.py")),
+        HOSTS.parent.parent / "scripts" / "w2sd.py",
+    }
     seen = 0
     for file in files:
-        room = needs.BY_ROOM.get(f"{kind}.{file.stem}", ())
-        names = [needs.name_of(entry) for entry in (*needs.to_load(kind), *room)]
+        room = requirements.BY_ROOM.get(f"{kind}.{file.stem}", ())
+        names = [requirements.name_of(entry) for entry in (*requirements.to_load(kind), *room)]
         modules = {name.partition(":")[0] for name in names}
         for module, name in imports(file):
             seen += 1
@@ -237,8 +241,8 @@ def overridden(cls, base):
 
 def test_a_hosts_own_part_is_called_as_the_common_one_is(host):
     """What a host's class overrides takes what is given to what the hosts have in common."""
-    webui = importlib.import_module("lib_w2sd.hosts.webui").WebUI
-    weak = importlib.import_module("lib_w2sd.hosts.checkpoints").WeakCheckpoint
+    webui = importlib.import_module("lib_w2sd.hosts.sampling.sampling_pass").WebUI
+    weak = importlib.import_module("lib_w2sd.hosts.models.checkpoints").WeakCheckpoint
     checked = 0
     for cls, base in ((host.extension.HOST, webui), (host.extension.HOST.able("checkpoint"), weak)):
         for one, name in overridden(cls, base):

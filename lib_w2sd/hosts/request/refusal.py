@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 from fastapi import HTTPException
 
-from ..errors import W2SDError
+from ...errors import W2SDError
 
 
 class JobRefused(HTTPException):

@@ -8,16 +8,16 @@ from pathlib import Path
 from modules import processing, shared
 from PIL import Image
 
-from .. import rewards
-from ..errors import SettingError, W2SDError
-from ..evaluate import prompts, report, study
-from ..evaluate.ways import BESIDE, Way, beside, facts_of
-from ..evaluate.webui import Drawn
-from ..page import presets
-from ..page.settings import COMPARISON, SETTINGS, parse
+from ... import rewards
+from ...errors import SettingError, W2SDError
+from ...evaluate import prompts, report, study
+from ...evaluate.ways import BESIDE, Way, beside, facts_of
+from ...evaluate.webui import Drawn
+from ...page import presets
+from ...page.settings import COMPARISON, SETTINGS, parse
+from ..models.rewards import OnDevice, find
+from ..sampling.sampling_pass import TRACE
 from . import arguments, comparison
-from .rewards import OnDevice, find
-from .webui import TRACE
 
 FIRST_SEED = 1000  # where the page's is -1: another one each time would never go on with what is there
 DEFAULTS = {s.name: s.default for s in SETTINGS}

@@ -5,7 +5,7 @@ beside: other extensions hand a request's arguments on, to a pass of their own (
 (Distributed), and nothing else that W2SD could leave in it.
 """
 
-from ..page.settings import NAMES
+from ...page.settings import NAMES
 
 TITLE = "W2SD"
 

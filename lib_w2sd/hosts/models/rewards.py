@@ -7,10 +7,10 @@ import torch
 from modules import paths_internal, sd_samplers_common, shared
 from PIL import Image
 
-from .. import rewards
-from ..errors import SettingError
-from ..method.reflection import INVERSIONS
-from ..page.settings import BY_NAME
+from ... import rewards
+from ...errors import SettingError
+from ...method.reflection import INVERSIONS
+from ...page.settings import BY_NAME
 
 FOLDER = Path(paths_internal.models_path) / "rewards"
 # samples_to_images_tensor's ways of making a picture of a latent; None: as the live preview is made.

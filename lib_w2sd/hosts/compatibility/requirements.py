@@ -170,7 +170,7 @@ def lacks() -> list:
     lacking = missing(to_load(kind()))
     if lacking:
         return lacking
-    from . import current
+    from .. import current
 
     try:
         return missing(demanded(current()))

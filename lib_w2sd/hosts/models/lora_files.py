@@ -2,8 +2,8 @@
 
 import sys
 
-from ..errors import CheckpointError
-from ..weights.file import open_weights
+from ...errors import CheckpointError
+from ...weights.file import open_weights
 
 
 def networks():

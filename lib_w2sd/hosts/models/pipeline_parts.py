@@ -2,8 +2,8 @@
 
 from contextlib import ExitStack, contextmanager
 
-from ..gaps.pipeline import UNITS, Pipeline
-from .swapped import swapped
+from ...gaps.pipeline import UNITS, Pipeline
+from ..sampling.swapped import swapped
 
 PARTS, WEIGHT = Pipeline.settings
 

@@ -12,9 +12,9 @@ from statistics import median
 from modules import images, processing, shared
 from PIL import Image, ImageChops
 
+from ..sampling.sampling_pass import TRACE
+from ..sampling.swapped import swapped
 from . import arguments
-from .swapped import swapped
-from .webui import TRACE
 
 # An attribute of the host's processing object: a comparison was asked for, and is (True) still to be begun.
 ASKED = "w2sd_comparison"

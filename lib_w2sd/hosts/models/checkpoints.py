@@ -7,12 +7,12 @@ from pathlib import Path
 
 from modules import sd_models, shared
 
-from ..errors import CheckpointError
-from ..page import infotext
-from ..weights import exchange as checkpoint
-from ..weights.exchange import CACHE, CheckpointOverlay, Slot, Weights
-from ..weights.file import WeightsFile, check_fit, open_weights, unfit
-from ..weights.names import Known, NotMeant, meant
+from ...errors import CheckpointError
+from ...page import infotext
+from ...weights import exchange as checkpoint
+from ...weights.exchange import CACHE, CheckpointOverlay, Slot, Weights
+from ...weights.file import WeightsFile, check_fit, open_weights, unfit
+from ...weights.names import Known, NotMeant, meant
 
 
 def choices() -> list:

@@ -15,21 +15,24 @@ import torch
 from modules import extra_networks, prompt_parser, script_callbacks, shared
 from modules.processing import StableDiffusionProcessingImg2Img
 
-from ..errors import LacksError, RefinerCheckpointError, SettingError, UnfitCheckpoint
-from ..gaps import Picture, Side, asked_for, sides_of
-from ..method import sampling
-from ..method.reflection import Flow, Sigma, VariancePreserving
-from ..method.rows import RowMeter
-from ..method.trace import Pass, Trace
-from ..page.settings import Settings
-from . import checkpoints, left_behind, needs, rewards
+from ...errors import LacksError, RefinerCheckpointError, SettingError, UnfitCheckpoint
+from ...gaps import Picture, Side, asked_for, sides_of
+from ...method import sampling
+from ...method.reflection import Flow, Sigma, VariancePreserving
+from ...method.rows import RowMeter
+from ...method.trace import Pass, Trace
+from ...page.settings import Settings
+from ..compatibility import requirements
+from ..compatibility.signatures import takes
+from ..models import checkpoints, rewards
+from ..models.pipeline_parts import LeftOut
+from . import isolation
 from .conds import of_one_length
-from .left_out import LeftOut
-from .noises import Noises
-from .signatures import takes
+from .noise import Noises
 from .swapped import swapped
 
 TRACE = "w2sd_trace"
+HOSTS = __package__.rpartition(".")[0]
 
 
 class WebUI:
@@ -39,7 +42,7 @@ class WebUI:
     # What this host does for a gap, by the gap's `ability`: "module" of this package, or "module:name".
     ABILITIES: dict = {}
     skips_uncond = False  # whether the host itself leaves the uncond rows out at CFG 1
-    # Names and signatures that W2SD relies on (see needs), also for /w2sd/v1/host.
+    # Names and signatures that W2SD relies on (see requirements), also for /w2sd/v1/host.
     RELIES_ON = (
         "modules.sd_samplers_cfg_denoiser:CFGDenoiser.forward(cond, uncond, cond_scale, s_min_uncond)",
         "modules.sd_samplers_cfg_denoiser:CFGDenoiser.update_inner_model",
@@ -146,9 +149,9 @@ class WebUI:
     def lacks(cls, ability: str) -> list:
         """What this host lacks for a gap, which reaches further into it than the rest."""
         room = cls.ABILITIES[ability].partition(":")[0]
-        lacking = needs.missing(needs.BY_ROOM.get(room, ()))
+        lacking = requirements.missing(requirements.BY_ROOM.get(room, ()))
         try:
-            return lacking or (importlib.import_module(f"{__package__}.{room}") and [])
+            return lacking or (importlib.import_module(f"{HOSTS}.{room}") and [])
         except Exception as error:  # whatever it is: the other gaps do not need it
             return [f"what {room} needs ({error})"]
 
@@ -159,9 +162,11 @@ class WebUI:
             raise SettingError(f"W2SD: this WebUI ({cls.name}) cannot make the {ability} gap.")
         lacking = cls.lacks(ability)
         if lacking:
-            raise LacksError(f"W2SD cannot make a {ability} gap in this WebUI, which lacks {needs.listed(lacking)}.")
+            raise LacksError(
+                f"W2SD cannot make a {ability} gap in this WebUI, which lacks {requirements.listed(lacking)}."
+            )
         room, _, name = cls.ABILITIES[ability].partition(":")
-        found = importlib.import_module(f"{__package__}.{room}")
+        found = importlib.import_module(f"{HOSTS}.{room}")
         return getattr(found, name) if name else found
 
     def comment(self, text: str) -> None:
@@ -383,7 +388,7 @@ class WebUI:
 
     def untraced(self):
         """Around an extra evaluation: what it leaves behind is taken back."""
-        return left_behind.taken_back(self.p, self.sampler, self.denoiser)
+        return isolation.taken_back(self.p, self.sampler, self.denoiser)
 
     # ------------------------------------------------------------------ one run of the sampler
 
@@ -475,7 +480,7 @@ class WebUI:
             self.sides,
             functools.partial(trace.add, name=self.pass_name()),
             hires_pass=self.hires_pass,
-            keeping=left_behind.noise_kept,
+            keeping=isolation.noise_kept,
         )
 
     def pass_name(self) -> str:

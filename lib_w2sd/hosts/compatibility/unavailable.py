@@ -6,17 +6,18 @@ from html import escape
 
 import gradio as gr
 
-from ..errors import LacksError, W2SDError
-from ..page import accordion, api
-from ..page.forecast import Facts
-from ..page.settings import SETTINGS, parse
-from . import needs, refusal
-from .arguments import TITLE
+from ...errors import LacksError, W2SDError
+from ...page import accordion, api
+from ...page.forecast import Facts
+from ...page.settings import SETTINGS, parse
+from ..request import refusal
+from ..request.arguments import TITLE
+from . import requirements
 
 
 def script(lacks: list):
     """The script for a WebUI that lacks these."""
-    words = needs.sentence(lacks)
+    words = requirements.sentence(lacks)
     print(words)
     scripts = sys.modules.get("modules.scripts")
 
@@ -63,7 +64,7 @@ def add_routes(lacks: list) -> None:
     callbacks = sys.modules.get("modules.script_callbacks")
     if not hasattr(callbacks, "on_app_started"):
         return
-    told = {"host": needs.kind(), "missing": lacks, "says": needs.sentence(lacks)}
+    told = {"host": requirements.kind(), "missing": lacks, "says": requirements.sentence(lacks)}
     callbacks.on_app_started(lambda _, app: api.add_routes(app, lambda: told, Facts(gaps=()), credentials()))
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from modules import sd_samplers_kdiffusion, sd_samplers_timesteps
 from modules.paths_internal import data_path
 
-from ..gaps import GAPS
-from ..method.trace import Trace
-from ..page import accordion, cost, plot, presets
-from ..page.forecast import Facts
-from . import rewards
+from ...gaps import GAPS
+from ...method.trace import Trace
+from ...page import accordion, cost, plot, presets
+from ...page.forecast import Facts
+from ..models import rewards
 
 PRESETS = "w2sd_presets.json"  # beside the host's own styles.csv
 

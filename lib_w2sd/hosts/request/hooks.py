@@ -8,13 +8,16 @@ import functools
 import inspect
 from dataclasses import replace
 
-from ..errors import LacksError, SamplerError, SettingError, W2SDError
-from ..gaps import without_effect
-from ..method.trace import Trace
-from ..page import xyz
-from ..page.settings import BY_NAME, COMPARISON, Settings, parse
-from . import arguments, checkpoints, comparison, needs, progress, refusal, rewards
-from .webui import TRACE, WebUI
+from ...errors import LacksError, SamplerError, SettingError, W2SDError
+from ...gaps import without_effect
+from ...method.trace import Trace
+from ...page import xyz
+from ...page.settings import BY_NAME, COMPARISON, Settings, parse
+from ..compatibility import requirements
+from ..models import checkpoints, rewards
+from ..sampling import progress
+from ..sampling.sampling_pass import TRACE, WebUI
+from . import arguments, comparison, refusal
 
 ORIGINAL = "w2sd_original"
 
@@ -73,7 +76,7 @@ def before_sampling(host: type, p, args) -> None:
         elif hasattr(sampler, "func"):
             sampler.func = original(sampler.func)
     except (AttributeError, ImportError) as error:
-        fail_at_sampling(sampler, LacksError(needs.sentence([f"what it looked for ({error})"], "do this in")))
+        fail_at_sampling(sampler, LacksError(requirements.sentence([f"what it looked for ({error})"], "do this in")))
     except Exception as error:
         fail_at_sampling(sampler, error)
 
@@ -135,14 +138,14 @@ def describe(host: type) -> dict:
 
     def signature(path):
         try:
-            return str(inspect.signature(needs.found(path)))
+            return str(inspect.signature(requirements.found(path)))
         except (ImportError, AttributeError, TypeError, ValueError):
             return None
 
     return {
         "host": host.name,
         "weak_checkpoint": checkpoints.describe(),
-        "relies_on": {needs.name_of(path): signature(path) for path in host.RELIES_ON},
+        "relies_on": {requirements.name_of(path): signature(path) for path in host.RELIES_ON},
         "missing": [],
         "missing_for_gaps": {ability: lacking for ability in host.ABILITIES if (lacking := host.lacks(ability))},
     }

@@ -1,0 +1,1 @@
+"""A request, from its first hook to its last picture."""
