@@ -194,7 +194,7 @@ def test_an_attribute_that_is_not_there_is_told_in_words(host, monkeypatch):
     def looks(self):
         raise AttributeError("'Model' object has no attribute 'predictor'")
 
-    monkeypatch.setattr(host.extension.HOST, "build_sides", looks)
+    monkeypatch.setattr(host.hooks.SamplingPass, "build_sides", looks)
     with pytest.raises(host.hooks.refusal.JobRefused, match="predictor.*it works in") as refusal:
         host.txt2img({"lambda_steps": 2})
     assert refusal.value.status_code == 422
@@ -241,7 +241,7 @@ def overridden(cls, base):
 
 def test_a_hosts_own_part_is_called_as_the_common_one_is(host):
     """What a host's class overrides takes what is given to what the hosts have in common."""
-    webui = importlib.import_module("lib_w2sd.hosts.sampling.sampling_pass").WebUI
+    webui = importlib.import_module("lib_w2sd.hosts.sampling.webui").WebUI
     weak = importlib.import_module("lib_w2sd.hosts.models.checkpoints").WeakCheckpoint
     checked = 0
     for cls, base in ((host.extension.HOST, webui), (host.extension.HOST.able("checkpoint"), weak)):

@@ -293,13 +293,14 @@ def test_forge_hires_pass_has_a_cfg_of_its_own(forge):
     fields = {"enable_hr": True, "hr_cfg": 4.0}
     plain = forge.txt2img(**fields)
     settings = {"lambda_steps": 2, "inversion": "matched", "hires": "own", "hires_lambda_steps": 2, "weak_cfg": 4.0}
-    scales, inner = [], forge.hooks.WebUI.evaluate
+    kind, scales = forge.sampling("sides", "HostSides"), []
+    inner = kind.evaluate
 
     def evaluate(self, x, t, kwargs, side):
-        scales.append((self.hires_pass, self.scale_of(side, kwargs)))
+        scales.append((self.webui.hires_pass, self.scale_of(side, kwargs)))
         return inner(self, x, t, kwargs, side)
 
-    forge.hooks.WebUI.evaluate = evaluate
+    kind.evaluate = evaluate
     p = forge.request("Txt2Img", settings, **fields)
     picture = forge.process(p)
     assert scales == [(False, 6.0), (False, 4.0)] * 2 + [(True, 4.0), (True, 4.0)] * 2
@@ -327,8 +328,9 @@ def test_hires_prompts_are_what_the_placeholders_stand_for_there(host):
     fields = {"enable_hr": True, "hr_cfg": 6.0, "hr_prompt": "a large cat", "hr_negative_prompt": "small"}
     settings = {**EQUAL, "weak_prompt": "{prompt} ", "weak_negative_prompt": " {negative_prompt}"}
     p = host.request("Txt2Img", [True, -1, 1.0, "matched", 6.0, None, "{prompt}, x", "{negative_prompt}"], **fields)
-    texts, encode = [], host.hooks.WebUI.encode
-    host.hooks.WebUI.encode = lambda self, t, neg, model=None: texts.append((t, neg)) or encode(self, t, neg, model)
+    kind, texts = host.sampling("prompts", "Prompts"), []
+    encode = kind.encode
+    kind.encode = lambda self, t, neg, model=None: texts.append((t, neg)) or encode(self, t, neg, model)
     host.process(p)
     assert (["a cat, x"], False) in texts and (["a large cat, x"], False) in texts
     assert same_pictures(host.txt2img(settings, **fields), host.txt2img(**fields))

@@ -17,12 +17,13 @@ def test_a_checkpoint_without_it_refuses_it(host, name):
 
 
 @pytest.fixture
-def one_pass(forge):
-    """A pass of the stand-in, and the class of its conds' schedules."""
+def sides(forge):
+    """The sides of a pass of the stand-in, and the class of its conds' schedules."""
     p = forge.request("Txt2Img", {})
     p.sampler = SimpleNamespace()
     p.prompts, p.negative_prompts = ["cat"], [""]
-    return forge.extension.HOST(p, Settings(enabled=True))
+    one_pass = forge.hooks.SamplingPass(forge.extension.HOST(p), Settings(enabled=True))
+    return forge.sampling("sides", "HostSides")(one_pass, network=None, coordinates=None)
 
 
 def conds(webui, guidance):
@@ -44,20 +45,20 @@ def scales(ask):
 
 
 @pytest.mark.parametrize("scale", [2.0, 0.0])
-def test_every_cond_of_a_side_has_its_scale_and_the_pictures_own_keep_theirs(forge, one_pass, scale):
+def test_every_cond_of_a_side_has_its_scale_and_the_pictures_own_keep_theirs(forge, sides, scale):
     kwargs = conds(forge.modules["prompt_parser"], 3.5)
-    ask = one_pass.asked(kwargs, Side(inputs={"guidance": scale}))
+    ask = sides.asked(kwargs, Side(inputs={"guidance": scale}))
     assert scales(ask) == ([[[scale, scale]], [[scale], [scale]]], [[scale], [scale]])
     assert scales(kwargs) == ([[[3.5, 3.5]], [[3.5], [3.5]]], [[3.5], [3.5]])
     assert [[part.weight for part in parts] for parts in ask["cond"].batch] == [[1.0], [0.5, 2.0]]
     assert [s.end_at_step for s in ask["cond"].batch[0][0].schedules] == [2, 8]
 
 
-def test_own_scale_leaves_the_conds_alone(forge, one_pass):
+def test_own_scale_leaves_the_conds_alone(forge, sides):
     kwargs = conds(forge.modules["prompt_parser"], 3.5)
-    assert one_pass.asked(kwargs, Side())["cond"] is kwargs["cond"]
+    assert sides.asked(kwargs, Side())["cond"] is kwargs["cond"]
 
 
-def test_cfg_1_needs_no_uncond(forge, one_pass):
+def test_cfg_1_needs_no_uncond(forge, sides):
     kwargs = {**conds(forge.modules["prompt_parser"], 3.5), "uncond": None}
-    assert one_pass.asked(kwargs, Side(1.0, inputs={"guidance": 2.0}))["uncond"] is None
+    assert sides.asked(kwargs, Side(1.0, inputs={"guidance": 2.0}))["uncond"] is None

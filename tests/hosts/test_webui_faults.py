@@ -73,7 +73,7 @@ def test_an_error_at_any_call(host, sampler, error):
 
 def giving(host, side, value):
     """From its second call on, that side's evaluation has one number that is none."""
-    evaluate, calls = getattr(host.hooks.WebUI, side), []
+    evaluate, calls = getattr(host.sampling("sides", "HostSides"), side), []
 
     def spoiled(self, x, t, kwargs):
         output = evaluate(self, x, t, kwargs)
@@ -93,7 +93,7 @@ def test_a_side_that_gives_no_number_ends_the_job(host, monkeypatch, side, value
     settings = {"lambda_steps": 3, "weak_cfg": -1, "strong_cfg": 4}
     before = Before(host, settings, steps=8, **fields)
     with monkeypatch.context() as patch:
-        patch.setattr(host.hooks.WebUI, side, giving(host, side, value))
+        patch.setattr(host.sampling("sides", "HostSides"), side, giving(host, side, value))
         with pytest.raises(fastapi.HTTPException) as refusal:
             host.txt2img(settings, **before.fields)
         assert refusal.value.status_code == 500
@@ -108,7 +108,7 @@ def test_no_number_in_the_last_reflection(host, monkeypatch, lambda_steps):
     """After which the sampler may make no call any more that could find it."""
     before = Before(host, steps=3)
     with monkeypatch.context() as patch:
-        patch.setattr(host.hooks.WebUI, "weak", giving(host, "weak", float("nan")))
+        patch.setattr(host.sampling("sides", "HostSides"), "weak", giving(host, "weak", float("nan")))
         with pytest.raises(fastapi.HTTPException, match="weak side gave NaN or infinity at step 2, with weak_cfg 0.0;"):
             host.txt2img({"lambda_steps": lambda_steps}, **before.fields)
     before.hold()
@@ -117,7 +117,7 @@ def test_no_number_in_the_last_reflection(host, monkeypatch, lambda_steps):
 def test_no_number_from_the_weak_side_alone(host, monkeypatch):
     before = Before(host)
     with monkeypatch.context() as patch:
-        patch.setattr(host.hooks.WebUI, "step_as_weak", giving(host, "step_as_weak", float("nan")))
+        patch.setattr(host.sampling("sides", "HostSides"), "step_as_weak", giving(host, "step_as_weak", float("nan")))
         with pytest.raises(fastapi.HTTPException, match="weak side gave NaN or infinity at step 2"):
             host.txt2img({"weak_alone": True, "weak_cfg": 1}, **before.fields)
     before.hold()

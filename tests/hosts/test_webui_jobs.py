@@ -112,13 +112,12 @@ def broken(*args, **kwargs):
     raise Broken("a bug of ours")
 
 
-@pytest.mark.parametrize(
-    "where", ["build_sides", "attach", "conditioning", "pass_name", "coordinates_of", "is_flow", "unet"]
-)
+@pytest.mark.parametrize("where", ["build_sides", "attach", "encode", "pass_name", "coordinates_of", "is_flow", "unet"])
 @pytest.mark.parametrize("kind", ["txt2img", "img2img"])
 def test_a_bug_of_ours_ends_the_job_rather_than_sell_a_plain_picture(host, where, kind, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(host.hooks if where == "attach" else host.extension.HOST, where, broken)
+        owner = next(of for of in (host.hooks, host.extension.HOST, host.hooks.SamplingPass) if hasattr(of, where))
+        patch.setattr(owner, where, broken)
         with pytest.raises(Broken):
             getattr(host, kind)({"weak_prompt": "a dog"})
         # Off, nothing of it is touched.
@@ -169,13 +168,14 @@ def test_rows_are_counted_across_a_refiner(host, settings, lambda_steps):
 
 
 def test_weak_prompt_is_encoded_anew_by_the_refiners_text_encoder(host):
-    encoded, encode = [], host.hooks.WebUI.encode
+    kind, encoded = host.sampling("prompts", "Prompts"), []
+    encode = kind.encode
 
     def spy(self, texts, negative, model=None):
-        encoded.append((self.checkpoint().name, texts))
+        encoded.append((self.webui.checkpoint().name, texts))
         return encode(self, texts, negative, model)
 
-    host.hooks.WebUI.encode = spy
+    kind.encode = spy
     host.txt2img({"lambda_steps": -1, "weak_prompt": "a dog", "weak_cfg": 1}, **REFINED)
     assert encoded == [("base", ["a dog"]), ("refined", ["a dog"])]
 
@@ -185,13 +185,14 @@ def test_weak_prompt_is_encoded_anew_by_the_refiners_text_encoder(host):
 
 def test_placeholders_and_extra_networks_through_batches(host):
     """The page's prompts have their <lora:...> when hooks see them; the weak side's must not."""
-    encoded, encode = [], host.hooks.WebUI.encode
+    kind, encoded = host.sampling("prompts", "Prompts"), []
+    encode = kind.encode
 
     def spy(self, texts, negative, model=None):
         encoded.append((texts, negative))
         return encode(self, texts, negative, model)
 
-    host.hooks.WebUI.encode = spy
+    kind.encode = spy
     host.txt2img(
         {"weak_prompt": "not {prompt}", "weak_negative_prompt": "{negative_prompt}, {prompt}", "weak_cfg": 2},
         prompt=["a <lora:style:0.8>cat", "b", "c", "d"],

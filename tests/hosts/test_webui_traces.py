@@ -60,12 +60,13 @@ def same(a, b):
 @contextmanager
 def watched(host):
     """Collects the names of whatever any single extra evaluation leaves changed."""
-    evaluate, changed = host.hooks.WebUI.evaluate, []
+    kind, changed = host.sampling("sides", "HostSides"), []
+    evaluate = kind.evaluate
 
     def watching(self, x, t, kwargs, side):
-        before, latent = state_of(host, self), x.clone()
+        before, latent = state_of(host, self.webui), x.clone()
         result = evaluate(self, x, t, kwargs, side)
-        after = state_of(host, self)
+        after = state_of(host, self.webui)
         changed.extend(name for name in before if not same(before[name], after[name]))
         if not torch.equal(latent, x):
             changed.append("x")
@@ -73,7 +74,7 @@ def watched(host):
         return result
 
     watching.count = 0
-    host.hooks.WebUI.evaluate = watching
+    kind.evaluate = watching
     yield changed
     assert watching.count >= 4
 
@@ -116,7 +117,7 @@ LEFT = {
 )
 def test_the_watch_sees_what_would_be_left(host, request_name):
     """With the taking back switched off: a test of the test above."""
-    host.hooks.WebUI.untraced = lambda self: nullcontext()
+    host.sampling("sides", "HostSides").untraced = lambda self: nullcontext()
     with watched(host) as changed:
         make(host, request_name, {"lambda_steps": 3, "weak_cfg": 3, "strong_cfg": 4})
     assert set(changed) == LEFT[host.flavour][request_name]

@@ -74,6 +74,10 @@ class Host:
     def study(self):
         return importlib.import_module("lib_w2sd.hosts.request.study")
 
+    def sampling(self, room: str, name: str):
+        """A class of the extension's own, of a sampling pass."""
+        return getattr(importlib.import_module(f"lib_w2sd.hosts.sampling.{room}"), name)
+
     def load(self, name="w2sd.py"):
         """One of the extension's scripts, as the host loads it at its start and after "Reload UI"."""
         spec = importlib.util.spec_from_file_location(name, SCRIPTS / name)

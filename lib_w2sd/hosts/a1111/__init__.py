@@ -2,13 +2,12 @@
 
 import math
 import sys
-from contextlib import contextmanager
 
-from modules import devices, prompt_parser, sd_samplers_cfg_denoiser, sd_samplers_common, shared
+from modules import devices, sd_samplers_cfg_denoiser, sd_samplers_common, shared
 
 from ..sampling.conds import multicond, only_uncond
-from ..sampling.sampling_pass import WebUI
 from ..sampling.swapped import swapped
+from ..sampling.webui import ANSWERS, CALLS, Company, WebUI, listened_to
 from . import motion
 
 
@@ -46,9 +45,6 @@ class A1111(WebUI):
     def is_flow(self):
         return bool(getattr(shared.sd_model, "is_sd3", False))
 
-    def is_idle(self, listener):
-        return motion.is_idle(listener)
-
     def is_one_video(self):
         return bool(motion.layers(shared.sd_model.model.diffusion_model))
 
@@ -61,14 +57,9 @@ class A1111(WebUI):
         plain = "forward" not in vars(model.model.diffusion_model)
         return shared.opts.batch_cond_uncond and plain and not getattr(model, "lowvram", False)
 
-    def conditioning(self, texts, negative):
-        p = self.p
-        size = (p.hr_upscale_to_x, p.hr_upscale_to_y) if self.hires_pass else (p.width, p.height)
-        return prompt_parser.SdConditioning(texts, is_negative_prompt=negative, width=size[0], height=size[1])
-
-    def encode(self, texts, negative, model=None):
+    def encode(self, built, texts, negative):
         with devices.autocast():
-            conds = super().encode(texts, negative, model)
+            conds = super().encode(built, texts, negative)
         # ControlNet (Mikubill's, 1.1) writes into each cond whether it is a prompt or a negative one, before this hook.
         controlnet = sys.modules.get("scripts.hook")
         own = self.p.hr_uc if self.hires_pass else self.p.uc
@@ -76,7 +67,11 @@ class A1111(WebUI):
             controlnet.mark_prompt_context(conds, positive=not negative)
         return conds
 
-    def call(self, x, t, ask):
+    def call(self, x, t, ask, own=False):
+        with motion.prompted(ask["cond"], self.sampler.sampler_extra_args["cond"]):
+            return self.denoiser(x, t, **ask) if own else self.rows_that_count(x, t, ask)
+
+    def rows_that_count(self, x, t, ask):
         """The host always evaluates cond and uncond rows; where one of them counts for nothing it is left out.
 
         denoised = uncond + sum_i w_i * scale * (cond_i - uncond), so uncond counts unless scale * sum_i w_i = 1
@@ -95,27 +90,20 @@ class A1111(WebUI):
         with swapped(d, "step", _EveryOther(d.step)):
             return d(x, t, **{**ask, "cond": only, "s_min_uncond": math.inf})
 
-    def step_call(self, x, t, ask):
-        return self.denoiser(x, t, **ask)
-
-    @contextmanager
-    def switched_on(self, side):
-        own = self.sampler.sampler_extra_args["cond"]
-        with super().switched_on(side), motion.prompted(side.cond, own):
-            yield
-
     def rows_are_separable(self):
         """Not beside an extension that is told which is which; nor with InstructPix2Pix, where three kinds of rows
         count, nor with inpainting and image variation checkpoints, whose image conditions the host does not shorten
         along with the rows."""
-        if self.rows_are_told_apart():
+        if self.company().tells_rows_apart:
             return False
         model = shared.sd_model
         return model.cond_stage_key != "edit" and model.model.conditioning_key == "crossattn"
 
-    def guidance_is_another_extensions(self):
+    def company(self):
         host = sd_samplers_cfg_denoiser.CFGDenoiser
-        return type(self.denoiser).combine_denoised is not host.combine_denoised
+        guides = type(self.denoiser).combine_denoised is not host.combine_denoised
+        before, after = listened_to(*CALLS, is_idle=motion.is_idle), listened_to(ANSWERS, is_idle=motion.is_idle)
+        return Company(guides, tells_rows_apart=before or guides, listens=before or after)
 
 
 def _scaled(cond, scale):

@@ -59,13 +59,13 @@ def left_out(unet):
 
 @contextmanager
 def prompted(cond, own):
-    """Within, the frames' prompts are `cond`'s, a side's own; None: the picture's, which are `own`.
+    """Within, the frames' prompts are `cond`'s, a side's own, where these are not `own`, the picture's.
 
     The extension takes those of a request's first call, blends them over the frames where they travel, and puts them
     into every call from then on.
     """
     motion = _motion()
-    if cond is None or motion is None or not motion.mm_injected:
+    if cond is own or motion is None or not motion.mm_injected:
         yield
         return
     params = motion.ad_params

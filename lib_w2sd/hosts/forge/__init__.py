@@ -8,8 +8,8 @@ from modules import prompt_parser, sd_samplers_common, shared
 
 from ...method.rows import HOSTS_OWN
 from ..sampling.conds import only_uncond
-from ..sampling.sampling_pass import WebUI
 from ..sampling.swapped import swapped
+from ..sampling.webui import ANSWERS, CALLS, Company, WebUI, listened_to
 from .distilled import with_inputs
 from .pipeline import lllite_layers
 
@@ -56,31 +56,20 @@ class Forge(WebUI):
         needed = {} if shape is None else {"memory_required": unet.memory_required([2 * shape[0], *shape[1:]])}
         memory_management.load_models_gpu(models, **needed)
 
-    def request_scale(self, kwargs):
+    def cfg_scale(self, kwargs=None):
         # The host's denoiser does not look at cond_scale in the hires pass.
-        return self.p.hr_cfg if self.hires_pass else kwargs["cond_scale"]
-
-    def picture_cfg(self):
-        return self.p.hr_cfg if self.hires_pass else self.p.cfg_scale
+        return self.p.hr_cfg if self.hires_pass else super().cfg_scale(kwargs)
 
     def apply_refiner(self, x, t):
         sd_samplers_common.apply_refiner(self.denoiser, x)
 
-    def guidance_is_another_extensions(self):
-        options = shared.sd_model.forge_objects.unet.model_options
-        return any(options.get(name) for name in GUIDANCE)
-
-    @contextmanager
-    def untraced(self):
-        options = shared.sd_model.forge_objects.unet.model_options
-        with super().untraced(), momentum_as_it_was(), counts_as_they_were(options):
-            yield
-
-    def rows_are_told_apart(self):
+    def company(self):
         unet = shared.sd_model.forge_objects.unet
         options = unet.model_options
+        guides = any(options.get(name) for name in GUIDANCE)
         patched = set(options.get("transformer_options") or ()) - HOSTS_OWN or options.get("model_function_wrapper")
-        return bool(patched) or unet.controlnet_linked_list is not None or super().rows_are_told_apart()
+        apart = bool(patched) or unet.controlnet_linked_list is not None or guides or listened_to(*CALLS)
+        return Company(guides, tells_rows_apart=apart, listens=listened_to(*CALLS, ANSWERS))
 
     def has_room(self, shape):
         from backend import memory_management
@@ -88,31 +77,33 @@ class Forge(WebUI):
         unet = shared.sd_model.forge_objects.unet
         return unet.memory_required(shape) < memory_management.get_free_memory(unet.load_device)
 
-    def conditioning(self, texts, negative):
-        p = self.p
-        if self.hires_pass:
-            width, height, distilled = p.hr_upscale_to_x, p.hr_upscale_to_y, p.hr_distilled_cfg
-        else:
-            width, height, distilled = p.width, p.height, p.distilled_cfg_scale
-        return prompt_parser.SdConditioning(
-            texts, is_negative_prompt=negative, width=width, height=height, distilled_cfg_scale=distilled
+    def encode(self, built, texts, negative):
+        (width, height), p = self.size, self.p
+        distilled = p.hr_distilled_cfg if self.hires_pass else p.distilled_cfg_scale
+        return built(
+            prompt_parser.SdConditioning(
+                texts, is_negative_prompt=negative, width=width, height=height, distilled_cfg_scale=distilled
+            )
         )
 
-    def asked(self, kwargs, side):
-        ask = super().asked(kwargs, side)
-        return with_inputs(ask, side.inputs) if side.inputs else ask
+    def conds(self, kwargs, side):
+        found = super().conds(kwargs, side)
+        return with_inputs(found, side.inputs) if side.inputs else found
 
-    def call(self, x, t, ask):
+    def call(self, x, t, ask, own=False):
         """At CFG 1 the host leaves the uncond rows out by itself; at CFG 0 the uncond takes the cond's place."""
-        both_count = self.guidance_is_another_extensions()
-        own_scale = self.picture_cfg()
+        company, own_scale = self.company(), self.cfg_scale()
         weighted = any(sum(part.weight for part in parts) != 1 for parts in ask["cond"].batch)
-        if ask["cond_scale"] == 0 and not self.rows_are_told_apart():
+        if ask["cond_scale"] == 0 and not company.tells_rows_apart:
             ask = {**ask, "cond": only_uncond(ask["uncond"]), "cond_scale": 1.0}
-        elif ask["cond_scale"] == 1 and (weighted or (both_count and own_scale != 1)):
+        elif ask["cond_scale"] == 1 and (weighted or (company.guides and own_scale != 1)):
             # Weights of AND, or another extension's guidance: the uncond counts even at CFG 1, and the host would take
             # it for zero.
-            ask = {**ask, "cond_scale": 1 + 1e-6, "uncond": self.uncond() if ask["uncond"] is None else ask["uncond"]}
+            ask = {
+                **ask,
+                "cond_scale": 1 + 1e-6,
+                "uncond": self.prompts.uncond() if ask["uncond"] is None else ask["uncond"],
+            }
         return self.with_scale(x, t, ask)
 
     def with_scale(self, x, t, ask):
@@ -135,8 +126,9 @@ def momentum_as_it_was():
 
 
 @contextmanager
-def counts_as_they_were(options: dict):
+def counts_as_they_were():
     """ControlLLLite finds its window of steps by counting its calls, layer by layer."""
+    options = shared.sd_model.forge_objects.unet.model_options
     patches = (options.get("transformer_options") or {}).get("patches") or {}
     layers = [layer for some in patches.values() for patch in some for layer in lllite_layers(patch)]
     before = [layer.current_step for layer in layers]
@@ -145,3 +137,6 @@ def counts_as_they_were(options: dict):
     finally:
         for layer, step in zip(layers, before):
             layer.current_step = step
+
+
+Forge.KEEPS = (momentum_as_it_was, counts_as_they_were)

@@ -89,7 +89,7 @@ class WithoutParts(LeftOut):
 
     def _window_of(self, unit):
         start, end = unit.timestep_percent_range
-        to_sigma = self.host.unet().predictor.percent_to_sigma
+        to_sigma = self.host.webui.unet().predictor.percent_to_sigma
         return self._between(to_sigma(start), to_sigma(end))
 
     def _between(self, most: float, least: float):
@@ -98,7 +98,7 @@ class WithoutParts(LeftOut):
         def acts(entry: dict) -> bool:
             t = torch.as_tensor(entry["t"]).flatten()[:1]
             signal, noise = self.host.coordinates.levels(t, t)
-            sigma = noise if self.host.is_flow() else noise / signal
+            sigma = noise if self.host.webui.is_flow() else noise / signal
             return bool(least <= sigma <= most)
 
         return acts

@@ -241,7 +241,7 @@ class SecondModel:
         if self.is_video(self.model.engine):
             y = y[:, :, None]
         sampling_prepare(unet, y)
-        network, meter = unet.model.apply_model, self.host.meter
+        network, meter = unet.model.apply_model, self.host.shared_rows.meter
         counted = functools.wraps(network)(lambda *args, **kwargs: meter.call(network, args, kwargs))
         with swapped(unet.model, "apply_model", counted), swapped(meter, "under", (self,)):
             with self.apart(self.model.arguments):
@@ -250,7 +250,7 @@ class SecondModel:
 
     def _guided(self, y, sigma, scale: float):
         """As the host's denoiser asks its network."""
-        step, cond, uncond = self.host.denoiser.step, self.cond, self.uncond
+        step, cond, uncond = self.host.webui.denoiser.step, self.cond, self.uncond
         weighted = any(sum(part.weight for part in parts) != 1 for parts in cond.batch)
         if scale == 0:
             cond, scale = only_uncond(uncond), 1.0

@@ -47,12 +47,10 @@ class Neo(Forge):
         refiner = getattr(self.p, "refiner_checkpoint_info", None)
         return refiner if fast and refiner is not None else super().checkpoint()
 
-    def evaluate(self, x, t, kwargs, side):
-        return super().evaluate(x, t, _without_reading_along(kwargs), side)
-
-    def call(self, x, t, ask):
-        if ask["cond_scale"] != 0 or ask.get("model_options") or self.rows_are_told_apart():
-            return super().call(x, t, ask)
+    def call(self, x, t, ask, own=False):
+        ask = ask if own else _without_reading_along(ask)
+        if ask["cond_scale"] != 0 or ask.get("model_options") or self.company().tells_rows_apart:
+            return super().call(x, t, ask, own)
         if shared.opts.skip_early_cond or ask["s_min_uncond"]:
             return self.with_scale(x, t, ask)  # under which the host may ask for the cond after all
         # Not the uncond in the cond's place, as on Forge: where both have a call in common the host repeats the shorter

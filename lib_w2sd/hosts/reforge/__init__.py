@@ -5,11 +5,11 @@ Forge as it was before August 2024: its patcher and its options for extensions, 
 
 from contextlib import ExitStack, contextmanager
 
-from modules import devices, prompt_parser, shared
+from modules import devices, shared
 
 from ..forge import Forge
-from ..sampling.sampling_pass import WebUI
 from ..sampling.swapped import swapped
+from ..sampling.webui import WebUI
 
 
 class ReForge(Forge):
@@ -28,11 +28,8 @@ class ReForge(Forge):
 
         model_management.load_models_gpu([shared.sd_model.forge_objects.unet])
 
-    def request_scale(self, kwargs):
-        return self.p.hr_cfg if self.has_hires_scale() else kwargs["cond_scale"]
-
-    def picture_cfg(self):
-        return self.p.hr_cfg if self.has_hires_scale() else self.p.cfg_scale
+    def cfg_scale(self, kwargs=None):
+        return self.p.hr_cfg if self.has_hires_scale() else WebUI.cfg_scale(self, kwargs)
 
     def has_hires_scale(self) -> bool:
         """Forge Classic has none: there the hires pass has the picture's own."""
@@ -44,33 +41,26 @@ class ReForge(Forge):
         unet = shared.sd_model.forge_objects.unet
         return unet.memory_required(list(shape)) < model_management.get_free_memory(unet.load_device)
 
-    def conditioning(self, texts, negative):
-        p = self.p
-        size = (p.hr_upscale_to_x, p.hr_upscale_to_y) if self.hires_pass else (p.width, p.height)
-        return prompt_parser.SdConditioning(texts, is_negative_prompt=negative, width=size[0], height=size[1])
-
-    def encode(self, texts, negative):
+    def encode(self, built, texts, negative):
         with devices.autocast():
-            return super().encode(texts, negative)
+            return WebUI.encode(self, built, texts, negative)
 
-    def evaluate(self, x, t, kwargs, side):
-        with with_guidance():
-            return super().evaluate(x, t, kwargs, side)
-
-    def asked(self, kwargs, side):
+    def conds(self, kwargs, side):
         """The option "dynamic clip skip" has the denoiser take other conds than it is given: those of the step."""
         schedule = getattr(self.p, "dynamic_clip_skip_schedule", None)
         if schedule:
             clip_skip = schedule[min(self.denoiser.step, len(schedule) - 1)]
             cond, uncond = self.p.dynamic_clip_skip_sets.get(clip_skip) or (kwargs["cond"], kwargs["uncond"])
             kwargs = {**kwargs, "cond": cond, "uncond": uncond}
-        return super().asked(kwargs, side)
+        return super().conds(kwargs, side)
 
-    def call(self, x, t, ask):
+    def call(self, x, t, ask, own=False):
         with ExitStack() as stack:
+            if not own:
+                stack.enter_context(with_guidance())
             if getattr(self.p, "dynamic_clip_skip_schedule", None):
                 stack.enter_context(swapped(self.p, "dynamic_clip_skip_schedule", None))
-            return super().call(x, t, ask)
+            return super().call(x, t, ask, own)
 
 
 @contextmanager

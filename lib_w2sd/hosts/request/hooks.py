@@ -16,7 +16,7 @@ from ...page.settings import BY_NAME, COMPARISON, Settings, parse
 from ..compatibility import requirements
 from ..models import checkpoints, rewards
 from ..sampling import progress
-from ..sampling.sampling_pass import TRACE, WebUI
+from ..sampling.sampling_pass import TRACE, SamplingPass
 from . import arguments, comparison, refusal
 
 ORIGINAL = "w2sd_original"
@@ -72,7 +72,7 @@ def before_sampling(host: type, p, args) -> None:
     try:
         settings = settings_of(p, args)
         if settings.enabled:
-            attach(host(p, settings))
+            attach(SamplingPass(host(p), settings))
         elif hasattr(sampler, "func"):
             sampler.func = original(sampler.func)
     except (AttributeError, ImportError) as error:
@@ -81,9 +81,9 @@ def before_sampling(host: type, p, args) -> None:
         fail_at_sampling(sampler, error)
 
 
-def attach(one_pass: WebUI) -> None:
+def attach(one_pass: SamplingPass) -> None:
     """Make the pass's sampler reflect."""
-    sampler = one_pass.sampler
+    sampler = one_pass.p.sampler
     if not callable(getattr(sampler, "func", None)):
         raise SamplerError(f"W2SD cannot reflect the sampler {one_pass.p.sampler_name}: it has no sampling function.")
     func = original(sampler.func)

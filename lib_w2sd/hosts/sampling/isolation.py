@@ -24,16 +24,23 @@ def _numbers(owner) -> dict:
 
 
 @contextmanager
-def taken_back(p, sampler, denoiser):
+def taken_back(webui):
     """Around an evaluation: step counter, preview, last latent, generators, infotext, and what other extensions'
     scripts count of the calls (perturbed-attention guidance its own scale)."""
+    p, sampler, denoiser = webui.p, webui.sampler, webui.denoiser
     params = p.extra_generation_params
     state = {name: getattr(denoiser, name) for name in DENOISER_STATE if hasattr(denoiser, name)}
     before = dict(params)
     latent = {"last_latent": sampler.last_latent} if hasattr(sampler, "last_latent") else {}
     counts = [(owner, _numbers(owner)) for script in p.scripts.alwayson_scripts for owner in (script, type(script))]
     try:
-        with torch.random.fork_rng(on_gpu()), swapped(sd_samplers_common, "store_latent", lambda _: None):
+        with (
+            torch.random.fork_rng(on_gpu()),
+            swapped(sd_samplers_common, "store_latent", lambda _: None),
+            ExitStack() as kept,
+        ):
+            for keeping in webui.KEEPS:
+                kept.enter_context(keeping())
             yield
     finally:
         for name, value in state.items():

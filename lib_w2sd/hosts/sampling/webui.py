@@ -1,0 +1,138 @@
+"""What a WebUI says of itself, where one differs from the other: twelve things, in a subclass for each.
+
+One object stands for one sampling pass.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modules import prompt_parser, script_callbacks, shared
+
+from ...gaps import Side
+from ..compatibility.abilities import Abilities
+from .prompts import Prompts
+
+
+@dataclass(frozen=True)
+class Company:
+    """Who else is at work in a pass.
+
+    guides            cond and uncond are put together by somebody who may need both at any scale: Dynamic Thresholding,
+                      self-attention and perturbed-attention guidance
+    tells_rows_apart  another extension is told which rows are the prompt's and which the negative prompt's (NegPiP and
+                      Regional Prompter by the order of the pair, ControlNet's "more important" modes and IP-Adapter by
+                      marks): none may then stand in another's place
+    listens           another extension hears of every call
+    """
+
+    guides: bool
+    tells_rows_apart: bool
+    listens: bool
+
+
+# The host's callbacks before and after the network, and after guidance.
+CALLS, ANSWERS = ("callbacks_cfg_denoiser", "callbacks_cfg_denoised"), "callbacks_cfg_after_cfg"
+
+
+def listened_to(*callbacks: str, is_idle=lambda listener: False) -> bool:
+    """Whether an extension listens to the host's denoiser. `is_idle`: of those that are known to do nothing now."""
+    listeners = [entry for name in callbacks for entry in script_callbacks.callback_map[name]]
+    return not all(is_idle(getattr(entry, "callback", entry)) for entry in listeners)
+
+
+class WebUI(Abilities):
+    skips_uncond = False  # whether the host itself leaves the uncond rows out at CFG 1
+    KEEPS: "tuple[Callable, ...]" = ()  # context managers: what else of this host's an extra evaluation leaves alone
+    # Names and signatures that W2SD relies on (see requirements), also for /w2sd/v1/host.
+    RELIES_ON = (
+        "modules.sd_samplers_cfg_denoiser:CFGDenoiser.forward(cond, uncond, cond_scale, s_min_uncond)",
+        "modules.sd_samplers_cfg_denoiser:CFGDenoiser.update_inner_model",
+        "modules.sd_samplers_common:store_latent",
+        "modules.sd_samplers_common:Sampler.initialize",
+        "modules.sd_samplers_common:Sampler.launch_sampling",
+        "modules.prompt_parser:SdConditioning.__init__(is_negative_prompt, width, height)",
+        "modules.prompt_parser:MulticondLearnedConditioning.__init__(shape, batch)",
+        "modules.prompt_parser:ComposableScheduledPromptConditioning.__init__",
+        "modules.prompt_parser:get_learned_conditioning",
+        "modules.prompt_parser:get_multicond_learned_conditioning",
+        "modules.extra_networks:parse_prompts",
+        "modules.scripts:Script.setup",
+        "modules.scripts:Script.process",
+        "modules.scripts:Script.process_before_every_sampling",
+        "modules.infotext_utils:PasteField.__init__",
+        "modules.sd_samplers_timesteps_impl:ddim",
+        "modules.sd_samplers_timesteps_impl:plms",
+    )
+
+    def __init__(self, p):
+        self.p, self.sampler = p, p.sampler
+        self.hires_pass = bool(getattr(p, "is_hr_pass", False))
+        self.prompts = Prompts(self)
+        self.denoiser = None  # the host's CFGDenoiser, once a run has begun
+
+    @classmethod
+    def refusal(cls, p) -> str:
+        """Why nothing of a request can be reflected, though W2SD is on; "" mostly."""
+        return ""
+
+    @property
+    def size(self) -> "tuple[int, int]":
+        """Width and height that this pass draws."""
+        p = self.p
+        return (p.hr_upscale_to_x, p.hr_upscale_to_y) if self.hires_pass else (p.width, p.height)
+
+    # ------------------------------------------------------------------ what differs from host to host
+
+    def unet(self):
+        """The object whose `apply_model` every UNet call goes through."""
+        raise NotImplementedError
+
+    def load_unet(self, shape=None) -> None:
+        """Have the UNet where it computes, after other models have; with room for latents of this shape."""
+
+    def has_room(self, shape) -> bool:
+        """The host's own rule for making one call of cond and uncond."""
+        raise NotImplementedError
+
+    def is_flow(self) -> bool:
+        """Whether the network is a flow model, which sees its latent unscaled."""
+        raise NotImplementedError
+
+    def is_one_video(self) -> bool:
+        """Whether the pictures of a batch are the frames of one video."""
+        return False
+
+    def company(self) -> Company:
+        """Who else is at work."""
+        raise NotImplementedError
+
+    def checkpoint(self):
+        """What the network's weights are of; another once a refiner has taken over."""
+        return shared.sd_model.sd_checkpoint_info
+
+    def apply_refiner(self, x, t) -> None:
+        """What the host's denoiser does first in a call: let the refiner take over if this is where it does."""
+        raise NotImplementedError
+
+    def cfg_scale(self, kwargs: "dict | None" = None) -> float:
+        """The CFG scale of the pass; with a call's keywords, of that call if it is the sampler's own."""
+        return self.p.cfg_scale if kwargs is None else kwargs["cond_scale"]
+
+    def encode(self, built: Callable, texts: list, negative: bool):
+        """built(SdConditioning) of `texts` as this pass makes its own."""
+        width, height = self.size
+        return built(prompt_parser.SdConditioning(texts, is_negative_prompt=negative, width=width, height=height))
+
+    def conds(self, kwargs: dict, side: Side) -> dict:
+        """The cond and the uncond of a call under `side`; `kwargs`: the sampler's own."""
+        return {
+            "cond": side.cond if side.cond is not None else kwargs["cond"],
+            "uncond": side.uncond if side.uncond is not None else kwargs["uncond"],
+        }
+
+    def call(self, x, t, ask: dict, own: bool = False):
+        """One call of the host's denoiser; an extra one evaluates only the rows that count.
+
+        own  in the place of the sampler's own: with everything that such a call leaves behind
+        """
+        raise NotImplementedError
