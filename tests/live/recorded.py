@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .conftest import PLAIN, Picture, WebUI, distance, png
+from .conftest import HOSTS, PLAIN, Picture, WebUI, distance, png
 from .grids import Axes
 from .layouts import asking
 from .test_passes import SECOND
@@ -227,10 +227,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["record", "compare"])
     parser.add_argument("file", type=Path)
-    parser.add_argument("--a1111")
-    parser.add_argument("--forge")
+    for name in HOSTS:
+        parser.add_argument(f"--{name}")
     given = parser.parse_args()
-    hosts = [WebUI(name, url) for name in ("a1111", "forge") if (url := getattr(given, name))]
+    hosts = [WebUI(name, url) for name in HOSTS if (url := getattr(given, name))]
     if given.what == "record":
         given.file.write_text(json.dumps({webui.name: recorded(webui) for webui in hosts}, indent=1))
         return
