@@ -38,40 +38,26 @@ class OutOfMemory(W2SDError):
 
 
 class CheckpointError(W2SDError):
-    """The weak checkpoint cannot be used; the text names the setting, what was given, and why not."""
+    """A checkpoint cannot be used; the text names the setting that named it (Setting.named), what was given, and why
+    not."""
 
     status_code = 422
-    setting = "weak_checkpoint (Weak checkpoint)"
+    setting = "checkpoint"
 
     def __init__(self, given: str, why: str):
-        super().__init__(f"W2SD: {self.setting} was given {given!r}, {why}")
-        self.why = why
+        super().__init__(given, why)
+        self.given, self.why = given, why
+
+    def __str__(self):
+        return f"W2SD: {self.setting} was given {self.given!r}, {self.why}"
 
 
 class UnfitCheckpoint(CheckpointError):
-    """The weak checkpoint is no counterpart of the loaded one: another architecture, another prediction type."""
+    """It is no counterpart of the loaded one: another architecture, another prediction type."""
 
 
 class CheckpointMemoryError(CheckpointError):
-    """There is not enough memory for a second UNet."""
-
-    status_code = 507
-
-
-class RefinerCheckpointError(CheckpointError):
-    """What the refiner is to be set against is no checkpoint."""
-
-    setting = "weak_refiner_checkpoint (Weak checkpoint for the refiner)"
-
-
-class ModelError(CheckpointError):
-    """The weak model of another architecture cannot be used."""
-
-    setting = "weak_model (Weak model of another architecture)"
-
-
-class ModelMemoryError(ModelError):
-    """There is not enough memory for a second model."""
+    """There is not enough memory for it beside the loaded one."""
 
     status_code = 507
 

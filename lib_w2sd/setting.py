@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import SettingError
+from .errors import CheckpointError, SettingError
 
 NONE = "None"  # a list's entry for no choice
+# The host's lists of names.
+CHECKPOINTS, REWARDS = "checkpoints", "rewards"
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
@@ -23,12 +26,15 @@ class Setting:
     choices        of a text: its values, no others
     several        of a text: the names it may be a list of, separated by commas
     optional       a number for which empty text stands for None
-    listed         a name that the host has a list of; empty text or "None" for none of them
+    listed         of a name, the host's list that it is on (CHECKPOINTS, REWARDS); empty text or "None" for none
+    in_memory      what stays in memory of the one chosen, in words for the button that frees it
     pattern        of a text, for the schema
     allows         what a text may be, in words for messages
     checked        checked(setting, text) -> the text as it is used; raises SettingError (see refuse)
     always         written into the infotext even where it is the default, which may change some day
     kept           a part of how a picture is made, which a preset keeps
+    only_with      the setting that it counts with alone: its name, where that is given; (name, value) for one value
+    grid           grid(steps) -> its values in the ready grid, where it is one of the grid's two axes
     """
 
     name: str
@@ -42,12 +48,15 @@ class Setting:
     choices: tuple = ()
     several: tuple = ()
     optional: bool = False
-    listed: bool = False
+    listed: str = ""
+    in_memory: str = ""
     pattern: str = ""
     allows: str = "a text"
     checked: "Callable[[Setting, str], str]" = lambda setting, text: text
     always: bool = False
     kept: bool = True
+    only_with: "str | tuple[str, Any]" = ""
+    grid: "Callable[[int], list] | None" = None
 
     @property
     def kind(self) -> str:
@@ -58,6 +67,25 @@ class Setting:
     def searched(self) -> bool:
         """A text of any kind, which an XYZ axis searches and replaces in."""
         return self.kind == "string" and not (self.listed or self.choices or self.several)
+
+    @property
+    def hashed(self) -> str:
+        """The key of a checkpoint's hash in the infotext, beside its name; "" for what names none."""
+        return f"{self.infotext} hash" if self.listed == CHECKPOINTS else ""
+
+    def counts(self, settings) -> bool:
+        """Whether it has anything to say beside the other settings, see only_with."""
+        name, *value = (self.only_with,) if isinstance(self.only_with, str) else self.only_with
+        return not name or (getattr(settings, name) in value if value else bool(getattr(settings, name)))
+
+    @contextmanager
+    def named(self):
+        """Within, a file that cannot be used is said to be this setting's."""
+        try:
+            yield
+        except CheckpointError as error:
+            error.setting = f"{self.name} ({self.label})"
+            raise
 
     @property
     def allowed(self) -> str:

@@ -13,25 +13,14 @@ else:
     from modules.infotext_utils import PasteField
     from modules.ui_components import InputAccordion
 
-    from lib_w2sd.hosts.models import checkpoints, rewards
+    from lib_w2sd.hosts.models import checkpoints
     from lib_w2sd.hosts.request import arguments, comparison, hooks, page
     from lib_w2sd.page import accordion as ui
     from lib_w2sd.page import api
 
     HOST = hosts.current()
 
-    def free_model():
-        if HOST.has("architecture"):
-            HOST.able("architecture").kept.free()
-
-    LISTS = {
-        "weak_checkpoint": ui.Listed(
-            checkpoints.choices, checkpoints.refresh, checkpoints.CACHE.free, "the weak checkpoint"
-        ),
-        "weak_refiner_checkpoint": ui.Listed(checkpoints.choices),
-        "weak_model": ui.Listed(checkpoints.choices, checkpoints.refresh, free_model, "the weak model"),
-        "reward": ui.Listed(rewards.choices, free=rewards.KEPT.free, kept="the reward"),
-    }
+    LISTS = page.lists(HOST)
     PAGE = page.page(HOST)
 
     class W2SDScript(scripts.Script):
@@ -40,7 +29,7 @@ else:
 
         def show(self, is_img2img):
             # Every host asks this before it makes any script's controls; with --nowebui that is before on_before_ui.
-            hooks.add_xyz_axes()
+            hooks.add_xyz_axes(LISTS)
             return scripts.AlwaysVisible
 
         def ui(self, is_img2img):
@@ -81,13 +70,14 @@ else:
 
     def free_memory():
         for of in LISTS.values():
-            of.free()
+            if of.free:
+                of.free()
 
     def add_routes(_, app):
         accounts = getattr(shared.cmd_opts, "api_auth", None)
         credentials = dict(account.split(":") for account in accounts.split(",")) if accounts else None
         api.add_routes(app, lambda: hooks.describe(HOST), PAGE.facts, credentials, free_memory)
 
-    script_callbacks.on_before_ui(hooks.add_xyz_axes)
+    script_callbacks.on_before_ui(lambda: hooks.add_xyz_axes(LISTS))
     script_callbacks.on_app_started(add_routes)
     script_callbacks.on_model_loaded(lambda _: checkpoints.on_model_loaded(HOST))

@@ -21,7 +21,7 @@ GUIDANCE = "Follow the prompt more (Z-Sampling)"
 LORA = "More of my LoRA"
 PROMPT = "More of my prompt's detail"
 CHECKPOINT = "More of my checkpoint"
-BOTH = presets.CUMULATIVE.name
+BOTH = presets.CUMULATIVE
 
 
 @dataclass(frozen=True)

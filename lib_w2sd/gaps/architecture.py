@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ..errors import SettingError
-from ..setting import Setting
+from ..setting import CHECKPOINTS, Setting
 from .gap import Gap, Preset
 from .prompt import fill_in
 
@@ -27,7 +27,8 @@ class Architecture(Gap):
             "the prompt with its own text encoders; the two meet in pixels. Needs the memory of a second model, and at "
             "each improved step the time of drawing with it and of decoding and encoding the picture three times.",
             "W2SD weak model",
-            listed=True,
+            listed=CHECKPOINTS,
+            in_memory="the weak model",
             allows="a whole name, title or hash of one of the WebUI's checkpoints, or nothing",
         ),
         Setting(
@@ -37,6 +38,7 @@ class Architecture(Gap):
             "Names of files as in the WebUI's own list of these, separated by commas; for models whose checkpoint has "
             "none inside, as Flux. Empty for SD1.5 and SDXL.",
             "W2SD weak model modules",
+            only_with="weak_model",
             allows="names from the WebUI's list of VAEs and text encoders, separated by commas, or nothing",
         ),
     )
@@ -56,6 +58,9 @@ class Architecture(Gap):
 
     def differs(self, settings, picture):
         return bool(settings.weak_model)
+
+    def through_pixels(self, settings):
+        return settings.weak_model
 
     def without_effect(self, settings):
         if settings.weak_model_modules and not settings.weak_model:
@@ -90,7 +95,8 @@ class Architecture(Gap):
         """Raises W2SDError where the model cannot be loaded."""
         if not (settings.weak_model and host.acts):
             return strong, weak
-        model = host.able(self.ability)(host, settings)
+        with self.settings[0].named():
+            model = host.able(self.ability)(host, settings)
         texts = (fill_in(text, *host.own_prompts()) for text in (settings.weak_prompt, settings.weak_negative_prompt))
         model.read(*texts)
         return strong, replace(weak, cond=None, uncond=None, overlays=(), inputs={}, model=model)

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from ..errors import CheckpointError, UnfitCheckpoint
-from ..setting import Setting
+from ..setting import CHECKPOINTS, Setting
 from . import lora_scales
 from .gap import Gap, Preset
 
@@ -27,7 +27,8 @@ class Checkpoint(Gap):
             "model fine-tuned from it. Only its UNet is used; it takes the memory of a second one. The paper has both "
             "CFG scales at 1.",
             "W2SD weak checkpoint",
-            listed=True,
+            listed=CHECKPOINTS,
+            in_memory="the weak checkpoint",
             allows="a whole name, title or hash of one of the WebUI's checkpoints, or nothing",
         ),
         Setting(
@@ -45,7 +46,8 @@ class Checkpoint(Gap):
             "Where a refiner takes over (the low-noise model of a Wan pair), it is set against this one. Empty: the "
             "same as before.",
             "W2SD weak refiner checkpoint",
-            listed=True,
+            listed=CHECKPOINTS,
+            only_with="weak_checkpoint",
             allows="a whole name, title or hash of one of the WebUI's checkpoints, or nothing",
         ),
     )
@@ -88,6 +90,10 @@ class Checkpoint(Gap):
         """Raises CheckpointError where it does not fit, or is none."""
         if not (settings.weak_checkpoint and host.acts):
             return strong, weak
+        with self.settings[0].named():
+            return self._sides(settings, host, strong, weak)
+
+    def _sides(self, settings, host, strong, weak):
         weak_checkpoint = host.able(self.ability)(host.p, settings, weak.loras)
         # The same file with other LoRAs is a gap: with those of the picture against without, say.
         if weak_checkpoint.is_the_loaded_one() and lora_scales.same_unet(strong.loras, weak.loras):
@@ -102,6 +108,7 @@ class Checkpoint(Gap):
                 )
         try:
             overlay = weak_checkpoint.opened()
+            overlay.named = self.settings[0].named
         except UnfitCheckpoint as error:
             if not host.has("architecture"):
                 raise

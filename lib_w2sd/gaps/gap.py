@@ -172,6 +172,10 @@ class Gap:
         """Whether the strong side has other rows than the sampler's own call, but for its CFG scale."""
         return False
 
+    def through_pixels(self, settings) -> str:
+        """The model that the weak side is, where it meets the strong one in pixels (method.bridge); "" mostly."""
+        return ""
+
     def touched(self, settings, picture: Picture) -> bool:
         """Whether its section of the accordion has anything to show."""
         return any(getattr(settings, name) != value for name, value in self.off.items())

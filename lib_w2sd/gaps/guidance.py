@@ -26,6 +26,8 @@ class Guidance(Gap):
             maximum=30.0,
             step=0.5,
             always=True,
+            # Below what a picture's own usually is (paper, Figure 12).
+            grid=lambda steps: [-2.0, 0.0, 1.0, 3.0],
         ),
         Setting(
             "strong_cfg",

@@ -37,6 +37,7 @@ class Pipeline(Gap):
             "Or only weaker: this share of its weight",
             "0: the weak version has nothing of it. 0.3: a ControlNet or IP-Adapter of weight 1 has 0.3 there.",
             "W2SD weak weight",
+            only_with="weak_without",
             minimum=0.0,
             maximum=1.0,
             step=0.05,

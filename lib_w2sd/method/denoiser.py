@@ -253,11 +253,12 @@ class WeakDenoiser(ReflectingDenoiser):
 
 def _given(settings, side: str) -> str:
     """What makes the side another than the picture's own, for the user."""
-    default = vars(type(settings)())
+    kind = type(settings)
+    default, always = vars(kind()), getattr(kind, "ALWAYS", ())
     told = [
         f"{name} {value!r}"
         for name, value in vars(settings).items()
-        if name.startswith(f"{side}_") and (name == "weak_cfg" or value != default[name])
+        if name.startswith(f"{side}_") and (name in always or value != default[name])
     ]
     return ", ".join(told) or "the picture's own settings"
 

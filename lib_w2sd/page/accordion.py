@@ -13,21 +13,21 @@ from . import infotext, presets, xyz
 from .forecast import Facts
 from .settings import BY_NAME, COMPARISON, SETTINGS
 
-# Weak CFG scales of the ready grid: below what a picture's own usually is (paper, Figure 12).
-GRID_SCALES = (-2.0, 0.0, 1.0, 3.0)
+# The ready grid's two axes.
+GRID = tuple(s for s in SETTINGS if s.grid)
 # Gradio 4 renamed the keyword of an event's JavaScript.
 _JS = "_js" if gr.__version__.startswith("3.") else "js"
 
 
 @dataclass(frozen=True)
 class Listed:
-    """What a setting that is a name on a list is picked from. `names` lists them, `refresh` looks for files again,
-    `free` drops the one kept in memory; `kept` says what that is."""
+    """What a setting that is a name on a list is picked from. `names` lists them, `known` raises for a name that is not
+    on it, `refresh` looks for files again, `free` drops the one kept in memory."""
 
     names: "Callable[[], list]" = list
+    known: "Callable[[str], object]" = lambda name: None
     refresh: Callable = lambda: None
-    free: Callable = lambda: None
-    kept: str = ""
+    free: "Callable | None" = None
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,9 @@ def build(
             button = {"elem_id": f"w2sd_{tab}_refresh_{name}", "elem_classes": ["tool"]}
             refresh = unsaved(gr.Button("\U0001f504", **button))
         refresh.click(refreshed, inputs=[], outputs=[controls[name]])
-        if of.kept:
-            free = unsaved(gr.Button(f"Free the memory of {of.kept}", elem_id=f"w2sd_{tab}_free_{name}", size="sm"))
+        if of.free:
+            words = f"Free the memory of {BY_NAME[name].in_memory}"
+            free = unsaved(gr.Button(words, elem_id=f"w2sd_{tab}_free_{name}", size="sm"))
             free.click(of.free, inputs=[], outputs=[])
 
     with accordion(False, label="W2SD", elem_id=f"w2sd_{tab}") as controls["enabled"]:
@@ -315,19 +316,12 @@ def grid_parts(tab: str) -> tuple:
     return (f"w2sd_{tab}_grid", "script_list", *axes)
 
 
-def grid_lambdas(steps: int) -> list:
-    """Of the ready grid: none, and a quarter, half and three quarters of the steps."""
-    return [max(steps, 4) * part // 4 for part in range(4)]
-
-
 def connect_grid(button, *filled) -> None:
     """The button fills the host's X/Y/Z plot. `filled`: the controls of grid_parts, in their order."""
 
     def fill(steps):
-        lambdas = ", ".join(map(str, grid_lambdas(int(steps or 0))))
-        scales = ", ".join(f"{scale:g}" for scale in GRID_SCALES)
-        x, y = (xyz.label(BY_NAME[name]) for name in ("lambda_steps", "weak_cfg"))
-        return [gr.update(value=value) for value in (xyz.SCRIPT, x, lambdas, y, scales)]
+        axes = [(xyz.label(s), ", ".join(f"{value:g}" for value in s.grid(int(steps or 0)))) for s in GRID]
+        return [gr.update(value=value) for value in (xyz.SCRIPT, *axes[0], *axes[1])]
 
     button.visible = True
     steps = unsaved(gr.Number(0, visible=False))

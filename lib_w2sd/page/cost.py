@@ -86,7 +86,7 @@ def reflection_rows(settings: Settings, picture: Picture, own: int) -> int:
         return strong * settings.rounds
     measured = 2 - strong if settings.measure and not settings.reward else 0
     if way == "paper" and not settings.reward:
-        return (strong + weak + measured + (strong if settings.weak_model else 0)) * settings.rounds
+        return (strong + weak + measured + (strong if through_pixels(settings) else 0)) * settings.rounds
     # Asked at one place, rows of the one side serve the other where they are the same.
     shared = 0 if any(gap.other_rows(settings, picture) for gap in GAPS) else min(strong, weak)
     # Where both sides are the same, x stays where it is, and all rounds are the first.
@@ -96,16 +96,21 @@ def reflection_rows(settings: Settings, picture: Picture, own: int) -> int:
     if only_guidance:  # the weak side's rows are among those that are measured, or nothing need be
         measured = 0 if way == "matched" else max(measured - (weak - shared), 0)
     # Another architecture's weak side starts from what the strong one sees at its place, which is known at the latent.
-    elsewhere = rounds - 1 if settings.weak_model else 0
+    elsewhere = rounds - 1 if through_pixels(settings) else 0
     # With a reward both sides are asked at the latent first, and `paper` asks once more where it goes back.
     back = weak if way == "paper" else 0
     return (strong + weak * rounds - shared + back + measured + strong * elsewhere) * settings.rounds
 
 
+def through_pixels(settings: Settings) -> str:
+    """The weak side's own model, where it has one of another architecture."""
+    return next(filter(None, (gap.through_pixels(settings) for gap in GAPS)), "")
+
+
 def pictures_through_pixels(settings: Settings) -> int:
     """Pictures that one reflected step decodes, and as many that it encodes, where the weak side is of another
     architecture (method.bridge)."""
-    if not settings.weak_model or settings.inversion == ways.RE_SAMPLING:
+    if not through_pixels(settings) or settings.inversion == ways.RE_SAMPLING:
         return 0
     return 3 * settings.rounds * (FIXED_POINT_ROUNDS if settings.inversion == "fixed-point" else 1)
 
@@ -163,7 +168,7 @@ def estimate(request: dict) -> dict:
         # Auto-guidance changes every call of a step.
         times = CALLS.get(kind, 1) if settings.inversion == ways.AUTO_GUIDANCE else 1
         if acts and settings.weak_alone:
-            total = calls * (evaluation_rows(settings.weak_cfg) if request.get("skips_uncond") else 2)
+            total = calls * (evaluation_rows(scales(settings, scale)[1]) if request.get("skips_uncond") else 2)
         else:
             picture = Picture(scale, request.get("loras", False), pairs=request.get("pairs", False))
             total = own + reflected[-1] * times * reflection_rows(settings, picture, of_call)

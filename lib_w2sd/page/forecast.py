@@ -39,18 +39,6 @@ class Facts:
     model_bytes: "Callable[[Settings], int]" = lambda settings: 0
 
 
-# Settings that only count with another one.
-_DEPENDENT = {
-    "hires_lambda_steps": lambda settings: settings.hires == "own",
-    "comparison_with": lambda settings: settings.comparison,
-    "reward_threshold": lambda settings: settings.reward,
-    "reward_decoder": lambda settings: settings.reward,
-    "weak_weight": lambda settings: settings.weak_without,
-    "weak_refiner_checkpoint": lambda settings: settings.weak_checkpoint,
-    "weak_model_modules": lambda settings: settings.weak_model,
-}
-
-
 def forecast(facts: Facts, request: dict) -> dict:
     """What to show for a request.
 
@@ -77,7 +65,7 @@ def forecast(facts: Facts, request: dict) -> dict:
         "gaps": {
             gap.name: {"active": gap.touched(settings, picture), "offered": gap.offered(picture)} for gap in facts.gaps
         },
-        "hidden": [name for name, said in _DEPENDENT.items() if not said(settings)],
+        "hidden": [s.name for s in SETTINGS if not s.counts(settings)],
     }
 
 
@@ -197,7 +185,7 @@ def of_the_model(facts: Facts, settings: Settings, result: dict) -> str:
     if not result["pixels"]:
         return ""
     return (
-        f" The weak version's rows are {settings.weak_model}'s{_of_memory(facts.model_bytes(settings))}; and "
+        f" The weak version's rows are {cost.through_pixels(settings)}'s{_of_memory(facts.model_bytes(settings))}; and "
         f"{result['pixels']} pictures are decoded and as many encoded."
     )
 

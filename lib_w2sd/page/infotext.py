@@ -7,9 +7,7 @@ from .settings import BY_NAME, SETTINGS, Settings
 
 MARK = BY_NAME["lambda_steps"].infotext
 # Said beside a checkpoint's name, and read back as a title: another file of that name is then refused.
-HASHES = {
-    name: f"{BY_NAME[name].infotext} hash" for name in ("weak_checkpoint", "weak_refiner_checkpoint", "weak_model")
-}
+HASHES = {s.name: s.hashed for s in SETTINGS if s.hashed}
 LABELS = (*(f.infotext for f in SETTINGS if f.name != "enabled"), *HASHES.values())
 
 
@@ -26,9 +24,7 @@ def write(settings: Settings, params: dict, hashes: "dict | None" = None) -> Non
         return
     for f in SETTINGS:
         value = getattr(settings, f.name)
-        if f.name == "enabled" or value is None or (not f.always and value == f.default):
-            continue
-        if f.name == "hires_lambda_steps" and settings.hires != "own":
+        if f.name == "enabled" or value is None or (not f.always and value == f.default) or not f.counts(settings):
             continue
         params[f.infotext] = _text(f, value)
     for name, label in HASHES.items():

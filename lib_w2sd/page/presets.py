@@ -34,17 +34,13 @@ def _whole(preset: Preset) -> Preset:
     return replace(preset, fields={name: value for name, value in filled.items() if name not in preset.stays})
 
 
-CUMULATIVE = _whole(
-    Preset(
-        "Follow the prompt more, and more of my checkpoint",
-        "Both at once (the paper's Table 7): your CFG scale against none, the loaded checkpoint against the plainer "
-        "one that you choose below.",
-        {"strong_cfg": None, "weak_cfg": 0.0},
-        stays=("weak_checkpoint",),
-        needs="weak_checkpoint",
-        ask="Choose a plainer checkpoint of the same architecture as the weak one.",
-    )
-)
+def _together(name: str, about: str, *presets: Preset) -> Preset:
+    """Several gaps' own presets as one, which asks for what the last of them needs."""
+    fields = {key: value for preset in presets for key, value in preset.fields.items()}
+    stays = tuple(key for preset in presets for key in preset.stays)
+    return Preset(name, about, fields, stays=stays, needs=presets[-1].needs, ask=presets[-1].ask)
+
+
 SAME_TIME = Preset(
     "Same time as before",
     "About as long as your picture took without W2SD: half of your steps, half of those improved. What differs stays "
@@ -54,12 +50,22 @@ SAME_TIME = Preset(
 )
 
 
+CUMULATIVE = "Follow the prompt more, and more of my checkpoint"
+
+
 def built_in(gaps=GAPS) -> "dict[str, Preset]":
     """The paper's settings for `gaps`, by name, and what goes with any of them."""
     own = {gap.name: gap.presets() for gap in gaps}
     found = [_whole(preset) for presets in own.values() for preset in presets]
     if {"guidance", "checkpoint"} <= set(own):
-        found.append(CUMULATIVE)
+        both = _together(
+            CUMULATIVE,
+            "Both at once (the paper's Table 7): your CFG scale against none, the loaded checkpoint against the "
+            "plainer one that you choose below.",
+            own["guidance"][0],
+            own["checkpoint"][0],
+        )
+        found.append(_whole(both))
     return {preset.name: preset for preset in (*found, SAME_TIME)}
 
 

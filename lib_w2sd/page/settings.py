@@ -6,7 +6,7 @@ from ..errors import SettingError
 from ..gaps import GAPS
 from ..method import ways
 from ..method.schedule import Plan
-from ..setting import Setting
+from ..setting import REWARDS, Setting
 
 HIRES = ("same", "off", "own")
 
@@ -31,6 +31,7 @@ METHOD = (
         maximum=150,
         step=1,
         always=True,
+        grid=lambda steps: [max(steps, 4) * part // 4 for part in range(4)],
     ),
     Setting(
         "strength",
@@ -69,6 +70,7 @@ METHOD = (
         "Steps to improve in the hires pass",
         "Used when the hires pass has its own. -1: all but the last.",
         "W2SD hires lambda",
+        only_with=("hires", "own"),
         minimum=-1,
         maximum=150,
         step=1,
@@ -121,7 +123,8 @@ METHOD = (
         "two that are each better at something. Rewards are files in models/rewards; the way has to be matched, paper "
         "or fixed-point.",
         "W2SD reward",
-        listed=True,
+        listed=REWARDS,
+        in_memory="the reward",
         allows="the name of a file or folder in models/rewards, or nothing",
     ),
     Setting(
@@ -130,6 +133,7 @@ METHOD = (
         "By how much your model has to be better (epsilon_r)",
         "In the reward's own numbers. Where it is not better by more than this, the weak version leads.",
         "W2SD reward threshold",
+        only_with="reward",
         minimum=0.0,
         maximum=100.0,
         step=0.01,
@@ -140,6 +144,7 @@ METHOD = (
         "What is scored",
         "preview: what the live preview would show, fast. vae: the picture as it would be saved, slower.",
         "W2SD reward decoder",
+        only_with="reward",
         choices=("preview", "vae"),
     ),
     Setting(
@@ -165,6 +170,7 @@ METHOD = (
         "plain: the plain picture. same push: also the plain one at the CFG scale that pushes as far. same time: also "
         "the plain one with as many steps as take as long. Each takes its own time more.",
         "W2SD comparison with",
+        only_with="comparison",
         choices=("plain", "same push", "same time"),
         kept=False,
     ),
@@ -213,6 +219,7 @@ class Passes:
 Settings = make_dataclass(
     "Settings", [(s.name, object, field(default=s.default)) for s in SETTINGS], bases=(Passes,), frozen=True
 )
+Settings.ALWAYS = frozenset(s.name for s in SETTINGS if s.always)
 Settings.__doc__ = "One request's settings: an attribute each of SETTINGS, in its type."
 
 

@@ -44,7 +44,8 @@ def _plain_axis(f, put, known=lambda value: None):
         for x in xs:
             value = _value(f, x)
             if value:
-                known(value)
+                with f.named():
+                    known(value)
 
     return apply, confirm
 
@@ -80,17 +81,16 @@ def options(axis_option, given, put, lists: "dict | None" = None) -> list:
 
     given  given(p) -> the settings in the request, by name
     put    put(p, values) changes settings of one cell's request
-    lists  for settings that are names on a list: (names() -> list, known(name), which raises if it is not on it)
+    lists  accordion.Listed of the settings that are names on a list
     """
     axes = []
-    first = ("lambda_steps", "weak_cfg")
     # What a grid is made of most often comes first; a comparison picture of its own is no part of a grid's cell.
-    for f in sorted((f for f in SETTINGS if f.name not in COMPARISON), key=lambda f: f.name not in first):
+    for f in sorted((f for f in SETTINGS if f.name not in COMPARISON), key=lambda f: f.grid is None):
         if f.listed:
-            names, known = (lists or {}).get(f.name, (list, lambda name: None))
-            apply, confirm = _plain_axis(f, put, known)
+            of = lists[f.name] if lists else None
+            apply, confirm = _plain_axis(f, put, of.known if of else lambda name: None)
             # What the host asks for its own axis of checkpoints: as few changes from cell to cell as can be.
-            listed = {"cost": 1.0, "choices": lambda names=names: [NONE, *names()]}
+            listed = {"cost": 1.0, "choices": lambda of=of: [NONE, *(of.names() if of else ())]}
             axes.append(axis_option(label(f), str, apply, confirm=confirm, **listed))
             continue
         if f.searched:

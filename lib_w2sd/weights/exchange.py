@@ -133,8 +133,8 @@ def load(file: WeightsFile, name: str, slots: "dict[str, Slot]", place: Callable
 
 
 @contextmanager
-def reporting_memory(name: str, kind: type = CheckpointMemoryError, why: str = NO_ROOM):
-    """Running out of memory within becomes a CheckpointMemoryError (or `kind`), with what could be freed freed."""
+def reporting_memory(name: str, why: str = NO_ROOM):
+    """Running out of memory within becomes a CheckpointMemoryError, with what could be freed freed."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -146,7 +146,7 @@ def reporting_memory(name: str, kind: type = CheckpointMemoryError, why: str = N
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    raise kind(name, why)
+    raise CheckpointMemoryError(name, why)
 
 
 class Cache:
@@ -188,6 +188,7 @@ class CheckpointOverlay:
     settle  called before every exchange: whatever of the UNet is under way to another device is taken back
     done    done(weights), after the run
     also    also() -> what else is exchanged: [dictionary, key, value for the weak side] each
+    named   named() -> context manager: whose setting it is that a CheckpointError speaks of
     """
 
     weights: Weights
@@ -196,6 +197,7 @@ class CheckpointOverlay:
     settle: Callable = lambda: None
     done: Callable = lambda weights: None
     also: "Callable[[], list]" = list
+    named: Callable = nullcontext
 
     @contextmanager
     def installed(self, unet):
@@ -253,7 +255,7 @@ class CheckpointOverlay:
 
     def _follow(self):
         """Each weak tensor goes where the strong one is."""
-        with reporting_memory(self.weights.name):
+        with self.named(), reporting_memory(self.weights.name):
             for store, key, strong, weak in self._pairs():
                 if strong.device != weak.device:
                     store[key] = moved(weak, strong.device)

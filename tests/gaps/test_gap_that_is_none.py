@@ -54,6 +54,9 @@ class Loras:
         return nullcontext(uses)
 
 
+UNET = SimpleNamespace(called="another UNet")
+
+
 class Host:
     acts, begun, p = True, False, None
 
@@ -68,7 +71,7 @@ class Host:
 
     def checkpoint(self, p, settings, loras):
         self.opened.append(loras)
-        return SimpleNamespace(is_the_loaded_one=lambda: self.loaded, opened=lambda: "another UNet")
+        return SimpleNamespace(is_the_loaded_one=lambda: self.loaded, opened=lambda: UNET)
 
     def own_prompts(self):
         return ["a cat"], [""]
@@ -169,7 +172,7 @@ def test_the_loaded_checkpoint_against_itself():
         host = Host(Loras(*used), loaded=True)
         with pytest.raises(CheckpointError, match="weak_checkpoint .* 'x', which is the loaded checkpoint itself"):
             sides_of(Settings(weak_checkpoint="x", **settings), host)
-        assert overlays(Host(Loras(*used)), weak_checkpoint="x", **settings)[1] == ("another UNet",)
+        assert overlays(Host(Loras(*used)), weak_checkpoint="x", **settings)[1] == (UNET,)
 
 
 def test_the_same_checkpoint_with_other_loras_is_a_gap():
@@ -180,7 +183,7 @@ def test_the_same_checkpoint_with_other_loras_is_a_gap():
         ([], {"weak_loras": "<lora:a:-1>"}),
     ):
         host = Host(Loras(*used), loaded=True)
-        assert overlays(host, weak_checkpoint="x", **settings)[1] == ("another UNet",)
+        assert overlays(host, weak_checkpoint="x", **settings)[1] == (UNET,)
     sides_of(Settings(weak_checkpoint="x", weak_alone=True), Host(loaded=True))
 
 

@@ -10,7 +10,7 @@ import pytest
 from lib_w2sd import gaps
 from lib_w2sd.errors import SettingError
 from lib_w2sd.gaps.gap import Gap, Preset
-from lib_w2sd.setting import Setting
+from lib_w2sd.setting import CHECKPOINTS, Setting
 
 
 class Halved:
@@ -56,6 +56,16 @@ class Toy(Gap):
             maximum=2.0,
             step=0.1,
         ),
+        Setting(
+            "weak_twin",
+            "",
+            "Its twin",
+            "A checkpoint of no use.",
+            "W2SD weak twin",
+            listed=CHECKPOINTS,
+            in_memory="the twin",
+            only_with="weak_factor",
+        ),
     )
     given = {"weak_factor": 0.5}
 
@@ -83,15 +93,21 @@ def everywhere_but_in_a_host():
     from lib_w2sd.page.settings import NAMES, POSITIONS, SETTINGS, Settings, parse, schema
 
     # API and schema; the positions of the others have not moved.
-    assert NAMES == (*POSITIONS, "weak_factor") and schema()["properties"]["weak_factor"]["maximum"] == 2.0
+    assert NAMES == (*POSITIONS, "weak_factor", "weak_twin") and schema()["properties"]["weak_factor"]["maximum"] == 2.0
     with pytest.raises(SettingError, match="weak_factor .Factor of the weak version. was given 3; allowed is a number"):
         parse([{"enabled": True, "weak_factor": 3}])
-    assert parse([True, *[s.default for s in SETTINGS[1:-1]], 0.5]).weak_factor == 0.5
+    assert parse([True, *[s.default for s in SETTINGS[1:-2]], 0.5]).weak_factor == 0.5
 
     # Infotext, both ways.
     params = {}
     infotext.write(Settings(enabled=True, weak_factor=0.5), params)
     assert params["W2SD weak factor"] == "0.5" and infotext.read("weak_factor", params) == 0.5
+
+    # A checkpoint that it names has its hash beside it, and only counts with the factor.
+    infotext.write(Settings(enabled=True, weak_factor=0.5, weak_twin="one"), params, {"weak_twin": "abc"})
+    assert params["W2SD weak twin"] == "one" and infotext.read("weak_twin", params) == "one [abc]"
+    infotext.write(Settings(enabled=True, weak_factor=0.0, weak_twin="one"), params, {"weak_twin": "abc"})
+    assert "W2SD weak twin" not in params
 
     # Presets: its own fills it, the others put it back.
     preset = presets.BUILT_IN["Less faint"]
@@ -109,15 +125,23 @@ def in_a_host(flavour):
     from tests.webui.host import same_pictures
 
     with webui.opened(flavour) as host:
-        # An axis of the host's grid.
-        assert "[W2SD] Weak factor" in with_xyz_grid(host)[0]
+        # Axes of the host's grid; a name that is not on the host's list is refused in the setting's own words.
+        axes, _ = with_xyz_grid(host)
+        assert "[W2SD] Weak factor" in axes
+        axes["[W2SD] Weak twin"].confirm(host.request("Txt2Img", {}), ["base"])
+        with pytest.raises(Exception, match="weak_twin .Its twin. was given 'nowhere'"):
+            axes["[W2SD] Weak twin"].confirm(host.request("Txt2Img", {}), ["nowhere"])
         # Accordion: control, switch, section, preset.
         with gr.Blocks() as page:
             controls = host.script.ui(is_img2img=False)
-        assert controls[-1].label == "Factor of the weak version"
+        assert [control.label for control in controls[-2:]] == ["Factor of the weak version", "Its twin"]
         blocks = {block.elem_id: block for block in page.blocks.values() if getattr(block, "elem_id", None)}
         assert "w2sd_txt2img_section_toy" in blocks and "a fainter network" in blocks["w2sd_txt2img_gaps"].value
         assert "Less faint" in html.unescape(blocks["w2sd_txt2img_panel"].value)
+
+        # Its list is the host's, with a button that looks again, and one that frees it.
+        assert ("base", "base") in controls[-1].choices
+        assert {"w2sd_txt2img_refresh_weak_twin", "w2sd_txt2img_free_weak_twin"} <= set(blocks)
 
         # Cost and warnings: the same guidance on both sides, and rows of its own.
         def said(**settings):

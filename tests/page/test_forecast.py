@@ -186,8 +186,8 @@ def test_gaps_are_told_apart():
         "reward_threshold",
         "reward_decoder",
         "weak_weight",
-        "weak_refiner_checkpoint",
         "weak_model_modules",
+        "weak_refiner_checkpoint",
     ]
     asked = {"hires": "own", "comparison": True, "reward": "r", "weak_without": ["ControlNet"], "weak_model": "m"}
     asked["weak_checkpoint"] = "c"

@@ -288,7 +288,7 @@ def test_broken_files(file, tmp_path, strong):
         for suffix in (".safetensors", ".ckpt"):
             path = tmp_path / f"{name}{suffix}"
             path.write_bytes(data)
-            with pytest.raises(CheckpointError, match=r"weak_checkpoint .* 'given', .*truncated or corrupt"):
+            with pytest.raises(CheckpointError, match=r"checkpoint was given 'given', .*truncated or corrupt"):
                 open_weights("given", path)
     with pytest.raises(CheckpointError, match="not there any more"):
         open_weights("given", tmp_path / "gone.safetensors")

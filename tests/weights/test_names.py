@@ -101,7 +101,7 @@ def test_one_name_of_two_files():
 
 @pytest.mark.parametrize("given", ["bas", "safetensors", "base [0123456789]", "refiner.ckpt2"])
 def test_a_request_is_refused_and_so_is_the_cell_of_a_grid(host, given):
-    message = "weak_checkpoint .* was given .*allowed are whole names"
+    message = "checkpoint.* was given .*allowed are whole names"
     settings = Settings(enabled=True, weak_checkpoint=given)
     with pytest.raises(CheckpointError, match=message) as refusal:
         host.hooks.checkpoints.WeakCheckpoint(None, settings).opened()

@@ -21,7 +21,7 @@ from modules import prompt_parser, shared
 from modules.script_callbacks import CFGDenoiserParams
 from modules_forge import main_entry
 
-from ...errors import ModelError, ModelMemoryError, SettingError, is_out_of_memory
+from ...errors import CheckpointError, SettingError, is_out_of_memory
 from ...method.bridge import Space, predicted
 from ...page.settings import BY_NAME
 from ...weights.exchange import reporting_memory
@@ -100,19 +100,19 @@ def files_of(settings) -> list:
 
 
 class SecondModel:
-    """gaps.Model of one sampling pass. Raises ModelError where the files are none that this WebUI can load."""
+    """gaps.Model of one sampling pass. Raises CheckpointError where the files are none that this WebUI can load."""
 
     kept = KEPT
 
     def __init__(self, host, settings):
         self.host, self.given, self.noises = host, settings.weak_model, {}
-        info = checkpoints.find(self.given, ModelError)
+        info = checkpoints.find(self.given)
         parts = files_of(settings)
         try:
             self.model = self.kept.get([info.filename, *parts], functools.partial(self._load, info, parts))
         except FileNotFoundError as error:
             missing = Path(error.filename or info.filename).name
-            raise ModelError(self.given, f"but the file {missing} is not there any more.") from error
+            raise CheckpointError(self.given, f"but the file {missing} is not there any more.") from error
         self.say_what_else_would_do(info)
 
     # ------------------------------------------------------------------ what differs from host to host
@@ -130,7 +130,7 @@ class SecondModel:
     def _load(self, info, parts: list) -> Loaded:
         start, arguments = time.perf_counter(), {}
         why = "but there is not enough memory for a second model beside the loaded one. Choose none, or free memory."
-        with reporting_memory(self.given, ModelMemoryError, why), self.apart(arguments):
+        with reporting_memory(self.given, why), self.apart(arguments):
             try:
                 engine = loader.forge_loader(info.filename, additional_state_dicts=parts)
             except Exception as error:  # whatever its own loader says of a file
@@ -140,13 +140,15 @@ class SecondModel:
             else:
                 because = ""
         if engine is None:
-            raise ModelError(
+            raise CheckpointError(
                 self.given,
                 f"which this WebUI cannot load with the VAE and text encoders given ({MODULES}){because[:200]}. Models "
                 "like Flux need these files by name.",
             )
         if engine.is_inpaint:
-            raise ModelError(self.given, "which is an inpainting model; allowed is one that draws from a prompt alone.")
+            raise CheckpointError(
+                self.given, "which is an inpainting model; allowed is one that draws from a prompt alone."
+            )
         return Loaded(info.name, engine, time.perf_counter() - start, arguments)
 
     def say_what_else_would_do(self, info) -> None:
@@ -166,9 +168,9 @@ class SecondModel:
     def bytes_of(settings) -> int:
         """About what the weak model takes in memory: the size of its files; 0 where they cannot be found."""
         try:
-            paths = [checkpoints.find(settings.weak_model, ModelError).filename, *files_of(settings)]
+            paths = [checkpoints.find(settings.weak_model).filename, *files_of(settings)]
             return sum(Path(path).stat().st_size for path in paths)
-        except (ModelError, SettingError, OSError):
+        except (CheckpointError, SettingError, OSError):
             return 0  # the request will say it
 
     @staticmethod

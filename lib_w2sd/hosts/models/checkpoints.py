@@ -25,8 +25,9 @@ def refresh() -> None:
     sd_models.list_models()
 
 
-def find(given: str, kind: type = CheckpointError):
-    """The host's CheckpointInfo for a whole name, a title or a hash. Raises `kind`, with the nearest names.
+def find(given: str):
+    """The host's CheckpointInfo for a whole name, a title or a hash. Raises CheckpointError, with the nearest
+    names.
 
     Not as the host finds its own: that takes a part of a name for it, and does not look at a title's hash.
     """
@@ -42,7 +43,7 @@ def find(given: str, kind: type = CheckpointError):
             found = meant(given, known)
     except NotMeant as error:
         allowed = "allowed are whole names, titles and hashes of the WebUI's checkpoints, or nothing"
-        raise kind(given, f"{error}; {allowed}.") from error
+        raise CheckpointError(given, f"{error}; {allowed}.") from error
     return infos[known.index(found)]
 
 
@@ -58,6 +59,7 @@ def _known(info) -> Known:
 class WeakCheckpoint:
     """The checkpoint gap of one sampling pass. Subclasses say what differs from host to host."""
 
+    kept = CACHE
     # Kinds of file that this host reads beside safetensors and pickles: suffix -> WeightsFile class.
     OPENERS: dict = {}
 

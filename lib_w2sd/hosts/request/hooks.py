@@ -14,7 +14,7 @@ from ...method.trace import Trace
 from ...page import xyz
 from ...page.settings import BY_NAME, COMPARISON, Settings, parse
 from ..compatibility import requirements
-from ..models import checkpoints, rewards
+from ..models import checkpoints
 from ..sampling import progress
 from ..sampling.sampling_pass import TRACE, SamplingPass
 from . import arguments, comparison, refusal
@@ -114,19 +114,13 @@ def fail_at_sampling(sampler, error: Exception) -> None:
         sampler.sample = sampler.sample_img2img = fail
 
 
-def add_xyz_axes() -> None:
-    """Give the host's XYZ grid our axes, once."""
+def add_xyz_axes(lists: dict) -> None:
+    """Give the host's XYZ grid our axes, once. `lists`: page.lists."""
     from modules import scripts
 
     for script in scripts.scripts_data:
         if script.script_class.__module__ == "xyz_grid.py":
             have = {option.label for option in script.module.axis_options}
-            lists = {
-                "weak_checkpoint": (checkpoints.choices, checkpoints.find),
-                "weak_refiner_checkpoint": (checkpoints.choices, checkpoints.find),
-                "weak_model": (checkpoints.choices, checkpoints.find),
-                "reward": (rewards.choices, rewards.find),
-            }
             for option in xyz.options(script.module.AxisOption, arguments.given, arguments.put, lists):
                 if option.label not in have:
                     option.apply, option.confirm = refusal.refusing()(option.apply), refusal.refusing()(option.confirm)

@@ -1,5 +1,6 @@
 """What the accordion's page is told of the host: its samplers, its way at CFG 1, and where presets are kept."""
 
+from functools import partial
 from pathlib import Path
 
 from modules import sd_samplers_kdiffusion, sd_samplers_timesteps
@@ -9,7 +10,9 @@ from ...gaps import GAPS
 from ...method.trace import Trace
 from ...page import accordion, cost, plot, presets
 from ...page.forecast import Facts
-from ..models import rewards
+from ...page.settings import SETTINGS
+from ...setting import CHECKPOINTS, REWARDS
+from ..models import checkpoints, rewards
 
 PRESETS = "w2sd_presets.json"  # beside the host's own styles.csv
 
@@ -58,6 +61,28 @@ def fields(tab: str) -> dict:
         "hires_width": ("number", "#txt2img_hr_resize_x"),
         "hires_height": ("number", "#txt2img_hr_resize_y"),
     }
+
+
+def lists(host: type) -> "dict[str, accordion.Listed]":
+    """What the settings that are a name on a list are picked from."""
+    kinds = {
+        CHECKPOINTS: (checkpoints.choices, checkpoints.find, checkpoints.refresh),
+        REWARDS: (rewards.choices, rewards.find),
+    }
+    return {
+        s.name: accordion.Listed(*kinds[s.listed], free=partial(free, host, s) if s.in_memory else None)
+        for s in SETTINGS
+        if s.listed
+    }
+
+
+def free(host: type, setting) -> None:
+    """Free the memory of what was last chosen there."""
+    abilities = [gap.ability for gap in GAPS if setting in gap.settings]
+    if not abilities:
+        rewards.KEPT.free()
+    elif host.has(abilities[0]):
+        host.able(abilities[0]).kept.free()
 
 
 def gaps_of(host: type) -> tuple:

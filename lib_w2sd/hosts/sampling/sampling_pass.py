@@ -6,12 +6,11 @@ from contextlib import contextmanager
 from modules import shared
 from modules.processing import StableDiffusionProcessingImg2Img
 
-from ...errors import RefinerCheckpointError
 from ...gaps import sides_of
 from ...method import sampling
 from ...method.reflection import Flow, Sigma, VariancePreserving
 from ...method.trace import Pass, Trace
-from ...page.settings import Settings
+from ...page.settings import BY_NAME, Settings
 from ..models import checkpoints, rewards
 from . import isolation, told
 from .network import Network
@@ -35,7 +34,8 @@ class SamplingPass:
         self.acts = settings.acts_in(webui.hires_pass)
         self.begun = webui.hires_pass and settings.acts_in(False)
         if settings.weak_checkpoint and settings.weak_refiner_checkpoint:
-            checkpoints.find(settings.weak_refiner_checkpoint, RefinerCheckpointError)  # now rather than half way
+            with BY_NAME["weak_refiner_checkpoint"].named():
+                checkpoints.find(settings.weak_refiner_checkpoint)  # now rather than half way
         if settings.reward and self.acts and not settings.weak_alone:
             rewards.check(self.p, settings)
             self.judge = rewards.Judge(settings, webui.load_unet)

@@ -13,11 +13,12 @@ SHOWN, SEED = ("a firefighter", "a purple apple"), 1
 
 
 def section(out: Path, results=None) -> str:
-    rows = [(scale, prompt) for scale in ui.GRID_SCALES for prompt in SHOWN]
+    lambdas, scales = (setting.grid(STEPS) for setting in ui.GRID)
+    rows = [(scale, prompt) for scale in scales for prompt in SHOWN]
     columns = {}
-    for steps in ui.grid_lambdas(STEPS):
+    for steps in lambdas:
         found = []
-        for scale in ui.GRID_SCALES:
+        for scale in scales:
             settings = replace(grid.W2SD, lambda_steps=steps, weak_cfg=scale)
             found += draw(SHOWN, [SEED] * len(SHOWN), settings).pictures
         columns[f"lambda {steps}"] = found
