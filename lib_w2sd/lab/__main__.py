@@ -60,6 +60,8 @@ def main(argv=None) -> None:
             "--out", type=Path, default=OUT, help="folder of results and reports (default: %(default)s)"
         )
         experiment.add_argument("--minutes", type=float, help="measure for at most so long what is not there yet")
+    picture = names.add_parser("picture", help="the README's picture (three minutes)")
+    picture.add_argument("--out", type=Path, default=Path("docs"), help="folder for w2sd.png (default: %(default)s)")
     playground = names.add_parser("playground", help="a page with the WebUI's accordion over the small model")
     playground.add_argument("--port", type=int, default=7870)
     given = parser.parse_args(argv)
@@ -69,6 +71,10 @@ def main(argv=None) -> None:
 
         return serve(given.port)
     given.out.mkdir(parents=True, exist_ok=True)
+    if given.name == "picture":
+        from .experiments.first_look import write as picture_of
+
+        return print(picture_of(given.out / "w2sd.png", OUT))
     if given.name == "demo":
         from .demo import demo
 

@@ -222,13 +222,17 @@ COLUMNS = {
 }
 
 
+def picked(unit: Unit) -> tuple:
+    """Every fifth prompt, first seed: seeds, the prompts' Captions, and what maps and references are taken from."""
+    places = [i * EACH for i in range(0, len(wanted()), len(wanted()) // SHOWN)][:SHOWN]
+    return places, [unit.asks(wanted()[i // EACH]) for i in places], _shown(unit)[places]
+
+
 def sheet(path: Path) -> None:
     """Both units' pictures beside each other."""
     found = []
     for unit in UNITS:
-        places = [i * EACH for i in range(0, len(wanted()), len(wanted()) // SHOWN)][:SHOWN]
-        captions = [unit.asks(wanted()[i // EACH]) for i in places]
-        shown = _shown(unit)[places]
+        places, captions, shown = picked(unit)
         given = 1 - unit.given(shown) if unit.name == "edges" else shown
         columns = {unit.name: given}
         for label, way in COLUMNS.items():
