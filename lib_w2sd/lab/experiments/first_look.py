@@ -98,7 +98,7 @@ class Sheet:
             y += 32
             thick = min(tall - 46, 44)
             self.pen.rectangle((BARS, y, at(bar.value), y + thick), fill=OURS if bar.ours else PLAIN)
-            self.pen.text((at(bar.value + bar.half) + 10, y + thick // 2 - 14), f"{bar.value:.2f}", INK, font(26))
+            self.pen.text((max(at(bar.value + bar.half), at(mark or 0)) + 10, y + thick // 2 - 14), f"{bar.value:.2f}", INK, font(26))
             if mark is not None:
                 self.pen.line((at(mark), y - 4, at(mark), y + thick + 4), BAD, 4)
             if bar.half:
@@ -201,7 +201,7 @@ def biased(sheet: Sheet, out: Path) -> None:
         bar("W2SD, the preset", strengths[0.5]),
         bar("W2SD, strength 1", strengths[1.0]),
     ]
-    sheet.bars(top, "share of flat ones (red: half)", bars, 0.5)
+    sheet.bars(top, "flat ones (red: half)", bars, 0.5)
     sheet.end(16)
 
 
