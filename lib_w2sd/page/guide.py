@@ -1,4 +1,4 @@
-"""`python -m lib_w2sd.page.guide`: the tables of docs/guide/settings.md, from the definitions of settings and presets."""
+"""`python -m lib_w2sd.page.guide`: the tables of docs/guide/settings.md, from the definitions."""
 
 import re
 from pathlib import Path

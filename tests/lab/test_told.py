@@ -1,4 +1,4 @@
-"""The figures that README.md and the guide tell are those that were measured: docs/paper's JSON files, and its reports."""
+"""The figures that README.md and the guide tell are those that were measured (docs/paper)."""
 
 import json
 import re
@@ -125,6 +125,7 @@ def evidence() -> list:
 
     matched, tuned_3 = f"{DPM}/guidance/2/matched/0.5/10", f"{DPM}/plain/3/20"
     return [
+        f"30 steps: reward {by(ALL, f'{DPM}/plain/2/30', plain_2, digits=4, bold=False)}",
         f"to plain at CFG 3 {by(ALL, free, tuned_3, 'distance', 2)}, reward {by(ALL, free, tuned_3)}",
         f"distance {by(ALL, free, matched, 'distance', 2, bold=False)}, reward {by(ALL, free, matched, digits=4)}",
         f"reward {at(1, 'checkpoint')} at CFG 1, {at(2, 'checkpoint')} at the tuned CFG",

@@ -98,7 +98,12 @@ class Sheet:
             y += 32
             thick = min(tall - 46, 44)
             self.pen.rectangle((BARS, y, at(bar.value), y + thick), fill=OURS if bar.ours else PLAIN)
-            self.pen.text((max(at(bar.value + bar.half), at(mark or 0)) + 10, y + thick // 2 - 14), f"{bar.value:.2f}", INK, font(26))
+            self.pen.text(
+                (max(at(bar.value + bar.half), at(mark or 0)) + 10, y + thick // 2 - 14),
+                f"{bar.value:.2f}",
+                INK,
+                font(26),
+            )
             if mark is not None:
                 self.pen.line((at(mark), y - 4, at(mark), y + thick + 4), BAD, 4)
             if bar.half:
