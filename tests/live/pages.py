@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -18,17 +19,26 @@ ACCORDION = "#w2sd_txt2img"
 TIMEOUT = 120_000
 
 
-@pytest.fixture(scope="module")
-def browser():
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium on this machine: set CHROMIUM to the program")
+def program() -> "str | None":
+    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@contextmanager
+def chromium():
     # Without these Chromium calls home at every start.
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=quiet)
+        browser = playwright.chromium.launch(executable_path=program(), args=quiet)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if program() is None:
+        pytest.skip("no Chromium on this machine: set CHROMIUM to the program")
+    with chromium() as browser:
+        yield browser
 
 
 class Page:
@@ -36,9 +46,9 @@ class Page:
 
     tab = "txt2img"
 
-    def __init__(self, browser, webui, shots: Path, dark=False, width=1500):
+    def __init__(self, browser, webui, shots: Path, dark=False, width=1500, height=1900):
         self.webui, self.shots = webui, shots
-        self.page = browser.new_page(viewport={"width": width, "height": 1900})
+        self.page = browser.new_page(viewport={"width": width, "height": height})
         self.page.goto(webui.url + ("/?__theme=dark" if dark else "/?__theme=light"))
         self.page.wait_for_selector(ACCORDION, timeout=TIMEOUT)
         self.page.wait_for_selector("#txt2img_generate", timeout=TIMEOUT)

@@ -154,11 +154,15 @@ def test_in_hires_the_picture_stays_what_was_asked_for(webui, there):
 
 
 def test_a_study_from_the_page(there, page, webui, tmp_path, request):  # noqa: F811
-    """The checkpoint gap at CFG 1, judged by our own CLIP where it is there; its page
-    is the README's (out/live/a1111-study-emoji.png)."""
     before = webui.get("/sdapi/v1/options")["sd_model_checkpoint"]
     webui.post("/sdapi/v1/options", {"sd_model_checkpoint": "emoji-strong"}).raise_for_status()
     request.addfinalizer(lambda: webui.post("/sdapi/v1/options", {"sd_model_checkpoint": before}))
+    a_study(page, webui, tmp_path.parent.name)
+    page.shot("study-emoji", "#txt2img_script_container")
+
+
+def a_study(page, webui, name: str) -> None:  # noqa: F811
+    """The checkpoint gap at CFG 1, judged by our own CLIP where it is there, with its results shown: the guide's."""
     page.fill(**{**ASK, "prompt": "", "cfg_scale": 1, "seed": -1}).open()
     page.preset("More of my checkpoint")
     box = page.setting("weak_checkpoint").locator("input").first
@@ -170,10 +174,9 @@ def test_a_study_from_the_page(there, page, webui, tmp_path, request):  # noqa: 
     page.number(f"{where}_pairs", 6)
     if has_reward(webui):
         page.choose(f"{where}_rewards", clip.NAME)
-    page.page.fill(f"{where}_name textarea, {where}_name input", tmp_path.parent.name)
+    page.page.fill(f"{where}_name textarea, {where}_name input", name)
     info, _ = page.generate(timeout=300_000)
     assert "6 pairs of pictures" in info
     page.page.click(f"{where}_show")
     page.page.locator(f"{where}_sheets img").first.wait_for(timeout=60_000)
     page.page.wait_for_timeout(1500)
-    page.shot("study-emoji", "#txt2img_script_container")

@@ -35,12 +35,12 @@ def anchors(path: Path) -> set:
 
 
 def sentences(path: Path) -> list:
-    """Of a page: what ends with a full stop, a colon or a cell, in plain words."""
+    """Of a page: what ends with a full stop, a colon or a cell, in plain words; a preset's name is none."""
     found = []
     for block in re.split(r"\n\s*\n|\n(?=[|\-#]|\d\. )|\|", text_of(path)):
         words = LINK.sub(lambda m: m[0].partition("]")[0], " ".join(block.split()))
         found += [re.sub(r"[^\w ]", "", s).strip().lower() for s in re.split(r"(?<=[.:;?!])\s", words)]
-    return [s for s in found if len(s.split()) >= 7]
+    return [s for s in found if len(s.split()) >= 7 and s not in {name.lower() for name in BUILT_IN}]
 
 
 def test_the_readme_is_short():
