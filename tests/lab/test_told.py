@@ -57,6 +57,7 @@ def readme() -> list:
         f"{like} closer, of {of_like}; no weight does that | {like_time} |",
         f"{rare} more often, of {mean(BALANCE[plain], 'share'):.2f}; half is right | {times(BALANCE, habit, plain)} |",
         f"reward {by(ALL, at_1, plain_1, bold=False)} | {times(ALL, at_1, plain_1)} |",
+        f"have {mean(ALL[plain_1], 'reward'):.2f} at CFG 1 and {mean(ALL[f'{DPM}/plain/2/20'], 'reward'):.2f} at CFG 2",
         f"reward {by(ALL, f'{DPM}/guidance/2/previous-gap/0.5/10', f'{DPM}/plain/3/20', bold=False)} |",
         f"{-nearer[0]:.1f} ± {nearer[1]:.1f} nearer, of {mean(ALL[of_style], 'ink'):.1f} |",
     ]

@@ -93,3 +93,10 @@ def test_presets_are_called_by_their_names():
     text = " ".join(" ".join(path.read_text(encoding="utf8").split()) for path in READ)
     named = re.findall(r"(?:\b[Pp]reset |\*\*Preset\*\*: )\*([^*]+)\*", text)
     assert len(named) > 8 and set(named) <= set(BUILT_IN), set(named) - set(BUILT_IN)
+
+
+def test_pictures_load_quickly():
+    """The README's first one, and those of the page (python -m tests.live.pictures takes them)."""
+    sizes = {path.name: path.stat().st_size for path in (ROOT / "docs").glob("*.png")}
+    assert sizes.pop("w2sd.png") < 400_000
+    assert sizes and max(sizes.values()) <= 150_000, sizes
