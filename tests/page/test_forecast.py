@@ -56,6 +56,21 @@ def test_a_videos_frames_are_its_pictures(page, frames):
     )
 
 
+def test_a_comparison_is_counted_where_one_is_made():
+    asked = {"comparison": True, "comparison_with": "same time"}
+    without = said()
+    assert said(asked)["cost"] == (
+        "About 4 × the time: 10 of 20 steps improved, 160 UNet rows instead of 40, "
+        "100 of them for the comparison picture."
+    )
+    for script in (None, "None"):
+        assert said(asked, {"script": script}) == {**said(asked), "hidden": said(asked)["hidden"]}
+    told = said(asked, {"script": "SD upscale"})
+    assert told["cost"] == without["cost"]
+    assert any("No comparison picture" in words and "(SD upscale)" in words for words in told["warnings"])
+    assert said({}, {"script": "SD upscale"})["warnings"] == without["warnings"]
+
+
 CASES = [
     # what differs from REFLECTED, from the page; a part of each sentence that is said
     ({}, {}, []),

@@ -12,7 +12,7 @@ from ...errors import LacksError, SamplerError, SettingError, W2SDError
 from ...gaps import without_effect
 from ...method.trace import Trace
 from ...page import xyz
-from ...page.settings import BY_NAME, COMPARISON, Settings, parse
+from ...page.settings import Settings, parse
 from ..compatibility import requirements
 from ..models import checkpoints
 from ..sampling import progress
@@ -25,9 +25,7 @@ ORIGINAL = "w2sd_original"
 def settings_of(p, args) -> Settings:
     settings = parse(args)
     asked = settings.enabled and hasattr(p, comparison.ASKED)
-    if not asked:
-        return settings
-    return replace(settings, comparison=True, measure=settings.measure or settings.comparison_with == "same push")
+    return replace(settings, comparison=True).with_measure() if asked else settings
 
 
 def before_request(p, args) -> None:
@@ -36,14 +34,8 @@ def before_request(p, args) -> None:
         settings = settings_of(p, args)
     except W2SDError:
         return  # before_sampling ends the job with it
-    if settings.enabled and comparison.is_due(p) and not in_grid(p):
+    if settings.enabled and comparison.is_due(p):
         comparison.prepare(p)
-
-
-def in_grid(p) -> bool:
-    """Whether the request is a cell of the host's X/Y/Z plot, which shows nothing of a cell but its picture."""
-    chosen = p.script_args[0]  # in the list of the tab's scripts, from 1; 0: none
-    return bool(chosen) and p.scripts.selectable_scripts[chosen - 1].title() == xyz.SCRIPT
 
 
 def before_process(host: type, p, args) -> None:
@@ -53,10 +45,7 @@ def before_process(host: type, p, args) -> None:
         settings = settings_of(p, args)
     except W2SDError:
         return  # before_sampling ends the job with it
-    # A grid's cells are not compared.
-    not_compared = {name: BY_NAME[name].default for name in COMPARISON}
-    written = replace(settings, **not_compared) if settings.comparison and in_grid(p) else settings
-    checkpoints.write_infotext(written, p.extra_generation_params)
+    checkpoints.write_infotext(settings, p.extra_generation_params)
     setattr(p, TRACE, Trace() if settings.enabled else None)
     if settings.enabled:
         for note in without_effect(settings):
