@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from ..errors import SettingError
 from ..gaps import GAPS
 from ..gaps.gap import Gap, Picture, Preset
-from ..gaps.lora_scales import TAG
+from ..gaps.lora_scales import has_tags
 from ..method import ways
 from ..method.reflection import INVERSIONS
 from ..setting import NONE
@@ -86,7 +86,7 @@ def picture_of(page: dict) -> Picture:
     """`page`: cfg, prompt, checkpoint, distilled_cfg, preset (Forge's choice of what its page is for)."""
     return Picture(
         cfg=_or(page, "cfg", 7.0),
-        loras=bool(TAG.search(page.get("prompt") or "")),
+        loras=has_tags(page.get("prompt") or ""),
         checkpoint=page.get("checkpoint") or "",
         distilled_cfg=page.get("distilled_cfg"),
         flux=page.get("preset") in ("flux", "all"),
