@@ -121,7 +121,7 @@ def first_or_all(given, seeds: list):
 def ask(p) -> None:
     """Before any script's first hook. No longer in the arguments, which other extensions hand on: a pass of theirs, or
     another WebUI's share of the pictures, is not compared."""
-    given, script = arguments.given(p), chosen_script(p)
+    given, script = arguments.given(p), arguments.chosen_script(p)
     if given.get("comparison") is not True:
         return
     if not script:
@@ -133,12 +133,6 @@ def ask(p) -> None:
         told = f"W2SD: no comparison picture is made with a script of the list ({script})."
         p.comment(told)
         print(told)  # the API's answer has no comments
-
-
-def chosen_script(p) -> str:
-    """The title of the script chosen in the tab's list of scripts; "" for none."""
-    chosen = p.script_args[0]  # from 1; 0 or nothing: none
-    return p.scripts.selectable_scripts[chosen - 1].title() if chosen else ""
 
 
 def is_due(p) -> bool:
