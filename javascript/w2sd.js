@@ -19,7 +19,7 @@ const w2sdPage = (() => {
         return node.innerHTML;
     };
 
-    // A field's value by its kind; null where this page has no such field.
+    // A field's value by its kind; null where this page has no such field. Values, never words: a page may be translated.
     const readers = {
         number: (node) => {
             const box = node?.querySelector("input[type=number]");
@@ -27,12 +27,16 @@ const w2sdPage = (() => {
         },
         text: (node) => node?.querySelector("textarea, input")?.value ?? null,
         choice: (node) => node?.querySelector("input:checked")?.value ?? node?.querySelector("input")?.value ?? null,
-        several: (node) => node ? [...node.querySelectorAll("input:checked")].map((box) => box.closest("label").textContent.trim()) : null,
+        // Gradio's boxes have no value of their own: they stand in the order of `values`.
+        several: (node, values) => {
+            const boxes = node ? [...node.querySelectorAll("input[type=checkbox]")] : null;
+            return boxes && values.filter((_, i) => boxes[i]?.checked);
+        },
         checkbox: (node) => node?.querySelector("input[type=checkbox]")?.checked ?? null,
         checked: (node) => node?.checked ?? null,
     };
-    const read = ([kind, where]) => kind === "option" ?
-        (typeof opts === "undefined" ? null : opts[where] ?? null) : readers[kind](find(where));
+    const read = ([kind, where, values]) => kind === "option" ?
+        (typeof opts === "undefined" ? null : opts[where] ?? null) : readers[kind](find(where), values);
 
     const isOn = (tab) => Boolean(find(`#w2sd_${tab}-visible-checkbox`)?.checked);
     const isOpen = (tab) => Boolean(find(`#w2sd_${tab} > .label-wrap`)?.classList.contains("open"));

@@ -4,27 +4,22 @@ import torch
 
 
 class W2SDError(RuntimeError):
-    """The job cannot be done as asked. ``status_code`` is what the API answers."""
+    """The job cannot be done as asked. ``status_code`` is what the API answers: that it is the request's, not the
+    WebUI's, and 507 where memory is short."""
 
-    status_code = 500
+    status_code = 422
 
 
 class SettingError(W2SDError, ValueError):
     """A setting has a value that is not allowed; the text names the setting, the value and what is allowed."""
 
-    status_code = 422
-
 
 class SamplerError(W2SDError):
     """The chosen sampler has no steps that could be reflected; the text says why."""
 
-    status_code = 422
-
 
 class LacksError(W2SDError):
     """The WebUI lacks something that W2SD needs; the text says what, and which WebUIs work."""
-
-    status_code = 422
 
 
 class NoPictureError(W2SDError):
@@ -41,7 +36,6 @@ class CheckpointError(W2SDError):
     """A checkpoint cannot be used; the text names the setting that named it (Setting.named), what was given, and why
     not."""
 
-    status_code = 422
     setting = "checkpoint"
 
     def __init__(self, given: str, why: str):

@@ -62,6 +62,9 @@ else:
             if set(kwargs) != {"x"}:
                 hooks.before_sampling(HOST, p, args)
 
+        def post_sample(self, p, ps, *args):
+            hooks.after_sampling(p, args)
+
         def postprocess_image_after_composite(self, p, pp, *args):
             comparison.note(p, pp.image)
 

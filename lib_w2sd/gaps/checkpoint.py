@@ -1,17 +1,17 @@
 """The checkpoint gap: another checkpoint's UNet on the weak side (paper, 4.1, Table 2)."""
 
-import re
 from dataclasses import replace
 
 from ..errors import CheckpointError, UnfitCheckpoint
 from ..setting import CHECKPOINTS, Setting
+from ..weights import names
 from . import lora_scales
 from .gap import Gap, Preset
 
 
 def _short(name: str) -> str:
     """A checkpoint's name without its folder and its hash."""
-    return re.sub(r"^.*[\\/]", "", re.sub(r"\s*\[[0-9a-f]+\]\s*$", "", name, flags=re.IGNORECASE))
+    return names.titled(name)[0].replace("\\", "/").rpartition("/")[2]
 
 
 class Checkpoint(Gap):

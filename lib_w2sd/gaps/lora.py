@@ -24,7 +24,7 @@ def has_lora_gap(settings) -> bool:
 def check_loras(setting: Setting, text: str) -> str:
     """Refuse what is not LoRAs one after the other, with nothing but space and commas between."""
     check_tags(setting, text)
-    if lora_scales.TAG.sub("", text).strip(" ,\n\t"):
+    if lora_scales.without_tags(text).strip(" ,\n\t"):
         setting.refuse(text)
     return text
 

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-TAG = re.compile(r"<lora:([^>]*)>")
+_TAG = re.compile(r"<lora:([^>]*)>")
+_NETWORK = re.compile(r"<\w+:[^>]*>")  # of any kind
 
 
 class Tag(NamedTuple):
@@ -31,13 +32,34 @@ class Use:
     handle: Any = None
 
 
+def _until_last(text: str) -> "tuple[str, str]":
+    """`text` up to its last >, and the rest, in which no tag ends: to look for that end at every < would take time that
+    goes with the text's square."""
+    end = text.rfind(">") + 1
+    return text[:end], text[end:]
+
+
 def tags(text: str) -> list:
     """The Tags in a text. Raises ValueError, with the tag's text, for one that the hosts cannot read."""
-    return [_tag(found) for found in TAG.finditer(text)]
+    return [_tag(found) for found in _TAG.finditer(_until_last(text)[0])]
+
+
+def has_tags(text: str) -> bool:
+    return bool(_TAG.search(_until_last(text)[0]))
+
+
+def _taken_out(pattern: re.Pattern, text: str) -> str:
+    before, rest = _until_last(text)
+    return pattern.sub("", before) + rest
 
 
 def without_tags(text: str) -> str:
-    return TAG.sub("", text).strip() if TAG.search(text) else text
+    return _taken_out(_TAG, text).strip() if has_tags(text) else text
+
+
+def without_networks(text: str) -> str:
+    """Without extra networks of any kind, LoRAs among them."""
+    return _taken_out(_NETWORK, text)
 
 
 def _tag(found: re.Match) -> Tag:

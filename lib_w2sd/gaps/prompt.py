@@ -30,7 +30,7 @@ def check_tags(setting: Setting, text: str) -> None:
     try:
         lora_scales.tags(text)
     except ValueError as error:
-        setting.refuse(text, f", in which {error} is no LoRA with its scale")
+        setting.refuse(text, f", in which {str(error)[:200]} is no LoRA with its scale")
 
 
 def check_prompt(setting: Setting, text: str) -> str:
@@ -48,7 +48,7 @@ def check_prompt(setting: Setting, text: str) -> str:
             setting.refuse(text, f", in which a {c} closes nothing (write \\{c} for the character itself)")
     if stack:
         setting.refuse(text, f", in which a {stack[-1]} is never closed (write \\{stack[-1]} for the character itself)")
-    if re.search(r"<\w+:[^>]*>", rest):
+    if lora_scales.without_networks(rest) != rest:
         setting.refuse(text, ", which names an extra network; the weak side always uses the picture's own")
     return text
 

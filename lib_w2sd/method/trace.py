@@ -99,16 +99,22 @@ class Pass:
 
 
 class Trace:
-    """All passes of one request. `Trace.last` is that of the latest pass that ended."""
+    """All passes of one request. `Trace.last` is that of the latest pass that ended, or of a request that made none.
+
+    said     why there is no pass; else ""
+    sampled  of the batch at work: for each sampling function of ours that has been called, whether for a hires pass
+    """
 
     last: "Trace | None" = None
 
-    def __init__(self):
+    def __init__(self, said: str = ""):
         self.passes: list[Pass] = []
+        self.said, self.sampled = said, []
 
     def add(self, **kwargs) -> Pass:
         self.passes.append(Pass(of=self, **kwargs))
         return self.passes[-1]
 
     def as_dict(self) -> dict:
-        return {"passes": [p.as_dict() for p in self.passes]}
+        passes = [p.as_dict() for p in self.passes]
+        return {"passes": passes, **({"said": self.said} if self.said else {})}

@@ -48,7 +48,7 @@ class Page:
 
     def panel(self, tab: str) -> str:
         facts = {
-            "controls": {s.name: (_control_kind(s), f"#w2sd_{tab}_{s.name}") for s in SETTINGS if s.name != "enabled"},
+            "controls": {s.name: _control_read(s, f"#w2sd_{tab}_{s.name}") for s in SETTINGS if s.name != "enabled"},
             "page": self.fields(tab),
             "gaps": [{"name": gap.name, "gives": bool(gap.given)} for gap in self.facts.gaps],
             "presets": {name: self.on_the_page(tab, preset) for name, preset in self.facts.presets.items()},
@@ -83,15 +83,15 @@ ABOUT = (
 )
 
 
-def _control_kind(f) -> str:
-    """Which of the script's readers reads a setting's control."""
+def _control_read(f, where: str) -> tuple:
+    """Which of the script's readers reads a setting's control, where it is, and what its boxes stand for, in order."""
     if f.kind == "boolean":
-        return "checkbox"
+        return "checkbox", where
     if f.choices:
-        return "choice"
+        return "choice", where
     if f.several:
-        return "several"
-    return "text" if f.kind == "string" or f.optional else "number"
+        return "several", where, f.several
+    return "text" if f.kind == "string" or f.optional else "number", where
 
 
 def control(f, elem_id: str, names: "Callable[[], list]" = list):

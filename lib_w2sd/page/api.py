@@ -1,5 +1,7 @@
 """Routes beside the host's own API. Settings go in through /sdapi/v1/txt2img, as for any always-on script."""
 
+import inspect
+import json
 from secrets import compare_digest
 
 from .. import __version__
@@ -9,12 +11,17 @@ from .settings import schema
 
 # The host's own way to free memory: what we hold goes with it.
 UNLOAD = "/sdapi/v1/unload-checkpoint"
+# Bytes of a question to estimate: many times the longest prompts.
+LARGEST = 2**18
 
 
 def add_routes(app, describe_host, facts, credentials: "dict | None" = None, free_memory=lambda: None) -> None:
     """Add GET /w2sd/v1/schema, /w2sd/v1/trace and /w2sd/v1/host, and POST /w2sd/v1/free and /w2sd/v1/estimate, to the
-    host's application. The last is the page's, and open as the host's own progress is: it tells nothing but what a
-    request would cost.
+    host's application.
+
+    Where the page asks for a login (--gradio-auth), all of them do; the API's credentials are as good as one. Where
+    only the API asks (--api-auth), the page has none to give, and estimate, which is the page's, is open as the page
+    is: it tells nothing but what a request would cost.
 
     describe_host  describe_host() -> dict: which host this is, and the parts of it that W2SD relies on
     facts          forecast.Facts of this host
@@ -22,15 +29,30 @@ def add_routes(app, describe_host, facts, credentials: "dict | None" = None, fre
                    its own
     credentials    user -> password where the host's API asks for them (--api-auth); then these routes do too
     """
-    from fastapi import Depends, HTTPException
-    from fastapi.security import HTTPBasic, HTTPBasicCredentials
+    from fastapi import Depends, HTTPException, Request
+    from fastapi.security import HTTPBasic
 
-    asked = Depends(HTTPBasic())
+    asked, (user_of, may_see) = Depends(HTTPBasic(auto_error=False)), page_login(app)
+    logged_in = Depends(user_of)
 
-    def authorised(given: HTTPBasicCredentials = asked):
-        expected = credentials.get(given.username)
-        if expected is None or not compare_digest(given.password.encode(), expected.encode()):
-            raise HTTPException(401, "Incorrect username or password", {"WWW-Authenticate": "Basic"})
+    def of_the_api(given) -> bool:
+        expected = credentials and given and credentials.get(given.username)
+        return bool(expected) and compare_digest(given.password.encode(), expected.encode())
+
+    def refuse():
+        # Without the header a browser does not ask for a name and password of its own.
+        asks = {"WWW-Authenticate": "Basic"} if credentials else None
+        raise HTTPException(401, "Incorrect username or password", asks)
+
+    # Older versions of FastAPI do not find what an annotation in quotes names here.
+    def authorised(given=asked, user=logged_in):
+        page_is_open = may_see(None)
+        if not of_the_api(given) and (credentials if page_is_open else not may_see(user)):
+            refuse()
+
+    def as_the_page(given=asked, user=logged_in):
+        if not may_see(user) and not of_the_api(given):
+            refuse()
 
     def trace():
         return Trace.last.as_dict() if Trace.last else {"passes": []}
@@ -38,30 +60,73 @@ def add_routes(app, describe_host, facts, credentials: "dict | None" = None, fre
     def host():
         return {"w2sd": __version__, **describe_host()}
 
-    guard = {"dependencies": [Depends(authorised)]} if credentials else {}
-
     def free():
         free_memory()
         return {}
 
-    for path, endpoint in (("schema", schema), ("trace", trace), ("host", host)):
-        app.add_api_route(f"/w2sd/v1/{path}", endpoint, methods=["GET"], tags=["W2SD"], **guard)
-    app.add_api_route("/w2sd/v1/free", free, methods=["POST"], tags=["W2SD"], **guard)
+    async def question(request: Request) -> bytes:
+        """The body, counted as it comes."""
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > LARGEST:
+                raise HTTPException(413, f"W2SD: a request to be estimated has at most {LARGEST} bytes.")
+        return bytes(body)
 
-    async def estimate(request: dict):
+    # As all of these it is no coroutine: it runs in a thread, and the WebUI answers others meanwhile.
+    def estimate(body: bytes = Depends(question)):
         try:
-            return forecast(facts, request)
-        except (AttributeError, TypeError, ValueError) as error:  # not the page's, but somebody's own
-            raise HTTPException(422, f"W2SD: this is no request to be estimated: {error}") from error
+            return forecast(facts, json.loads(body))
+        # Not the page's, but somebody's own; what is nested too deeply, and numbers beyond all counting, among them.
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            why = f"{type(error).__name__}: {error}"[:200]
+            raise HTTPException(422, f"W2SD: this is no request to be estimated: {why}") from error
 
-    app.add_api_route("/w2sd/v1/estimate", estimate, methods=["POST"], tags=["W2SD"])
+    for path, endpoint, method, guard in (
+        ("schema", schema, "GET", authorised),
+        ("trace", trace, "GET", authorised),
+        ("host", host, "GET", authorised),
+        ("free", free, "POST", authorised),
+        ("estimate", estimate, "POST", as_the_page),
+    ):
+        guarded = {"tags": ["W2SD"], "dependencies": [Depends(guard)]}
+        app.add_api_route(f"/w2sd/v1/{path}", endpoint, methods=[method], **guarded)
     for route in app.routes:
         if getattr(route, "path", None) == UNLOAD:
             route.app = followed_by(free_memory, route.app)
 
 
+def page_login(app) -> tuple:
+    """The page's own login, as Gradio's route for that has it (3.41 to 6): a dependency that gives the user's name or
+    None, and may_see(user); may_see(None) is whether the page is open."""
+    from fastapi import HTTPException
+
+    check = next((r.endpoint for r in routes_of(app) if getattr(r, "path", "").endswith("/login_check")), None)
+    if check is None:  # --nowebui; whatever else it is, where a login is asked for nobody has given it
+        return (lambda: None), (lambda user: getattr(app, "auth", None) is None)
+
+    def may_see(user) -> bool:
+        try:
+            check(user)
+        except HTTPException:
+            return False
+        return True
+
+    return inspect.signature(check).parameters["user"].default.dependency, may_see
+
+
+def routes_of(app):
+    """All routes; newer versions of FastAPI keep those of a router that was included in it."""
+    for route in app.routes:
+        yield route
+        if inner := getattr(route, "original_router", None):
+            yield from routes_of(inner)
+
+
 def followed_by(action, app):
     """The ASGI application `app`; after each request that it answers well, `action()`."""
+
+    from fastapi.concurrency import run_in_threadpool
 
     async def both(scope, receive, send):
         answered = []
@@ -73,6 +138,6 @@ def followed_by(action, app):
 
         await app(scope, receive, noting)
         if answered and answered[0] < 300:
-            action()
+            await run_in_threadpool(action)
 
     return both

@@ -5,6 +5,7 @@ inpainting and InstructPix2Pix checkpoints of A1111, which take every row at any
 """
 
 import math
+from typing import NamedTuple
 
 from ..gaps import GAPS
 from ..gaps.gap import Picture
@@ -148,39 +149,84 @@ def estimate(request: dict) -> dict:
     returns
         steps, reflected    lists, one entry a pass
         plain, rows         UNet rows of all passes and pictures, without W2SD and with it
+        compared            those of these rows that a comparison picture takes
         ratio               of the time, taking a row's time to go with the picture's area
         pixels              pictures decoded, and as many encoded, on the way to a weak side of another architecture
     """
-    settings = parse([request["settings"]])
-    hires, exactly = request.get("hires"), bool(request.get("exactly"))
-    passes = [(request["kind"], request["steps"], request["cfg"], 1.0, request.get("denoising"), exactly, False)]
+    settings, hires = parse([request["settings"]]).with_measure(), request.get("hires")
+    skips, exactly = bool(request.get("skips_uncond")), bool(request.get("exactly"))
+    passes = [_Sampling(request["kind"], request["steps"], request["cfg"], 1.0, request.get("denoising"), exactly)]
     if hires:
         # Its steps are never fewer than asked for: the strength given here is only not None.
-        passes.append((hires["kind"], hires["steps"] or request["steps"], hires["cfg"], hires["area"], 1.0, True, True))
-    made, reflected, plain, rows, plain_time, time, pixels = [], [], 0, 0, 0.0, 0.0, 0
-    for kind, steps, scale, area, denoising, as_many, is_hires in passes:
-        made.append(steps_made(kind, steps, denoising, as_many))
-        calls = calls_made(kind, steps, denoising, as_many)
-        of_call = 1 if scale == 1 and request.get("skips_uncond") else 2
-        own = calls * of_call
-        acts = settings.enabled and settings.acts_in(is_hires)
-        reflected.append(len(settings.plan_of(is_hires).steps(made[-1])) if acts else 0)
+        steps = hires["steps"] or request["steps"]
+        passes.append(_Sampling(hires["kind"], steps, hires["cfg"], hires["area"], 1.0, True, hires=True))
+    plain, totals, reflected, pixels = [one.rows(skips) for one in passes], [], [], 0
+    for one, own in zip(passes, plain):
+        acts = settings.enabled and settings.acts_in(one.hires)
+        reflected.append(len(settings.plan_of(one.hires).steps(one.made)) if acts else 0)
         # Auto-guidance changes every call of a step.
-        times = CALLS.get(kind, 1) if settings.inversion == ways.AUTO_GUIDANCE else 1
+        times = CALLS.get(one.kind, 1) if settings.inversion == ways.AUTO_GUIDANCE else 1
         if acts and settings.weak_alone:
-            total = calls * (evaluation_rows(scales(settings, scale)[1]) if request.get("skips_uncond") else 2)
+            totals.append(one.calls * (evaluation_rows(scales(settings, one.cfg)[1]) if skips else 2))
         else:
-            picture = Picture(scale, request.get("loras", False), pairs=request.get("pairs", False))
-            total = own + reflected[-1] * times * reflection_rows(settings, picture, of_call)
+            picture = Picture(one.cfg, request.get("loras", False), pairs=request.get("pairs", False))
+            more = reflection_rows(settings, picture, one.of_call(skips))
+            totals.append(own + reflected[-1] * times * more)
         pixels += reflected[-1] * times * pictures_through_pixels(settings)
-        plain, rows = plain + own, rows + total
-        plain_time, time = plain_time + own * area, time + total * area
-    pictures = request.get("pictures", 1)
+    # The weak version alone leaves nothing to tell its time by.
+    ratios = [total / own if own and not settings.weak_alone else 1.0 for total, own in zip(totals, plain)]
+    beside = _beside(settings, passes, ratios, reflected, skips)
+
+    def time(rows):
+        return sum(of_pass * one.area for of_pass, one in zip(rows, passes))
+
+    pictures, all_runs = request.get("pictures", 1), [totals, *beside]
     return {
-        "steps": made,
+        "steps": [one.made for one in passes],
         "reflected": reflected,
-        "plain": plain * pictures,
-        "rows": rows * pictures,
+        "plain": sum(plain) * pictures,
+        "rows": sum(map(sum, all_runs)) * pictures,
+        "compared": sum(map(sum, beside)) * pictures,
         "pixels": pixels * pictures,
-        "ratio": time / plain_time if plain_time else 1.0,
+        "ratio": sum(map(time, all_runs)) / time(plain) if time(plain) else 1.0,
     }
+
+
+class _Sampling(NamedTuple):
+    """One sampling pass; see estimate."""
+
+    kind: str
+    steps: int
+    cfg: float
+    area: float
+    denoising: "float | None"
+    exactly: bool
+    hires: bool = False
+
+    @property
+    def made(self) -> int:
+        return steps_made(self.kind, self.steps, self.denoising, self.exactly)
+
+    @property
+    def calls(self) -> int:
+        return calls_made(self.kind, self.steps, self.denoising, self.exactly)
+
+    def of_call(self, skips_uncond: bool) -> int:
+        return 1 if self.cfg == 1 and skips_uncond else 2
+
+    def rows(self, skips_uncond: bool) -> int:
+        """Without W2SD."""
+        return self.calls * self.of_call(skips_uncond)
+
+
+def _beside(settings: Settings, passes: list, ratios: list, reflected: list, skips_uncond: bool) -> "list[list[int]]":
+    """Rows of each plain run of a comparison picture (hosts.comparison), one number a pass."""
+    if not (settings.enabled and settings.comparison):
+        return []
+    runs = [passes]
+    if settings.comparison_with == "same push" and settings.inversion != ways.RE_SAMPLING and not settings.reward:
+        # At the CFG scale that was found, where one was: never just 1.
+        runs += [[one._replace(cfg=0) if of else one for one, of in zip(passes, reflected)]] if reflected[0] else []
+    if settings.comparison_with == "same time":
+        runs.append([one._replace(steps=round(one.steps * ratio)) for one, ratio in zip(passes, ratios)])
+    return [[one.rows(skips_uncond) for one in run] for run in runs]

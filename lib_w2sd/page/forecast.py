@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from ..errors import SettingError
 from ..gaps import GAPS
 from ..gaps.gap import Gap, Picture, Preset
-from ..gaps.lora_scales import TAG
+from ..gaps.lora_scales import has_tags
 from ..method import ways
 from ..method.reflection import INVERSIONS
+from ..setting import NONE
 from . import cost
 from .settings import SETTINGS, Settings, as_dict
 
@@ -85,7 +86,7 @@ def picture_of(page: dict) -> Picture:
     """`page`: cfg, prompt, checkpoint, distilled_cfg, preset (Forge's choice of what its page is for)."""
     return Picture(
         cfg=_or(page, "cfg", 7.0),
-        loras=bool(TAG.search(page.get("prompt") or "")),
+        loras=has_tags(page.get("prompt") or ""),
         checkpoint=page.get("checkpoint") or "",
         distilled_cfg=page.get("distilled_cfg"),
         flux=page.get("preset") in ("flux", "all"),
@@ -116,7 +117,7 @@ def estimate_of(facts: Facts, settings: Settings, page: dict, steps: "int | None
 
     page  steps, sampler, cfg, batch_count, batch_size, width, height, denoising (img2img), exactly (the option "do
           exactly the amount of steps"), prompt; and of the hires pass: hires, hires_sampler, hires_steps, hires_cfg,
-          hires_scale, hires_width, hires_height
+          hires_scale, hires_width, hires_height; script: the one chosen in the list of scripts
     """
     kind = facts.kinds.get(page.get("sampler"), cost.ONE)
     hires = None
@@ -132,9 +133,10 @@ def estimate_of(facts: Facts, settings: Settings, page: dict, steps: "int | None
             "cfg": _or(page, "hires_cfg", _or(page, "cfg", 7.0)),
             "area": area,
         }
+    compared = settings.comparison and not _script(page)
     return cost.estimate(
         {
-            "settings": as_dict(settings),
+            "settings": as_dict(replace(settings, comparison=compared)),
             "kind": kind,
             "steps": int(steps or _or(page, "steps", 20)),
             "cfg": _or(page, "cfg", 7.0),
@@ -147,6 +149,11 @@ def estimate_of(facts: Facts, settings: Settings, page: dict, steps: "int | None
             "skips_uncond": facts.skips_uncond,
         }
     )
+
+
+def _script(page: dict) -> str:
+    """The title of the script chosen in the list of scripts; "" for none."""
+    return "" if page.get("script") in (None, NONE) else page["script"]
 
 
 def plain_of(facts: Facts, settings: Settings, page: dict, had_steps) -> "dict | None":
@@ -165,9 +172,10 @@ def words(result: dict, had: "dict | None" = None) -> str:
         plain, of = had["plain"], f" of your {had['had']} steps"
     times = f"{ratio:.2f}".rstrip("0").rstrip(".")
     reflected, steps = (" + ".join(map(str, result[name])) for name in ("reflected", "steps"))
+    compared = f", {result['compared']} of them for the comparison picture" if result["compared"] else ""
     return (
         f"About {times} × the time{of}: {reflected} of {steps} steps improved, {result['rows']} UNet rows instead of "
-        f"{plain}."
+        f"{plain}{compared}."
     )
 
 
@@ -221,6 +229,11 @@ def warnings(facts: Facts, settings: Settings, page: dict, result: dict, preset:
         said.append(f"Nothing differs between the good and the weak version: only the time will.{choose}")
     if settings.weak_alone:
         said.append("The weak version draws alone: nothing is improved.")
+    if settings.comparison and _script(page):
+        said.append(
+            f"No comparison picture is made with a script of the list ({_script(page)}), which would take it for one "
+            "of its own pictures."
+        )
     return said
 
 

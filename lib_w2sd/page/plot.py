@@ -15,7 +15,7 @@ def html(trace: dict) -> str:
     """`trace`: what GET /w2sd/v1/trace answers."""
     passes = [p for p in trace["passes"] if p["evaluations"]]
     if not passes:
-        return ""
+        return f'<div class="w2sd-run"><p>{escape(trace["said"])}</p></div>' if trace.get("said") else ""
     reflected = [p for p in passes if p["reflections"]]
     plots = ""
     if reflected:

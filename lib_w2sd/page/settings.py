@@ -1,6 +1,6 @@
 """Everything a user can choose: the method's own settings and each gap's, put together."""
 
-from dataclasses import asdict, field, make_dataclass
+from dataclasses import asdict, field, make_dataclass, replace
 
 from ..errors import SettingError
 from ..gaps import GAPS
@@ -214,6 +214,11 @@ class Passes:
     def acts_in(self, hires_pass: bool) -> bool:
         """Whether this sampling pass is any other than the plain one."""
         return self.lambda_of(hires_pass) != 0 and (self.strength != 0 or self.weak_alone)
+
+    def with_measure(self) -> "Settings":
+        """These, measuring the push where a comparison picture needs to know it."""
+        compared = self.comparison and self.comparison_with == "same push"
+        return replace(self, measure=self.measure or compared)
 
 
 Settings = make_dataclass(

@@ -1,8 +1,7 @@
 """XYZ axes for every setting."""
 
-import re
-
 from ..errors import SettingError
+from ..gaps.lora_scales import without_networks
 from ..gaps.prompt import NEGATIVE_PROMPT, PROMPT
 from ..setting import NONE
 from .settings import COMPARISON, SETTINGS
@@ -61,7 +60,7 @@ def _search_and_replace_axis(f, given, put):
         if search not in text:
             own = {PROMPT: p.prompt, NEGATIVE_PROMPT: p.negative_prompt}
             for placeholder, prompt in own.items():
-                text = text.replace(placeholder, re.sub(r"<\w+:[^>]*>", "", prompt))
+                text = text.replace(placeholder, without_networks(prompt))
         if search not in text:
             raise SettingError(f"W2SD: the axis {label(f)} looks for {search!r}, which is not in {text!r}.")
         return text

@@ -4,7 +4,7 @@ import difflib
 import re
 from typing import NamedTuple
 
-_TITLE = re.compile(r"^(?P<name>.*?)\s*\[(?P<hash>[0-9a-fA-F]+)\]$", re.DOTALL)
+_HASH = re.compile(r"[0-9a-fA-F]+")
 NEAREST = 3  # names offered in a refusal
 
 
@@ -26,6 +26,14 @@ class Known(NamedTuple):
         return any(one == given or (len(given) >= 8 and one.startswith(given)) for one in self.hashes)
 
 
+def titled(given: str) -> "tuple[str, str]":
+    """Name and hash of a title, "name [hash]"; the hash of a mere name is ""."""
+    name, bracket, digits = given.strip().rpartition("[")
+    if bracket and digits.endswith("]") and _HASH.fullmatch(digits[:-1]):
+        return name.rstrip(), digits[:-1]
+    return given.strip(), ""
+
+
 class NotMeant(LookupError):
     """None, or more than one, is called so; the text goes on from "was given ...,"."""
 
@@ -33,8 +41,7 @@ class NotMeant(LookupError):
 def meant(given: str, known: "list[Known]") -> Known:
     """The one of `known` that `given` names: its name with or without folder and ending, its title ("name [hash]"), or
     one of its hashes. Raises NotMeant; a part of a name is none."""
-    title = _TITLE.match(given.strip())
-    name, digits = (title["name"], title["hash"]) if title else (given.strip(), "")
+    name, digits = titled(given)
     found = _called(name, known)
     if not digits:
         found = found or [one for one in known if one.has_hash(name)]

@@ -47,6 +47,16 @@ def test_beside_plain_what_the_user_could_do_instead(host, gap):
             assert row.crop((i * width, 0, (i + 1) * width, row.height)).tobytes() == picture.tobytes()
 
 
+def test_the_same_time_leaves_a_hires_pass_that_is_not_improved_its_steps(host):
+    ask = {"lambda_steps": 3, "inversion": "paper", "comparison": True, "comparison_with": "same time", "hires": "off"}
+    made = host.txt2img(ask, steps=6, enable_hr=True)
+    row, width = made.images[1], made.images[0].width
+    steps = int(row.info["labels"][1].removeprefix("plain, ").removesuffix(" steps"))
+    assert steps > 6
+    own = host.txt2img([False], steps=steps, enable_hr=True, hr_second_pass_steps=6).images[0]
+    assert row.crop((width, 0, 2 * width, row.height)).tobytes() == own.tobytes()
+
+
 def test_a_push_that_is_none_is_no_cfg_scale(host):
     made = host.txt2img({"inversion": "re-sampling", "comparison": True, "comparison_with": "same push"})
     assert made.images[1].info["labels"][:2] == ["plain", "W2SD"]
@@ -97,15 +107,50 @@ def test_nothing_to_compare(host, given):
         assert len(host.txt2img(given).images) == 1
 
 
-def test_cells_of_a_grid_are_not_compared(host):
-    class Plot(host.modules["scripts"].Script):
-        def title(self):
-            return "X/Y/Z plot"
+class Matrix:
+    """Takes all that a run has given for its own, as "Prompt matrix" and "SD upscale" do."""
 
-    p = host.request("Txt2Img", {"comparison": True})
-    p.scripts.selectable_scripts = [host.modules["scripts"].Script(), Plot()]
-    p.script_args[0] = 2
-    assert len(host.process(p).images) == 1
+    def __init__(self, host):
+        self.host = host
+
+    def title(self):
+        return "Nobody knows it"
+
+    def run(self, p):
+        p.n_iter, p.seed = 2, [p.seed, p.seed + 1]
+        return self.host.processing.process_images(p)
+
+
+class Loopback(Matrix):
+    """Runs again and again, on one processing object and on copies of it."""
+
+    def run(self, p):
+        runs = [self.host.processing.process_images(of) for of in (p, copy(p), p)]
+        images = [image for run in runs for image in run.images]
+        return self.host.processing.Processed(p, images, info=runs[-1].infotexts[-1])
+
+
+@pytest.mark.parametrize("script", [Matrix, Loopback])
+def test_with_a_script_of_the_list_there_is_none(host, script, capsys):
+    """Bit-identical to the same without, and not a row more."""
+    chosen = script(host)
+    host.script_list = [host.modules["scripts"].Script(), chosen]
+    ask = {"lambda_steps": 3, "inversion": "paper"}
+    without = host.process(host.request("Txt2Img", ask, chosen))
+    rows, saved = list(host.calls), len(host.modules["images"].saved)
+    for with_ in ("plain", "same push", "same time"):
+        asked = {**ask, "comparison": True, "comparison_with": with_}
+        p = host.request("Txt2Img", asked, chosen)
+        made = host.process(p)
+        assert made.images == without.images and made.infotexts == without.infotexts
+        assert host.calls == rows and len(host.modules["images"].saved) == saved
+        (told,) = p.comments
+        assert "no comparison picture" in told and "(Nobody knows it)" in told and told in capsys.readouterr().out
+    # Switched off there is nothing to say; without a script it is made as ever.
+    p = host.request("Txt2Img", {**ask, "enabled": False, "comparison": True}, chosen)
+    host.process(p)
+    assert not p.comments
+    assert len(host.txt2img({**ask, "comparison": True}).images) == 2
 
 
 def test_img2img_and_hires(host):

@@ -96,7 +96,7 @@ def test_a_side_that_gives_no_number_ends_the_job(host, monkeypatch, side, value
         patch.setattr(host.sampling("sides", "HostSides"), side, giving(host, side, value))
         with pytest.raises(fastapi.HTTPException) as refusal:
             host.txt2img(settings, **before.fields)
-        assert refusal.value.status_code == 500
+        assert refusal.value.status_code == 422
         assert f"the {side} side gave NaN or infinity at step 2, with {side}_cfg" in refusal.value.detail
         assert {"strong": "strong_cfg 4.0", "weak": "weak_cfg -1.0"}[side] in refusal.value.detail
         assert [r["step"] for r in host.trace()[-1]["reflections"]] == [0, 1], "it went on"

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from lib_w2sd.page import cost
-from lib_w2sd.page.settings import Settings, as_dict
+from lib_w2sd.page.settings import BY_NAME, Settings, as_dict
 
 HERE = Path(__file__).parent
 CASES = json.loads((HERE / "cost_cases.json").read_text(encoding="utf8"))
@@ -20,7 +20,9 @@ def complete(request: dict) -> dict:
 
 
 def same(given: dict, expected: dict) -> bool:
-    return {**given, "ratio": 0} == {**expected, "ratio": 0} and given["ratio"] == pytest.approx(expected["ratio"])
+    return {**given, "ratio": 0} == {"compared": 0, **expected, "ratio": 0} and given["ratio"] == pytest.approx(
+        expected["ratio"]
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
@@ -76,6 +78,44 @@ def test_as_the_host_counts(host, monkeypatch):
     assert len(cases) > 20
     counted = {case["name"]: rows_of(host, case["request"]) for case in cases}
     assert counted == {case["name"]: case["expected"]["rows"] for case in cases}
+
+
+COMPARED = (
+    {"inversion": "paper", "lambda_steps": 4},
+    {"inversion": "matched", "lambda_steps": 4, "weak_prompt": "a dog", "weak_cfg": 2},
+    {"inversion": "previous-gap", "lambda_steps": 4, "strong_cfg": 2},
+    {"inversion": "auto-guidance", "lambda_steps": 4, "weak_negative_prompt": "a dog"},
+    {"weak_alone": True, "weak_cfg": 3, "lambda_steps": 4},
+    {"lambda_steps": 0},
+)
+PASSES = (
+    {},
+    {"kind": "two"},
+    {"denoising": 0.6},
+    {"hires": {"kind": "one", "steps": 0, "cfg": 6, "area": 2.25}},
+    {"hires": {"kind": "one", "steps": 4, "cfg": 6, "area": 2.25}},
+)
+
+
+@pytest.mark.parametrize("with_", BY_NAME["comparison_with"].choices)
+@pytest.mark.parametrize("hires", ["same", "off"])
+def test_a_comparison_as_the_host_counts_it(host, monkeypatch, with_, hires):
+    def quick(x, t, encoder_hidden_states):
+        return SimpleNamespace(sample=x * 0.5 + encoder_hidden_states.mean((1, 2))[:, None, None, None])
+
+    monkeypatch.setattr(host.unet.network, "forward", quick)
+    for settings in COMPARED:
+        for of_a_pass in PASSES:
+            asked = {"enabled": True, **settings, "hires": hires, "comparison": True, "comparison_with": with_}
+            request = {"kind": "one", "steps": 8, "cfg": 6, "pictures": 1, "denoising": None, **of_a_pass}
+            request = complete({**request, "settings": asked, "skips_uncond": host.forge})
+            # The run itself is counted above.
+            alone = cost.estimate({**request, "settings": {**request["settings"], "comparison": False}})["rows"]
+            counted = rows_of(host, request)
+            told = cost.estimate(request)
+            measures = with_ == "same push"  # which the run itself then does
+            assert told["rows"] - told["compared"] == alone or measures
+            assert told["rows"] == counted, (settings, of_a_pass)
 
 
 @pytest.mark.parametrize(

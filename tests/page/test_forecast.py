@@ -1,5 +1,7 @@
 """What the accordion says before the click, and that the WebUI, asked for the same picture, agrees."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +56,62 @@ def test_a_videos_frames_are_its_pictures(page, frames):
         f"{rows // 2 * 3} UNet rows instead of {rows}."
         in said({"lambda_steps": 10}, {**page, "preset": page.get("preset")})["cost"]
     )
+
+
+def test_a_comparison_is_counted_where_one_is_made():
+    asked = {"comparison": True, "comparison_with": "same time"}
+    without = said()
+    assert said(asked)["cost"] == (
+        "About 4 × the time: 10 of 20 steps improved, 160 UNet rows instead of 40, "
+        "100 of them for the comparison picture."
+    )
+    for script in (None, "None"):
+        assert said(asked, {"script": script}) == {**said(asked), "hidden": said(asked)["hidden"]}
+    told = said(asked, {"script": "SD upscale"})
+    assert told["cost"] == without["cost"]
+    assert any("No comparison picture" in words and "(SD upscale)" in words for words in told["warnings"])
+    assert said({}, {"script": "SD upscale"})["warnings"] == without["warnings"]
+
+
+# Texts that are no setting: each makes a search for an end that is not there begin again at every place.
+OPEN_ENDED = [
+    {"settings": {"weak_prompt": "<lora:"}},
+    {"settings": {"weak_negative_prompt": "<x:"}},
+    {"settings": {"weak_prompt": "(" + "\\"}},
+    {"settings": {"weak_prompt": "<lora:x:1>("}},
+    {"settings": {"weak_loras": "<lora:"}},
+    {"settings": {"weak_loras": "<lora:a:1>,"}},
+    {"settings": {"weak_checkpoint": " "}, "page": {"checkpoint": "x"}},
+    {"settings": {"weak_checkpoint": "[a] "}, "page": {"checkpoint": "x"}},
+    {"settings": {"weak_model": " "}},
+    {"settings": {"reward": " "}},
+    {"settings": {"weak_without": ","}},
+    {"settings": {"strong_cfg": "1"}},
+    {"page": {"prompt": "<lora:"}},
+    {"page": {"checkpoint": "[a "}, "settings": {"weak_checkpoint": "x"}},
+    {"page": {"sampler": "Euler "}},
+    {"preset": "a "},
+]
+
+
+@pytest.mark.parametrize("texts", OPEN_ENDED, ids=str)
+def test_time_grows_no_faster_than_the_text(texts):
+    def seconds(length):
+        asked = {"settings": {}, "page": dict(PAGE)}
+        for where, of in texts.items():
+            if where == "preset":
+                asked[where] = of * (length // len(of))
+            else:
+                asked[where] |= {key: "a" + part * (length // len(part)) + "b" for key, part in of.items()}
+        took = []
+        for _ in range(3):
+            begun = time.process_time()
+            forecast(FACTS, asked)
+            took.append(time.process_time() - begun)
+        return min(took)
+
+    short, long = seconds(8_000), seconds(64_000)
+    assert long < 4 * 8 * max(short, 0.002), "8 times the text"
 
 
 CASES = [

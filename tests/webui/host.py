@@ -64,6 +64,7 @@ class Host:
         self.script = self.extension.W2SDScript()
         self.defaults = [f.default for f in SETTINGS]
         self.others = []  # scripts of other extensions, which come before
+        self.script_list = []  # the tab's list of scripts, of which a request may choose one
         self.calls = []
 
     @property
@@ -94,10 +95,10 @@ class Host:
         given = [{**REFLECTED, **w2sd}] if isinstance(w2sd, dict) else list(w2sd)
         return (given + self.defaults[len(given) :])[: len(self.defaults)]
 
-    def request(self, kind, w2sd=None, **fields):
+    def request(self, kind, w2sd=None, chosen=None, **fields):
         """The processing object of a request. `w2sd`: None, as if the extension were not installed; a settings object,
-        beside REFLECTED; or a list of arguments."""
-        scripts, args = list(self.others), [0]
+        beside REFLECTED; or a list of arguments. `chosen`: a script of the list."""
+        scripts, args = list(self.others), [self.script_list.index(chosen) + 1 if chosen else 0]
         for script in scripts:
             script.args_from = script.args_to = 1
         if w2sd is not None:
@@ -105,6 +106,7 @@ class Host:
             self.script.args_from, self.script.args_to = 1, len(args)
             scripts.append(self.script)
         runner = self.modules["scripts"].ScriptRunner(scripts)
+        runner.selectable_scripts = list(self.script_list)
         return getattr(self.processing, f"StableDiffusionProcessing{kind}")(runner, args, **fields)
 
     @property
@@ -119,8 +121,10 @@ class Host:
 
     def process(self, p):
         self.unet.calls.clear()
+        chosen = p.script_args[0]
         try:
-            return self.processing.process_images(p)
+            made = p.scripts.selectable_scripts[chosen - 1].run(p) if chosen else None
+            return self.processing.process_images(p) if made is None else made
         finally:
             self.calls = list(self.unet.calls)
 

@@ -18,6 +18,12 @@ def _place(p) -> slice:
     return slice(0, 0)
 
 
+def chosen_script(p) -> str:
+    """The title of the script chosen in the tab's list of scripts; "" for none."""
+    chosen = p.script_args[0]  # from 1; 0 or nothing: none
+    return p.scripts.selectable_scripts[chosen - 1].title() if chosen else ""
+
+
 def given(p) -> dict:
     """The settings in a request by name, as they were given."""
     args = p.script_args[_place(p)]

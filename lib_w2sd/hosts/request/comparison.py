@@ -3,6 +3,9 @@
 The plain picture is a second run of the same request on a copy taken before the host has touched it, with W2SD
 switched off as an axis of an XYZ grid would. Beside it may stand what the user could do instead: plain at the CFG scale
 of the same push, or with the steps of the same time.
+
+Not with a script of the list: it makes the pictures, and reads what came of each run. What stands beside a picture it
+would take for one of its own, a tile or a cell, and who has written it nobody knows.
 """
 
 import weakref
@@ -12,6 +15,7 @@ from statistics import median
 from modules import images, processing, shared
 from PIL import Image, ImageChops
 
+from ...page.settings import BY_NAME, COMPARISON
 from ..sampling.sampling_pass import TRACE
 from ..sampling.swapped import swapped
 from . import arguments
@@ -46,8 +50,9 @@ def same_time(plain, trace: list) -> "str | None":
         own = sum(e["rows"] for e in run["evaluations"] if e["kind"] == "step")
         if own:
             times.setdefault(run["pass"] == "hires", run["rows"] / own)
-    if getattr(plain, "enable_hr", False) and True in times:
-        plain.hr_second_pass_steps = round((plain.hr_second_pass_steps or plain.steps) * times[True])
+    if getattr(plain, "enable_hr", False):
+        # 0 are as many as the first pass has, and those are about to be others.
+        plain.hr_second_pass_steps = round((plain.hr_second_pass_steps or plain.steps) * times.get(True, 1.0))
     plain.steps = round(plain.steps * times.get(False, 1.0))
     return f"plain, {plain.steps} steps"
 
@@ -116,9 +121,18 @@ def first_or_all(given, seeds: list):
 def ask(p) -> None:
     """Before any script's first hook. No longer in the arguments, which other extensions hand on: a pass of theirs, or
     another WebUI's share of the pictures, is not compared."""
-    if arguments.given(p).get("comparison") is True:
+    given, script = arguments.given(p), arguments.chosen_script(p)
+    if given.get("comparison") is not True:
+        return
+    if not script:
         setattr(p, ASKED, True)
         arguments.put(p, {"comparison": False})
+        return
+    arguments.put(p, {name: BY_NAME[name].default for name in COMPARISON})
+    if given.get("enabled") is True:
+        told = f"W2SD: no comparison picture is made with a script of the list ({script})."
+        p.comment(told)
+        print(told)  # the API's answer has no comments
 
 
 def is_due(p) -> bool:

@@ -8,16 +8,18 @@ import functools
 import inspect
 from dataclasses import replace
 
+from modules import shared
+
 from ...errors import LacksError, SamplerError, SettingError, W2SDError
 from ...gaps import without_effect
 from ...method.trace import Trace
-from ...page import xyz
-from ...page.settings import BY_NAME, COMPARISON, Settings, parse
+from ...page import infotext, xyz
+from ...page.settings import Settings, parse
 from ..compatibility import requirements
 from ..models import checkpoints
 from ..sampling import progress
 from ..sampling.sampling_pass import TRACE, SamplingPass
-from . import arguments, comparison, refusal
+from . import arguments, cells, comparison, refusal
 
 ORIGINAL = "w2sd_original"
 
@@ -25,9 +27,7 @@ ORIGINAL = "w2sd_original"
 def settings_of(p, args) -> Settings:
     settings = parse(args)
     asked = settings.enabled and hasattr(p, comparison.ASKED)
-    if not asked:
-        return settings
-    return replace(settings, comparison=True, measure=settings.measure or settings.comparison_with == "same push")
+    return replace(settings, comparison=True).with_measure() if asked else settings
 
 
 def before_request(p, args) -> None:
@@ -36,27 +36,20 @@ def before_request(p, args) -> None:
         settings = settings_of(p, args)
     except W2SDError:
         return  # before_sampling ends the job with it
-    if settings.enabled and comparison.is_due(p) and not in_grid(p):
+    if settings.enabled and comparison.is_due(p):
         comparison.prepare(p)
-
-
-def in_grid(p) -> bool:
-    """Whether the request is a cell of the host's X/Y/Z plot, which shows nothing of a cell but its picture."""
-    chosen = p.script_args[0]  # in the list of the tab's scripts, from 1; 0: none
-    return bool(chosen) and p.scripts.selectable_scripts[chosen - 1].title() == xyz.SCRIPT
 
 
 def before_process(host: type, p, args) -> None:
     """Once a request, before anything is made: a new trace, and the settings in the infotext."""
     comparison.expect_both(p)
+    setattr(p, TRACE, None)
     try:
         settings = settings_of(p, args)
-    except W2SDError:
-        return  # before_sampling ends the job with it
-    # A grid's cells are not compared.
-    not_compared = {name: BY_NAME[name].default for name in COMPARISON}
-    written = replace(settings, **not_compared) if settings.comparison and in_grid(p) else settings
-    checkpoints.write_infotext(written, p.extra_generation_params)
+    except W2SDError as error:
+        p.sample = failing(error)  # rather than at the sampler, which a script's own p.sample need not ask
+        return
+    checkpoints.write_infotext(settings, p.extra_generation_params)
     setattr(p, TRACE, Trace() if settings.enabled else None)
     if settings.enabled:
         for note in without_effect(settings):
@@ -87,10 +80,55 @@ def attach(one_pass: SamplingPass) -> None:
     if not callable(getattr(sampler, "func", None)):
         raise SamplerError(f"W2SD cannot reflect the sampler {one_pass.p.sampler_name}: it has no sampling function.")
     func = original(sampler.func)
-    reflecting = one_pass.reflecting(func)
-    passes = getattr(one_pass.p, TRACE).passes
-    sampler.func = functools.wraps(func)(refusal.refusing()(progress.weighed(reflecting, passes)))
+    reflecting, trace = one_pass.reflecting(func), getattr(one_pass.p, TRACE)
+    weighed = progress.weighed(reflecting, trace.passes)
+
+    @functools.wraps(func)
+    @refusal.refusing()
+    def sample(*args, **kwargs):
+        trace.sampled.append(one_pass.webui.hires_pass)
+        return weighed(*args, **kwargs)
+
+    sampler.func = sample
     setattr(sampler.func, ORIGINAL, func)
+
+
+def after_sampling(p, args) -> None:
+    """Once a batch: what somebody else has sampled is not sold as W2SD's. A script may bring a p.sample of its own
+    (img2img alternative test), an extension put another sampler or sampling function in the place of ours."""
+    trace = getattr(p, TRACE, None)
+    if trace is None:
+        return
+    settings, state = settings_of(p, args), shared.state
+    sampled, trace.sampled = trace.sampled, []
+    wanted = [hires_pass for hires_pass in passes_of(p) if settings.acts_in(hires_pass)]
+    missing = [hires_pass for hires_pass in wanted if hires_pass not in sampled]
+    params = p.extra_generation_params
+    if sampled and (not missing or state.interrupted or state.skipped or state.stopping_generation):
+        if not infotext.is_on(params):  # another batch was not ours
+            checkpoints.write_infotext(settings, params)
+        return
+    if not missing:
+        return
+    script = arguments.chosen_script(p)
+    who = f"the script {script}" if script else "another extension"
+    nothing = missing == wanted
+    what = "nothing was improved" if nothing else f"the {'hires' if missing[0] else 'first'} pass was not improved"
+    told = f"W2SD: {what}: {who} samples it in its own way, not through the sampling function that W2SD improves."
+    if nothing:
+        infotext.write(Settings(), params)
+        if not trace.passes:
+            trace.said, Trace.last = told, trace
+    if told not in p.comments:
+        print(told)  # the API's answer has no comments
+    p.comment(told)
+
+
+def passes_of(p) -> list:
+    """Whether a hires pass, of each sampling pass of a batch."""
+    if not getattr(p, "enable_hr", False):
+        return [False]
+    return [True] if getattr(p, "firstpass_image", None) is not None else [False, True]
 
 
 def original(func):
@@ -101,6 +139,7 @@ def original(func):
 def failing(error: Exception):
     @refusal.refusing()
     def fail(*args, **kwargs):
+        Trace.last = Trace(str(error))  # and not that of the run before
         raise error
 
     return fail
@@ -123,8 +162,9 @@ def add_xyz_axes(lists: dict) -> None:
             have = {option.label for option in script.module.axis_options}
             for option in xyz.options(script.module.AxisOption, arguments.given, arguments.put, lists):
                 if option.label not in have:
-                    option.apply, option.confirm = refusal.refusing()(option.apply), refusal.refusing()(option.confirm)
+                    option.apply, option.confirm = cells.keeping(option.apply), refusal.refusing()(option.confirm)
                     script.module.axis_options.append(option)
+            cells.say_in(script.module)
 
 
 def describe(host: type) -> dict:

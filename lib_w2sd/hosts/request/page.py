@@ -47,6 +47,7 @@ def fields(tab: str) -> dict:
         # The list of checkpoints of A1111, then of Forge; Forge's choice of what its page is for.
         "checkpoint": ("text", "#setting_sd_model_checkpoint, .model_selection"),
         "preset": ("choice", "#forge_ui_preset"),
+        "script": ("text", f"#{tab}_script_container #script_list"),
     }
     if tab == "img2img":
         denoising = ("number", "#img2img_denoising_strength")

@@ -17,7 +17,7 @@ from ...page import presets
 from ...page.settings import COMPARISON, SETTINGS, parse
 from ..models.rewards import OnDevice, find
 from ..sampling.sampling_pass import TRACE
-from . import arguments, comparison
+from . import arguments
 
 FIRST_SEED = 1000  # where the page's is -1: another one each time would never go on with what is there
 DEFAULTS = {s.name: s.default for s in SETTINGS}
@@ -60,7 +60,6 @@ class Here:
             one.subseed = one.seed
         one.batch_size = one.n_iter = 1
         one.do_not_save_samples = one.do_not_save_grid = True
-        setattr(one, comparison.ASKED, False)
         arguments.put(one, {"enabled": False} if w2sd is None else {**DEFAULTS, **w2sd, "enabled": True})
         begun = time.perf_counter()
         processed = processing.process_images(one)

@@ -59,6 +59,7 @@ class WebUI(Abilities):
         "modules.scripts:Script.setup",
         "modules.scripts:Script.process",
         "modules.scripts:Script.process_before_every_sampling",
+        "modules.scripts:Script.post_sample",
         "modules.infotext_utils:PasteField.__init__",
         "modules.sd_samplers_timesteps_impl:ddim",
         "modules.sd_samplers_timesteps_impl:plms",

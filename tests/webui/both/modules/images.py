@@ -1,12 +1,16 @@
 from types import SimpleNamespace
 
-from PIL import Image
+from PIL import Image, ImageFont
 
 saved = []
 
 
 def GridAnnotation(text=""):
     return SimpleNamespace(text=text)
+
+
+def get_font(fontsize):
+    return ImageFont.load_default(fontsize)
 
 
 def image_grid(imgs, batch_size=1, rows=None):
