@@ -7,11 +7,12 @@ one and is never made.
 
 import copy
 import random
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from modules import errors, shared
+from modules import errors, scripts, shared
 
 from ...gaps.prompt import NEGATIVE_PROMPT, PROMPT
 
@@ -24,9 +25,10 @@ SHIELDS = {PROMPT: "W2SDPROMPT", NEGATIVE_PROMPT: "W2SDNEGATIVEPROMPT"}
 
 def without_comments(text: str) -> str:
     """A text without what this host takes for comments, before any request."""
-    from modules.processing_scripts import comments
-
-    return comments.strip_comments(text) if getattr(shared.opts, "enable_prompt_comments", True) else text
+    loaded = [data.module for data in scripts.scripts_data if Path(data.path).name == READERS[0]]
+    host = next(iter(loaded), sys.modules.get("modules.processing_scripts.comments"))  # Forge's is no script
+    asked = host is not None and getattr(shared.opts, "enable_prompt_comments", True)
+    return host.strip_comments(text) if asked else text
 
 
 def read(p, text: str, negative: bool) -> list:
