@@ -5,7 +5,6 @@ from dataclasses import replace
 from ..errors import SettingError
 from ..setting import CHECKPOINTS, Setting
 from .gap import Gap, Preset
-from .prompt import fill_in
 
 # Beside it nothing can be told of the weak side, which has layers, prompts and inputs of its own.
 NOT_WITH = ("weak_checkpoint", "reward", "weak_alone")
@@ -97,6 +96,5 @@ class Architecture(Gap):
             return strong, weak
         with self.settings[0].named():
             model = host.able(self.ability)(host, settings)
-        texts = (fill_in(text, *host.own_prompts()) for text in (settings.weak_prompt, settings.weak_negative_prompt))
-        model.read(*texts)
+        model.read(host.read(settings.weak_prompt, False), host.read(settings.weak_negative_prompt, True))
         return strong, replace(weak, cond=None, uncond=None, overlays=(), inputs={}, model=model)

@@ -123,8 +123,14 @@ class Host(Protocol):
     def able(self, ability: str):
         """The host's own part of the gap. Raises SettingError where this host has none."""
 
-    def own_prompts(self) -> "tuple[list, list]":
-        """The pass's prompts and negative prompts, one a picture, extra networks already taken out."""
+    def read(self, text: str, negative: bool) -> list:
+        """A text of the settings as the host would read it as the picture's own prompt, one a picture: comments,
+        wildcards and placeholders are done with, extra networks still stand in it."""
+
+    def read_by_others(self, prompts: list, negative_prompts: list, other: "tuple[bool, bool]", anew: bool):
+        """(prompts, negative prompts, overlays): what extensions that take prompts for themselves leave of texts that
+        were read, and what has them draw from these. `other`: which are not the pass's own; `anew`: to be encoded
+        another way. Raises SettingError where one cannot."""
 
     def encode(self, texts: list, negative: bool):
         """The host's cond object of texts, one a picture."""

@@ -8,7 +8,7 @@ from ..errors import SettingError, W2SDError, is_out_of_memory
 from ..setting import Setting
 from . import lora_scales
 from .gap import FEW_STEPS, NEGATIVE_GAIN, UNTESTED, Gap, Preset
-from .prompt import Prompt, check_tags
+from .prompt import PROMPT, Prompt, check_tags
 
 
 def weak_lora_tags(settings) -> list:
@@ -114,6 +114,10 @@ class Lora(Gap):
 
     def sides(self, settings, host, strong, weak):
         """Raises SettingError for a LoRA that is not there, cannot be read, or makes no gap."""
+        if settings.weak_prompt != PROMPT:
+            # Those in force are those of the text as the host reads it: a comment's are not, a wildcard's are.
+            settings = replace(settings, weak_prompt=host.read(settings.weak_prompt, False)[0])
+            check_tags(Prompt.settings[0], settings.weak_prompt)
         if not (has_lora_gap(settings) or settings.weak_checkpoint_loras):
             # Another checkpoint has none of the picture's.
             known = settings.weak_checkpoint and host.has(self.ability)

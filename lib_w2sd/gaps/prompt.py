@@ -22,7 +22,8 @@ def fill_in(text: str, prompts: list, negative_prompts: list) -> list:
 
 def has_prompt_gap(settings) -> "tuple[bool, bool]":
     """Whether the weak side's prompt, and its negative prompt, are others than the picture's."""
-    return lora_scales.without_tags(settings.weak_prompt) != PROMPT, settings.weak_negative_prompt != NEGATIVE_PROMPT
+    prompt = lora_scales.without_tags(settings.weak_prompt).strip() != PROMPT
+    return prompt, settings.weak_negative_prompt.strip() != NEGATIVE_PROMPT
 
 
 def check_tags(setting: Setting, text: str) -> None:
@@ -33,14 +34,28 @@ def check_tags(setting: Setting, text: str) -> None:
         setting.refuse(text, f", in which {str(error)[:200]} is no LoRA with its scale")
 
 
+def without_comments(text: str) -> str:
+    """`text` without whatever some host takes for a comment: which is one, only a host can say. One pass: a pattern
+    would look for the end of every /* that has none."""
+    kept, at, open_end = [], 0, text.rfind("*/")
+    for found in re.finditer(r"/\*|#|//", text):
+        if found.start() < at or (found.group() == "/*" and found.end() > open_end):
+            continue
+        kept.append(text[at : found.start()])
+        end, closing = ("*/", 2) if found.group() == "/*" else ("\n", 0)
+        stop = text.find(end, found.end())
+        at = len(text) if stop < 0 else stop + closing
+    return "".join(kept) + text[at:]
+
+
 def check_prompt(setting: Setting, text: str) -> str:
-    r"""Refuse a prompt whose ( ) or [ ] do not pair up (\( and the like are literal), or that names an extra network;
-    only the weak prompt may name LoRAs."""
+    r"""Refuse a prompt whose ( ) or [ ] do not pair up (\( and the like are literal), or that names an extra network
+    other than LoRAs. In a negative prompt every host leaves these standing as words; what is a comment is not read."""
     pairs, stack = {")": "(", "]": "["}, []
-    rest = text
+    rest = without_comments(text)
     if setting.name == "weak_prompt":
-        check_tags(setting, text)
-        rest = lora_scales.without_tags(text)
+        check_tags(setting, rest)
+        rest = lora_scales.without_tags(rest)
     for c in re.sub(r"\\.", "", rest, flags=re.DOTALL):
         if c in pairs.values():
             stack.append(c)
@@ -48,7 +63,7 @@ def check_prompt(setting: Setting, text: str) -> str:
             setting.refuse(text, f", in which a {c} closes nothing (write \\{c} for the character itself)")
     if stack:
         setting.refuse(text, f", in which a {stack[-1]} is never closed (write \\{stack[-1]} for the character itself)")
-    if lora_scales.without_networks(rest) != rest:
+    if setting.name == "weak_prompt" and lora_scales.without_networks(rest) != rest:
         setting.refuse(text, ", which names an extra network; the weak side always uses the picture's own")
     return text
 
@@ -113,13 +128,12 @@ class Prompt(Gap):
         prompt, negative = has_prompt_gap(settings)
         if not (prompt or negative or weak.encoding):
             return strong, weak
-        own = host.own_prompts()
+        texts = host.read(settings.weak_prompt, False), host.read(settings.weak_negative_prompt, True)
+        anew = bool(weak.encoding)
         with weak.encoding or nullcontext():
+            *texts, overlays = host.read_by_others(*texts, (prompt, negative), anew)
             cond, uncond = (
-                host.encode(fill_in(text, *own), is_negative) if other or weak.encoding else None
-                for text, is_negative, other in (
-                    (settings.weak_prompt, False, prompt),
-                    (settings.weak_negative_prompt, True, negative),
-                )
+                host.encode(text, is_negative) if other or anew else None
+                for text, is_negative, other in zip(texts, (False, True), (prompt, negative))
             )
-        return strong, replace(weak, cond=cond, uncond=uncond)
+        return strong, replace(weak, cond=cond, uncond=uncond, overlays=weak.overlays + overlays)

@@ -10,6 +10,7 @@ from lib_w2sd.errors import CheckpointError, SettingError
 from lib_w2sd.gaps import asked_for, sides_of
 from lib_w2sd.gaps.gap import Picture
 from lib_w2sd.gaps.lora_scales import Use
+from lib_w2sd.gaps.prompt import fill_in
 from lib_w2sd.page.settings import Settings
 
 from ..webui.host import same_pictures
@@ -73,8 +74,11 @@ class Host:
         self.opened.append(loras)
         return SimpleNamespace(is_the_loaded_one=lambda: self.loaded, opened=lambda: UNET)
 
-    def own_prompts(self):
-        return ["a cat"], [""]
+    def read(self, text, negative):
+        return fill_in(text, ["a cat"], [""])
+
+    def read_by_others(self, prompts, negative_prompts, other, anew):
+        return prompts, negative_prompts, ()
 
     def encode(self, texts, negative):
         return texts

@@ -52,8 +52,11 @@ class Host:
     def able(self, ability):
         return self.abilities[ability]
 
-    def own_prompts(self):
-        return ["a cat"], ["blurry"]
+    def read(self, text, negative):
+        return fill_in(text, ["a cat"], ["blurry"])
+
+    def read_by_others(self, prompts, negative_prompts, other, anew):
+        return prompts, negative_prompts, ()
 
     def encode(self, texts, negative):
         return negative, texts

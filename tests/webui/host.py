@@ -5,7 +5,7 @@ import importlib.util
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import k_diffusion.sampling
 import torch
@@ -59,6 +59,8 @@ class Host:
             self.modules[name] for name in ("processing", "shared", "sd_models")
         )
         self.sd_models.load(self.sd_models.SELECTED)
+        self.shared.prompt_styles = self.modules["styles"].Styles()
+        self.own_scripts = self.load_own_scripts()
         self.extension = self.load()
         self.hooks = self.extension.hooks
         self.script = self.extension.W2SDScript()
@@ -86,6 +88,15 @@ class Host:
         spec.loader.exec_module(script)
         return script
 
+    def load_own_scripts(self) -> list:
+        """The host's own always-on scripts."""
+        comments = self.modules["processing_scripts.comments"]
+        if not hasattr(comments, "Comments"):
+            return []
+        data = SimpleNamespace(script_class=comments.Comments, path=comments.__file__, module=comments)
+        self.modules["scripts"].scripts_data.append(data)
+        return [comments.Comments()]
+
     @property
     def errors(self):
         return self.modules["errors"].reported
@@ -98,7 +109,8 @@ class Host:
     def request(self, kind, w2sd=None, chosen=None, **fields):
         """The processing object of a request. `w2sd`: None, as if the extension were not installed; a settings object,
         beside REFLECTED; or a list of arguments. `chosen`: a script of the list."""
-        scripts, args = list(self.others), [self.script_list.index(chosen) + 1 if chosen else 0]
+        scripts = [*self.own_scripts, *self.others]
+        args = [self.script_list.index(chosen) + 1 if chosen else 0]
         for script in scripts:
             script.args_from = script.args_to = 1
         if w2sd is not None:

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 WORKS_IN = "AUTOMATIC1111's WebUI 1.10, Forge, Forge Neo, ersatzForge and reForge"
 
 COMMON = (
+    "modules.errors:report",
     "modules.extra_networks:parse_prompts",
     "modules.images:GridAnnotation",
     "modules.images:draw_grid_annotations",
@@ -41,6 +42,7 @@ COMMON = (
     "modules.shared:cmd_opts",
     "modules.shared:device",
     "modules.shared:opts",
+    "modules.shared:prompt_styles",
     "modules.shared:state",
     "modules.ui_components:InputAccordion(label, elem_id)",
 )

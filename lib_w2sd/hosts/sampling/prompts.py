@@ -1,8 +1,10 @@
-"""Texts to conds: a pass's own prompts and the weak side's, encoded as the host encodes them."""
+"""Texts to conds: a pass's own prompts and the weak side's, read and encoded as the host does it."""
 
 from modules import extra_networks, prompt_parser, shared
 
+from ...gaps.prompt import NEGATIVE_PROMPT, PROMPT, fill_in
 from ..compatibility.signatures import takes
+from . import isolation, negpip, reading, regions
 from .conds import of_one_length
 
 
@@ -12,11 +14,40 @@ class Prompts:
     def __init__(self, webui):
         self.webui = webui
         self._uncond = None
+        self._read = {}
 
     def own(self) -> "tuple[list, list]":
         """The pass's prompts and negative prompts, one a picture, extra networks already taken out."""
         p, hr = self.webui.p, "hr_" if self.webui.hires_pass else ""
         return list(getattr(p, f"{hr}prompts")), list(getattr(p, f"{hr}negative_prompts"))
+
+    def read(self, text: str, negative: bool) -> list:
+        """A setting's text as the host and its extensions would read it as the picture's own, one a picture, with the
+        placeholders filled in. Extra networks still stand in it, as words if it is a negative prompt: those that it
+        names itself, not those of a negative prompt that has come into a prompt."""
+        if (text, negative) not in self._read:
+            p = self.webui.p
+            full = negpip.script_on(p) is not None
+            prompts, negatives = own = negpip.in_full(p, self.webui.hires_pass) if full else self.own()
+            if text == (NEGATIVE_PROMPT if negative else PROMPT):
+                return own[negative]
+            texts = reading.of_the_pass(p, reading.read(p, text, negative), len(prompts))
+            if not negative:
+                negatives, _ = extra_networks.parse_prompts(negatives)
+            self._read[text, negative] = [fill_in(t, [a], [b])[0] for t, a, b in zip(texts, prompts, negatives)]
+        return self._read[text, negative]
+
+    def read_by_others(self, prompts: list, negative_prompts: list, other: "tuple[bool, bool]", anew: bool):
+        """What is left of texts (see read) for the host to encode, and the overlays under which extensions that take
+        prompts for themselves draw from these texts.
+
+        other  which of the two are not the pass's own
+        anew   they are to be encoded another way than the pass's own
+
+        Raises SettingError for an extension that only draws from the picture's own.
+        """
+        regions.refuse_another(self.webui.p, other, anew)
+        return negpip.read(self.webui, prompts, negative_prompts)
 
     def steps(self) -> tuple:
         """The steps that prompt editing counts in: of the first pass, and of the hires pass or None."""
@@ -29,13 +60,15 @@ class Prompts:
         """The host's cond object of texts, one a picture. `model`: another than the loaded one."""
         build = prompt_parser.get_learned_conditioning if negative else prompt_parser.get_multicond_learned_conditioning
         old = [shared.opts.use_old_scheduling] if takes(build, "use_old_scheduling") else []
-        texts, _ = extra_networks.parse_prompts(texts)
+        if not negative:  # in a negative prompt they are words, to every host
+            texts, _ = extra_networks.parse_prompts(texts)
 
         def built(conditioning):
             conds = build(model or shared.sd_model, conditioning, *self.steps(), *old)
             return of_one_length(conds) if negative else conds
 
-        return self.webui.encode(built, texts, negative)
+        with isolation.unnoted(self.webui.p):
+            return self.webui.encode(built, texts, negative)
 
     def uncond(self):
         """The pass's own uncond where the host made none, because its own CFG scale is 1."""

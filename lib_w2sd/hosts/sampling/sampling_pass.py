@@ -58,6 +58,12 @@ class SamplingPass:
     def own_prompts(self) -> "tuple[list, list]":
         return self.webui.prompts.own()
 
+    def read(self, text: str, negative: bool) -> list:
+        return self.webui.prompts.read(text, negative)
+
+    def read_by_others(self, prompts: list, negative_prompts: list, other: "tuple[bool, bool]", anew: bool):
+        return self.webui.prompts.read_by_others(prompts, negative_prompts, other, anew)
+
     def encode(self, texts: list, negative: bool, model=None):
         return self.webui.prompts.encode(texts, negative, model)
 

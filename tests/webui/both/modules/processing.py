@@ -197,6 +197,13 @@ def process_images(p):
     p.all_prompts, p.all_negative_prompts = as_list(p.prompt, count), as_list(p.negative_prompt, count)
     p.all_hr_prompts = as_list(getattr(p, "hr_prompt", None) or p.all_prompts, count)
     p.all_hr_negative_prompts = as_list(getattr(p, "hr_negative_prompt", None) or p.all_negative_prompts, count)
+    styles = shared.prompt_styles
+    p.all_prompts = [styles.apply_styles_to_prompt(text, p.styles) for text in p.all_prompts]
+    p.all_negative_prompts = [styles.apply_negative_styles_to_prompt(text, p.styles) for text in p.all_negative_prompts]
+    p.all_hr_prompts = [styles.apply_styles_to_prompt(text, p.styles) for text in p.all_hr_prompts]
+    p.all_hr_negative_prompts = [
+        styles.apply_negative_styles_to_prompt(text, p.styles) for text in p.all_hr_negative_prompts
+    ]
     p.all_seeds = p.seed if isinstance(p.seed, list) else [p.seed + i for i in range(count)]
     p.all_subseeds = [0] * count
     run("process", p)

@@ -5,9 +5,11 @@ import torch
 device = torch.device("cpu")
 cmd_opts = SimpleNamespace(api_auth=None, no_prompt_history=False)
 sd_model = None
+prompt_styles = None  # styles.Styles, once the host has started
 opts = SimpleNamespace(
     batch_cond_uncond=True,
     enable_pnginfo=True,
+    enable_prompt_comments=True,
     eta_ancestral=1.0,
     eta_ddim=0.0,
     grid_extended_filename=False,
