@@ -31,3 +31,14 @@ def test_what_is_left_out_is_there_beside_something_else(values, at_once):
         return {pair for one in some for pair in itertools.combinations(one.items(), at_once)}
 
     assert met(kept) == met(combinations)
+
+
+def test_a_picture_of_the_page_is_brought_under_its_limit(tmp_path):
+    """Fewer colours first, then smaller: even noise, of which nothing can be left out."""
+    pictures = pytest.importorskip("tests.live.pictures")
+    noise = pictures.Image.effect_noise((900, 700), 90).convert("RGB")
+    assert pictures.save(tmp_path / "noise.png", noise) <= pictures.MOST
+    flat = pictures.Image.new("RGB", (900, 700), "red")
+    pictures.save(tmp_path / "flat.png", flat)
+    with pictures.Image.open(tmp_path / "flat.png") as kept:
+        assert kept.size == (900, 700)

@@ -51,7 +51,7 @@ class Shots:
         self.own = self.webui.name == "a1111" and OWN in self.checkpoints()
         self.request = {**REQUEST, "override_settings": {}}
         if not self.own:
-            self.request.update(prompt="a photo of a cat", steps=8, width=128, height=128, cfg_scale=6.5)
+            self.request.update(prompt="a photo of a cat", width=128, height=128, cfg_scale=6.5)
 
     def checkpoints(self) -> list:
         return [model["model_name"] for model in self.webui.get("/sdapi/v1/sd-models")]
