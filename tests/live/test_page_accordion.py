@@ -363,3 +363,54 @@ def test_page_asks_for_nothing_until_the_accordion_is_opened(page):
     page.page.wait_for_selector(ACCORDION, timeout=TIMEOUT)
     page.page.wait_for_timeout(4000)
     assert asked == []
+
+
+def test_a_translated_page_is_read_by_its_values(page):
+    """Words are what a WebUI's localization puts in their place; here it is given all of ours, in the browser."""
+    page.fill(steps=8).open()
+    if not page.page.locator(f"{ACCORDION}_gap_pipeline").count():
+        pytest.skip("this WebUI has nothing that a weak version could do without")
+    page.experts().gap("pipeline", True)
+    page.page.evaluate(
+        """() => {
+            for (const node of document.querySelectorAll("[id^=w2sd_txt2img] label, [id^=w2sd_txt2img] label span")) {
+                if (!node.children.length) window.localization[node.textContent.trim()] = "ä" + node.textContent.trim();
+            }
+            localizeWholePage();
+        }"""
+    )
+    boxes = page.setting("weak_without").locator("label")
+    assert all("ä" in words for words in boxes.all_inner_texts())
+    boxes.filter(has_text="äIP-Adapter").locator("input").check()
+    page.setting("inversion").locator("input[value=paper]").check()
+    page.page.wait_for_timeout(1500)
+    asked = page.page.evaluate(
+        """async () => {
+            const real = window.fetch, bodies = [];
+            window.fetch = (where, how) => {
+                if (String(where).includes("estimate")) bodies.push(how.body);
+                return real(where, how);
+            };
+            w2sdPage.refreshSoon();
+            document.querySelector("#txt2img_steps input[type=number]").value = "9";
+            w2sdPage.refreshSoon();
+            await new Promise((done) => setTimeout(done, 2000));
+            window.fetch = real;
+            return bodies;
+        }"""
+    )
+    told = json.loads(asked[-1])["settings"]
+    assert "IP-Adapter" in told["weak_without"] and all("ä" not in name for name in told["weak_without"])
+    assert told["inversion"] == "paper" and told["hires"] in ("same", "off", "own")
+    assert "weak_without" not in page.said()
+
+
+def test_a_script_of_the_list_is_told_before_the_click(page):
+    page.fill(steps=8).open()
+    page.setting("comparison").locator("input").check()
+    page.page.wait_for_timeout(1500)
+    assert "for the comparison picture" in page.said()
+    page.choose("#txt2img_script_container #script_list", "Prompt matrix")
+    page.page.wait_for_timeout(1500)
+    said = page.said()
+    assert "for the comparison picture" not in said and "No comparison picture is made with a script" in said
