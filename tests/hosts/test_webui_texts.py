@@ -3,6 +3,7 @@
 The measure is the weak side drawing alone: it has to make the host's own picture of the text.
 """
 
+import importlib
 import random
 import re
 import sys
@@ -113,6 +114,48 @@ def test_placeholders_are_filled_in_behind_it(host, other):
     own = ("a __colour__ cat", "blurry")
     ours, _ = alone(host, "{prompt} and a dog", own=own, **TWO_BATCHES)
     assert same_pictures(ours, host.txt2img(None, prompt="a __colour__ cat and a dog", **TWO_BATCHES))
+
+
+def test_a_reader_that_nobody_knows_is_told_of(host, other):
+    other(wildcards(host), "wildcards.py")
+    weak = {"weak_prompt": "a __colour__ dog", "weak_cfg": 2}
+    own = "a __colour__ cat # comment"
+    assert not [text for text in host.txt2img(weak, prompt=own, **TWO_BATCHES).comments if "another extension" in text]
+    host.others[-1].filename = "/extensions/another/scripts/nobody_knows.py"
+    (said,) = [text for text in host.txt2img(weak, prompt=own).comments if "another extension" in text]
+    assert "as it stands" in said
+    assert not host.txt2img({"weak_cfg": 2}, prompt=own).comments
+
+
+# ---------------------------------------------------------------- before the click
+
+
+def test_the_page_reads_comments_as_the_host_does(host):
+    facts = host.extension.PAGE.facts
+    commented = {"weak_prompt": "{prompt} # <lora:x:-2>", "weak_cfg": 1, "lambda_steps": 5}
+
+    def said(settings, prompt="a cat"):
+        request = {"settings": settings, "page": {"cfg": 6, "prompt": prompt}}
+        return " ".join(importlib.import_module("lib_w2sd.page.forecast").forecast(facts, request)["warnings"])
+
+    offset = {"weak_lora_offset": -1.0}
+    assert "the prompt has no LoRA" in said(offset, "a cat # <lora:x:1>")
+    assert "the prompt has no LoRA" not in said(offset, "a cat <lora:x:1>")
+    told = importlib.import_module("lib_w2sd.page.forecast").read(commented, facts.uncommented)[0]
+    assert told.weak_prompt.strip() == "{prompt}"
+
+
+def test_the_page_says_what_another_text_is_refused_beside(host):
+    scripts = host.modules["scripts"]
+    scripts.scripts_data.append(SimpleNamespace(script_class=object, path="/x/forge_couple.py", module=None))
+    try:
+        facts = host.extension.PAGE.facts
+        settings = importlib.import_module("lib_w2sd.page.settings").Settings
+        (said,) = facts.company(settings(weak_prompt="a dog"))
+        assert "Forge Couple" in said and "weak prompt" in said
+        assert not facts.company(settings()) and not facts.company(settings(weak_negative_prompt="fog"))
+    finally:
+        scripts.scripts_data.pop()
 
 
 # ---------------------------------------------------------------- what reads prompts for itself
