@@ -8,8 +8,8 @@ from . import isolation, negpip, reading, regions
 from .conds import of_one_length
 
 NOT_READ = (
-    "W2SD: another extension has changed the picture's prompt. It has not read what was typed for the weak version, which "
-    "is drawn as it stands; {prompt} is the changed one."
+    "W2SD: another extension has changed the picture's prompt. It has not read what was typed for the weak version, "
+    "which is drawn as it stands; {prompt} is the changed one."
 )
 
 
