@@ -31,6 +31,7 @@ class Setting:
     pattern        of a text, for the schema
     allows         what a text may be, in words for messages
     checked        checked(setting, text) -> the text as it is used; raises SettingError (see refuse)
+    prompt         a text that the WebUI reads as a prompt, in which there may be comments
     always         written into the infotext even where it is the default, which may change some day
     kept           a part of how a picture is made, which a preset keeps
     only_with      the setting that it counts with alone: its name, where that is given; (name, value) for one value
@@ -53,6 +54,7 @@ class Setting:
     pattern: str = ""
     allows: str = "a text"
     checked: "Callable[[Setting, str], str]" = lambda setting, text: text
+    prompt: bool = False
     always: bool = False
     kept: bool = True
     only_with: "str | tuple[str, Any]" = ""

@@ -68,7 +68,7 @@ def check_prompt(setting: Setting, text: str) -> str:
     return text
 
 
-_TEXT = {"allows": "a text with balanced brackets", "checked": check_prompt}
+_TEXT = {"allows": "a text with balanced brackets", "checked": check_prompt, "prompt": True}
 
 
 class Prompt(Gap):

@@ -29,6 +29,8 @@ class Facts:
     presets       the built-in ones that need no other gap, by name
     reward_bytes  reward_bytes(name): what a reward takes of memory; 0 where there is none of the name
     model_bytes   model_bytes(settings): what a weak model of another architecture takes; 0 where it is not known
+    uncommented   uncommented(text): a prompt without what the WebUI takes for comments
+    company       company(settings): of the extensions that there are, in sentences
     """
 
     kinds: dict = field(default_factory=dict)
@@ -38,6 +40,8 @@ class Facts:
     presets: "dict[str, Preset]" = field(default_factory=dict)
     reward_bytes: "Callable[[str], int]" = lambda name: 0
     model_bytes: "Callable[[Settings], int]" = lambda settings: 0
+    uncommented: "Callable[[str], str]" = lambda text: text
+    company: "Callable[[Settings], list]" = lambda settings: []
 
 
 def forecast(facts: Facts, request: dict) -> dict:
@@ -54,8 +58,9 @@ def forecast(facts: Facts, request: dict) -> dict:
         gaps       {name: {"active", "offered"}}: whether the settings have the gap, and the page can
         hidden     names of settings that have nothing to say now
     """
-    settings, refusals = read(request.get("settings") or {})
+    settings, refusals = read(request.get("settings") or {}, facts.uncommented)
     page = request.get("page") or {}
+    page = {**page, "prompt": facts.uncommented(page.get("prompt") or "")}
     picture = picture_of(page)
     result = estimate_of(facts, settings, page)
     return {
@@ -70,12 +75,15 @@ def forecast(facts: Facts, request: dict) -> dict:
     }
 
 
-def read(values: dict) -> "tuple[Settings, list]":
-    """The settings in the controls, switched on, and why some cannot be used: those are taken as their defaults."""
+def read(values: dict, uncommented=lambda text: text) -> "tuple[Settings, list]":
+    """The settings in the controls, switched on, and why some cannot be used: those are taken as their defaults.
+    `uncommented`: see Facts."""
     taken, refusals = {}, []
     for s in SETTINGS:
         try:
             taken[s.name] = s.check(values.get(s.name, s.default))
+            if s.prompt:
+                taken[s.name] = uncommented(taken[s.name])
         except SettingError as error:
             refusals.append(str(error).removeprefix("W2SD: "))
     # Opened is not yet on; what it would cost is what the user wants to know.
@@ -220,6 +228,7 @@ def warnings(facts: Facts, settings: Settings, page: dict, result: dict, preset:
         said.append(f"{zero} is 0: this is the plain picture.")
     for gap in facts.gaps:
         said += gap.without_effect(settings) + gap.cautions(settings, picture)
+    said += facts.company(settings)
     said += _of_the_way(settings)
     ask = missing(facts.presets.get(preset), settings, picture)
     if ask:

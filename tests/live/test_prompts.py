@@ -151,6 +151,19 @@ def test_textual_inversion(webui, embedding):
     assert ours == pytest.approx(hosts, rel=1e-3)
 
 
+def test_an_embedding_of_the_weak_prompt_alone_is_in_no_infotext(webui, embedding):
+    """Of the second picture it would be: the host hands on what was noted since the first."""
+    ask = {**asking(webui, "sd15"), "n_iter": 3}
+    plain = webui.picture(**ask)
+    weak = {"weak_prompt": f"a (photo:1.2) of {embedding}", "weak_cfg": 2}
+    infotexts = webui.picture(weak, **ask).info["infotexts"][-3:]
+    for infotext, without in zip(infotexts, plain.info["infotexts"][-3:]):
+        keys = [text.partition(":")[0] for text in infotext.splitlines()[-1].split(", ")]
+        assert [key for key in keys if not key.startswith("W2SD")] == [
+            text.partition(":")[0] for text in without.splitlines()[-1].split(", ")
+        ]
+
+
 # ---------------------------------------------------------------- prompts that the host puts together
 
 

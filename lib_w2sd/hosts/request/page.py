@@ -7,12 +7,14 @@ from modules import sd_samplers_kdiffusion, sd_samplers_timesteps
 from modules.paths_internal import data_path
 
 from ...gaps import GAPS
+from ...gaps.prompt import has_prompt_gap
 from ...method.trace import Trace
 from ...page import accordion, cost, plot, presets
 from ...page.forecast import Facts
 from ...page.settings import SETTINGS
 from ...setting import CHECKPOINTS, REWARDS
 from ..models import checkpoints, rewards
+from ..sampling import reading, regions
 
 PRESETS = "w2sd_presets.json"  # beside the host's own styles.csv
 
@@ -109,6 +111,8 @@ def page(host: type) -> accordion.Page:
             presets=built_in,
             reward_bytes=rewards.bytes_of,
             model_bytes=host.able("architecture").bytes_of if host.has("architecture") else lambda settings: 0,
+            uncommented=reading.without_comments,
+            company=lambda settings: regions.cautions(reading.loaded(), has_prompt_gap(settings)),
         ),
         fields=fields,
         last_run=lambda: plot.html(Trace.last.as_dict()) if Trace.last else "",

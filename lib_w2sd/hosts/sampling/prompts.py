@@ -7,6 +7,11 @@ from ..compatibility.signatures import takes
 from . import isolation, negpip, reading, regions
 from .conds import of_one_length
 
+NOT_READ = (
+    "W2SD: another extension has changed the picture's prompt. It has not read what was typed for the weak version, "
+    "which is drawn as it stands; {prompt} is the changed one."
+)
+
 
 class Prompts:
     """Of one sampling pass. `webui`: its webui.WebUI."""
@@ -31,6 +36,8 @@ class Prompts:
             prompts, negatives = own = negpip.in_full(p, self.webui.hires_pass) if full else self.own()
             if text == (NEGATIVE_PROMPT if negative else PROMPT):
                 return own[negative]
+            if reading.changed_by_others(p):
+                p.comment(NOT_READ)
             texts = reading.of_the_pass(p, reading.read(p, text, negative), len(prompts))
             if not negative:
                 negatives, _ = extra_networks.parse_prompts(negatives)

@@ -25,10 +25,15 @@ SHIELDS = {PROMPT: "W2SDPROMPT", NEGATIVE_PROMPT: "W2SDNEGATIVEPROMPT"}
 
 def without_comments(text: str) -> str:
     """A text without what this host takes for comments, before any request."""
-    loaded = [data.module for data in scripts.scripts_data if Path(data.path).name == READERS[0]]
-    host = next(iter(loaded), sys.modules.get("modules.processing_scripts.comments"))  # Forge's is no script
+    own = [data.module for data in scripts.scripts_data if Path(getattr(data, "path", "")).name == READERS[0]]
+    host = next(iter(own), sys.modules.get("modules.processing_scripts.comments"))  # Forge's is no script
     asked = host is not None and getattr(shared.opts, "enable_prompt_comments", True)
     return host.strip_comments(text) if asked else text
+
+
+def loaded() -> set:
+    """The files of the scripts that this WebUI has loaded."""
+    return {Path(data.path).name for data in scripts.scripts_data if hasattr(data, "path")}
 
 
 def read(p, text: str, negative: bool) -> list:
@@ -50,6 +55,19 @@ def read(p, text: str, negative: bool) -> list:
     for placeholder, shield in SHIELDS.items():
         found = [one.replace(shield, placeholder) for one in found]
     return [found[i % len(found)] for i in range(count)]  # Dynamic Prompts' combinations may be fewer
+
+
+def changed_by_others(p) -> bool:
+    """Whether the picture's own prompts are others than what READERS make of those that were given: there is somebody
+    else, of whom nothing is known and who has not read W2SD's texts."""
+    given = p.prompt if isinstance(p.prompt, list) else [p.prompt] * len(p.all_prompts)
+    for styles in (p.styles, []):  # Dynamic Prompts leaves a prompt that has them already
+        stand_in = stand_in_of(p)
+        stand_in.all_prompts = [shared.prompt_styles.apply_styles_to_prompt(text, styles) for text in given]
+        ask_readers(stand_in)
+        if stand_in.all_prompts == p.all_prompts:
+            return False
+    return True
 
 
 def of_the_pass(p, texts: list, count: int) -> list:

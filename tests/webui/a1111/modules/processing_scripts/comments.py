@@ -13,6 +13,9 @@ def strip_comments(text):
 class Comments(scripts.Script):
     filename = __file__
 
+    def title(self):
+        return "Comments"
+
     def process(self, p, *args):
         if shared.opts.enable_prompt_comments:
             p.all_prompts = [strip_comments(text) for text in p.all_prompts]

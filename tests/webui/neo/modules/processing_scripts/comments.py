@@ -15,6 +15,9 @@ def strip_comments(text):
 class Comments(scripts.Script):
     filename = __file__
 
+    def title(self):
+        return "Comments"
+
     def process(self, p, *args):
         p.all_prompts = [strip_comments(text) for text in p.all_prompts]
         p.all_negative_prompts = [strip_comments(text) for text in p.all_negative_prompts]
