@@ -42,8 +42,8 @@ class Sides(Protocol):
         """Within sharing, before the first evaluation: the weak side's rows may travel in its call."""
 
     def as_before(self, x, t, kwargs: dict) -> "AbstractContextManager[tuple]":
-        """Around the sampler's own call: the sides, asked within about the copies (x, t, kwargs) that this gives, answer
-        as they would have before that call."""
+        """Around the sampler's own call: the sides, asked within about the copies (x, t, kwargs) that this gives,
+        answer as they would have before that call."""
 
     def step_as_weak(self, x, t, kwargs: dict):
         """The sampler's own call, made as the weak side would make it."""

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from modules import prompt_parser, sd_samplers_common, shared
 
 from ...method.rows import HOSTS_OWN
+from ..sampling import isolation
 from ..sampling.conds import only_uncond
 from ..sampling.swapped import swapped
 from ..sampling.webui import ANSWERS, CALLS, Company, WebUI, listened_to
@@ -57,7 +58,7 @@ class Forge(WebUI):
 
     def cfg_scale(self, kwargs=None):
         # The host's denoiser does not look at cond_scale in the hires pass.
-        return float(self.p.hr_cfg) if self.hires_pass else super().cfg_scale(kwargs)
+        return isolation.plain(self.p.hr_cfg) if self.hires_pass else super().cfg_scale(kwargs)
 
     def apply_refiner(self, x, t):
         sd_samplers_common.apply_refiner(self.denoiser, x)

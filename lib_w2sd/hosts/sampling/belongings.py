@@ -19,7 +19,7 @@ from modules import shared
 
 HOST = Path(shared.__file__).parents[1]
 OURS = [Path(__file__).parents[3] / name for name in ("lib_w2sd", "scripts")]
-LIBRARIES = [Path(path) for path in {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}]
+LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 # The host's folders whose code is an extension's, or a script of the list.
 EXTENSIONS = ("extensions", "extensions-builtin", "scripts")
 # Kept by their content up to this many numbers, larger ones by which they are: a model's weights are no memory.
@@ -28,7 +28,7 @@ PLAIN = {int, float, complex, str, bytes, bool, type(None), types.BuiltinFunctio
 _MISSING = object()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def is_theirs(file: "str | None") -> bool:
     """Whether code of this file is neither the host's, nor a library's, nor ours."""
     if not file or file.startswith("<"):
@@ -37,6 +37,14 @@ def is_theirs(file: "str | None") -> bool:
     if any(folder in path.parents for folder in (*OURS, *LIBRARIES)):
         return False
     return HOST not in path.parents or path.relative_to(HOST).parts[0] in EXTENSIONS
+
+
+def written_in(function) -> "str | None":
+    """The file of a function, of a method's or of what is made of one; of an object, its class's."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = getattr(function, "__func__", function)
+    return file_of(function if isinstance(function, types.FunctionType) else type(function))
 
 
 def file_of(owner) -> "str | None":
@@ -119,7 +127,6 @@ class Belongings:
     def _table(self, one: dict, dunder: bool = True, leaving: tuple = ()) -> list:
         """A dictionary; of a module's or an object's without the names that Python gives it."""
 
-
         def kept(key):
             return key not in leaving and (dunder or not str(key).startswith("__"))
 
@@ -150,7 +157,8 @@ class Belongings:
     def _function(self, one: types.FunctionType) -> list:
         if not is_theirs(file_of(one)):
             return self._cells(one) if one.__closure__ else []
-        return [*self._cells(one), *(one.__defaults__ or ()), one.__kwdefaults__, *self._table(vars(one)), *self._names(one)]
+        found = [*self._cells(one), *(one.__defaults__ or ()), one.__kwdefaults__]
+        return found + self._table(vars(one)) + self._names(one)
 
     def _names(self, one: types.FunctionType) -> list:
         """The module that a function is written in, once for all of its functions."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from modules import script_callbacks, sd_samplers_common, shared
 
-from .belongings import Belongings, file_of, is_theirs, state_of
+from .belongings import Belongings, file_of, is_theirs, state_of, written_in
 from .swapped import swapped
 
 # Copies, which whoever gets them may change in place.
@@ -111,10 +111,15 @@ def objects_among(values) -> list:
     return [value for value in values if isinstance(value, (int, float)) and hasattr(value, "__dict__")]
 
 
-def used(number) -> float:
+def plain(number):
+    """The number, where it may be an object that looks like one."""
+    return number if type(number) in (int, float) else float(number)
+
+
+def used(number):
     """What a number gives where it is multiplied next: it may be an object that gives another one every time."""
     if type(number) in (int, float):
-        return float(number)
+        return number
     before = Belongings([], [(one, ()) for one in objects_among([number])])
     try:
         return float(number * 1.0)
@@ -131,7 +136,7 @@ def replaced(network: torch.nn.Module) -> list:
         found += [*own["_forward_pre_hooks"].values(), *own["_forward_hooks"].values()]
         if not type(layer).__module__.startswith("torch."):
             found.append(type(layer).forward)
-    return [one for one in dict.fromkeys(found) if is_theirs(file_of(getattr(one, "__func__", one)) if callable(one) else None)]
+    return [one for one in dict.fromkeys(found) if is_theirs(written_in(one))]
 
 
 def on_gpu() -> list:

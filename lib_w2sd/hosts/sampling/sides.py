@@ -167,6 +167,6 @@ class HostSides:
         self.network.follow(self._strong.overlays + self._weak.overlays)
 
     def follow_refiner(self, x, t, kwargs) -> None:
-        # Beside the sampler's own call it has been followed before that one, and by now the next step would be its turn.
+        # Beside the sampler's own call it has been followed before it, and by now the next step would be its turn.
         if self.before is None and self.refiner.follow(x, t, kwargs):
             self.network.renew()

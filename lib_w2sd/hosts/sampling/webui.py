@@ -10,6 +10,7 @@ from modules import prompt_parser, script_callbacks, shared
 
 from ...gaps import Side
 from ..compatibility.abilities import Abilities
+from . import isolation
 from .prompts import Prompts
 
 
@@ -116,8 +117,8 @@ class WebUI(Abilities):
         raise NotImplementedError
 
     def cfg_scale(self, kwargs: "dict | None" = None) -> float:
-        """The CFG scale of the pass; with a call's keywords, of that call if it is the sampler's own. A plain number."""
-        return float(self.p.cfg_scale if kwargs is None else kwargs["cond_scale"])
+        """The CFG scale of the pass; with a call's keywords, of that call if it is the sampler's own. No object."""
+        return isolation.plain(self.p.cfg_scale if kwargs is None else kwargs["cond_scale"])
 
     def encode(self, built: Callable, texts: list, negative: bool):
         """built(SdConditioning) of `texts` as this pass makes its own."""
