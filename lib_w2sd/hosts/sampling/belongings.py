@@ -1,8 +1,8 @@
 """What scripts, callbacks and guidance functions hold, found by following them, and put back as it was.
 
-An extension counts calls, remembers what it has seen and draws numbers in places of its own: attributes of its script, a
-list, a function's closure, its module. All that can be reached from those of its functions that take part in a call of
-the denoiser is theirs to keep, and the sampler's own calls alone may change it.
+An extension counts calls, remembers what it has seen and draws numbers in places of its own: attributes of its script,
+a list, a function's closure, its module. All that can be reached from those of its functions that take part in a call
+of the denoiser is its to keep, and the sampler's own calls alone may change it.
 """
 
 import functools

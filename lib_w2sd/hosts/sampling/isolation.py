@@ -1,11 +1,12 @@
 """Calls of ours that nobody notices: what an evaluation or an encoding hands on is a copy, and what others keep is
 afterwards as it was.
 
-HANDED and KEPT say what is covered. The suite's sweep (tests/live/test_sweep.py) holds it beside every extension, option
-and script that a WebUI has.
+HANDED and KEPT say what is covered. The suite's sweep (tests/live/test_sweep.py) holds it beside every extension,
+option and script that a WebUI has.
 """
 
 import copy
+import functools
 import random
 import sys
 from contextlib import ExitStack, contextmanager
@@ -148,9 +149,7 @@ def generators() -> list:
     """What puts every generator that all share back to where it is now."""
     cpu = torch.random.get_rng_state()
     found = [lambda: torch.random.set_rng_state(cpu)]
-    for device in on_gpu():
-        state = torch.cuda.get_rng_state(device)
-        found.append(lambda: torch.cuda.set_rng_state(state, device))
+    found += [functools.partial(torch.cuda.set_rng_state, torch.cuda.get_rng_state(one), one) for one in on_gpu()]
     rng = sys.modules.get("modules.rng")
     if getattr(rng, "nv_rng", None) is not None:  # put in another's place by every seed
         hosts = copy.deepcopy(rng.nv_rng)
