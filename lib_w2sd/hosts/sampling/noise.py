@@ -16,7 +16,8 @@ class Noises:
     def __init__(self, p, purpose: str):
         self._purpose, self._seeds = purpose, [int(seed) for seed in p.seeds]
         strength = float(getattr(p, "subseed_strength", 0) or 0)
-        variations = [int(seed) for seed in p.subseeds] if strength else self._seeds
+        # The host's own rule for a list of them that is too short.
+        variations = [*map(int, p.subseeds), *[0] * len(self._seeds)] if strength else self._seeds
         self._generators = [self._generator(seed) for seed in self._seeds]
         # A variation that is the seed itself is none.
         self._variations = [
