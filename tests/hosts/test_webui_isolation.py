@@ -11,7 +11,6 @@ import torch
 from lib_w2sd.method import ways
 
 from ..webui.host import same_pictures
-from .test_webui_company import Beside
 
 EQUAL = {"lambda_steps": -1, "weak_cfg": 6.0}
 WHERE = ("matched", *ways.ALONG)

@@ -12,11 +12,12 @@ What W2SD refuses beside something it refuses by name (422), before anything is 
 
 With the folder tests/live/probe linked into the WebUI's extensions latents are compared, and the probe itself is
 company that changes what it is handed in place, draws from generators of every kind and counts in every way that there
-is; without it, pictures are. --all-combinations: every gap by every way. SWEEP=WORD: only what has it in its name.
+is; without it, pictures are. --all-combinations: every gap by every way. SWEEP=REGEX: only what is named so.
 The table at the end says "n.a." of what the WebUI cannot draw without W2SD either.
 """
 
 import os
+import re
 from itertools import product
 
 import numpy as np
@@ -247,10 +248,10 @@ def gaps_of(webui, ask: dict, alwayson: dict) -> dict:
 
 def test_sweep(webui, record, init_image, scripts, request):
     """What is beside is looked at to the end, whatever is found on the way."""
-    every, wanted = request.config.getoption("--all-combinations"), os.environ.get("SWEEP", "").lower()
+    every, wanted = request.config.getoption("--all-combinations"), os.environ.get("SWEEP", "")
     ask, wrong = asking(webui, "sd15"), {}
     for name, more, alwayson in beside(webui, scripts, init_image):
-        if wanted not in name.lower():
+        if not re.search(wanted, name, re.IGNORECASE):
             continue
         options = {**ask["override_settings"], **more.get("override_settings", {})}
         one = Sweep(webui, name, {**ask, "steps": 3, **more, "override_settings": options}, alwayson)
