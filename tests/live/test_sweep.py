@@ -42,7 +42,6 @@ OPTIONS = [
     {"skip_early_cond": 0.4},
     {"s_min_uncond": 20.0},
     {"s_min_uncond": 20.0, "s_min_uncond_all": True},
-    {"hypertile_enable_unet": True, "hypertile_swap_size_unet": 8, "hypertile_max_tile_unet": 128},
     {"token_merging_ratio": 0.5},
     {"CLIP_stop_at_last_layers": 2},
     {"emphasis": "No norm"},
@@ -62,8 +61,11 @@ OPTIONS = [
     {"persistent_cond_cache": False},
     {"enable_prompt_comments": False},
 ]
+# It has tiles in larger pictures alone.
+HYPERTILE = {"hypertile_enable_unet": True, "hypertile_swap_size_unet": 8, "hypertile_max_tile_unet": 128}
 # Requests that ask more of the host than a plain one.
 REQUESTS = {
+    "HyperTile": {"width": 256, "height": 256, "override_settings": HYPERTILE},
     "prompt editing": {"prompt": "a [cat:dog:0.5] and a [red|blue] ball"},
     "AND": {"prompt": "a cat AND a dog :0.5"},
     "long negative prompt": {"negative_prompt": "blurry, " * 60},
@@ -118,8 +120,10 @@ class Sweep:
     def note(self, column: str, found):
         self.seen.setdefault(column, []).append(found)
 
-    def look(self, gaps: dict, every: bool):
+    def look(self, gaps: dict, every: bool, without):
+        """`without`: a picture without it."""
         plain, repeated = self.made(), self.made()
+        self.seen["acts"] = "yes" if self.apart(plain, without) > 0 else "same picture"
         self.noise = self.apart(plain, repeated)  # what has no seed
         for way in EQUAL if self.one_scale else ():
             self.equal(plain, way)
@@ -187,6 +191,9 @@ class Sweep:
         """column -> word."""
         words = {}
         for column, found in self.seen.items():
+            if isinstance(found, str):
+                words[column] = found
+                continue
             wrong = [one for one in found if isinstance(one, str) or one is False]
             refused = [one for one in found if one is None]
             words[column] = "; ".join(map(str, wrong)) or ("refused" if len(refused) == len(found) else "yes")
@@ -201,7 +208,8 @@ def beside(webui, scripts: dict, init_image):
         if set(options) <= set(have):
             yield ", ".join(f"{k}={v}" for k, v in options.items()), {"override_settings": options}, {}
     for name, more in REQUESTS.items():
-        yield name, more, {}
+        if set(more.get("override_settings", {})) <= set(have):
+            yield name, more, {}
     yield "img2img", again(init_image), {}
     mask = np.zeros_like(init_image)
     mask[16:48, 16:48] = 255
@@ -262,12 +270,14 @@ def test_sweep(webui, record, init_image, scripts, request):
             record(f"sweep, {webui.name}", name, "refused", "n.a. without W2SD too")
             continue
         try:
-            one.look(gaps_of(webui, one.ask, alwayson), every)
+            size = {key: one.ask[key] for key in ("width", "height") if key in one.ask}
+            bare = Sweep(webui, "nothing", {**ask, "steps": 3, **size}, has_probe=one.has_probe)
+            one.look(gaps_of(webui, one.ask, alwayson), every, bare.made())
         except AssertionError as error:
             one.note("failed", str(error).splitlines()[0][:120])
         for column, word in one.told().items():
             record(f"sweep, {webui.name}", name, column, word)
-            if word not in ("yes", "refused"):
+            if word not in ("yes", "refused", "same picture"):
                 wrong[name, column] = word
         if one.refused:
             record(f"sweep, {webui.name}", name, "refused", one.refused[:100])
