@@ -138,7 +138,7 @@ class Sweep:
         self.same_gap({"weak_cfg": 0.0}, {"weak_cfg": 1e-6})
         if every:
             self.same_gap({"strong_cfg": 1.0}, {"strong_cfg": 1 + 1e-6})
-        if self.has_probe and not self.noise and "W2SD probe" not in self.alwayson:
+        if self.has_probe and self.one_scale and not self.noise and "W2SD probe" not in self.alwayson:
             self.own_calls()
 
     def equal(self, plain, way: str):

@@ -189,38 +189,6 @@ def unnoted(p):
                 setattr(holder, name, kept)
 
 
-# Where encoding notes what a picture's infotext and log are to say of it: embeddings and their hashes, the emphasis.
-NOTES = (
-    ("modules.sd_hijack:model_hijack", ("extra_generation_params", "comments", "fixes")),  # A1111
-    ("backend.text_processing.classic_engine", ("last_extra_generation_params",)),  # Forge
-    ("backend.args:dynamic_args", ("last_extra_generation_params",)),  # Forge Neo
-)
-
-
-@contextmanager
-def unnoted(p):
-    """Around an encoding: what it notes for the infotext and the log, which would be the next picture's."""
-    holders = [(p, ("extra_generation_params", "comments"))]
-    holders.append((shared.sd_model, ("extra_generation_params", "comments")))
-    for path, names in NOTES:
-        module, _, attribute = path.partition(":")
-        holder = sys.modules.get(module)
-        holders.append((getattr(holder, attribute, None) if attribute else holder, names))
-    notes = [(holder, name) for holder, names in holders for name in names if hasattr(holder, name)]
-    before = [(holder, name, getattr(holder, name), copy.copy(getattr(holder, name))) for holder, name in notes]
-    try:
-        yield
-    finally:
-        for holder, name, kept, content in before:
-            if isinstance(kept, dict):
-                kept.clear()
-                kept.update(content)
-            elif isinstance(kept, list):
-                kept[:] = content
-            if getattr(holder, name) is not kept:
-                setattr(holder, name, kept)
-
-
 @contextmanager
 def noise_kept():
     """Around a rehearsal of the sampler: whatever it draws noise from is as before, and the picture's own seeds are

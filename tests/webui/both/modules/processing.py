@@ -212,8 +212,6 @@ def process_images(p):
     p.all_prompts, p.all_negative_prompts = as_list(p.prompt, count), as_list(p.negative_prompt, count)
     p.all_hr_prompts = as_list(getattr(p, "hr_prompt", None) or p.all_prompts, count)
     p.all_hr_negative_prompts = as_list(getattr(p, "hr_negative_prompt", None) or p.all_negative_prompts, count)
-<<<<<<< HEAD
-<<<<<<< HEAD
     styles = shared.prompt_styles
     p.all_prompts = [styles.apply_styles_to_prompt(text, p.styles) for text in p.all_prompts]
     p.all_negative_prompts = [styles.apply_negative_styles_to_prompt(text, p.styles) for text in p.all_negative_prompts]
@@ -221,17 +219,9 @@ def process_images(p):
     p.all_hr_negative_prompts = [
         styles.apply_negative_styles_to_prompt(text, p.styles) for text in p.all_hr_negative_prompts
     ]
-    p.all_seeds = p.seed if isinstance(p.seed, list) else [p.seed + i for i in range(count)]
-    p.all_subseeds = [0] * count
-=======
-    p.all_seeds = p.seed if isinstance(p.seed, list) else [p.seed + (0 if p.subseed_strength else i) for i in range(count)]
-=======
-    p.all_seeds = (
-        p.seed if isinstance(p.seed, list) else [p.seed + (0 if p.subseed_strength else i) for i in range(count)]
-    )
->>>>>>> 6ba0e92 (The sweep says what acts at all; HyperTile is looked at where it has tiles)
+    each = 0 if p.subseed_strength else 1
+    p.all_seeds = p.seed if isinstance(p.seed, list) else [p.seed + i * each for i in range(count)]
     p.all_subseeds = [p.subseed + i for i in range(count)]
->>>>>>> 553b846 (Tests of re-sampling's noise; the stand-in has variation seeds as the host)
     run("process", p)
     pictures, images, infotexts = [], [], []
     with torch.inference_mode() if FORGE else torch.no_grad():
