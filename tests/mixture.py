@@ -69,6 +69,9 @@ class Sides:
     def announce(self, x, t, kwargs):
         pass
 
+    def as_before(self, x, t, kwargs):
+        return nullcontext((x, t, kwargs))
+
     def weak_first(self, kwargs):
         return False
 

@@ -88,6 +88,9 @@ class Pair:
     def announce(self, x, t, kwargs):
         pass
 
+    def as_before(self, x, t, kwargs):
+        return nullcontext((x, t, kwargs))
+
     def own_scale(self, kwargs) -> float:
         return kwargs.get("cond_scale", 1.0)
 

@@ -41,6 +41,10 @@ class Sides(Protocol):
     def announce(self, x, t, kwargs: dict):
         """Within sharing, before the first evaluation: the weak side's rows may travel in its call."""
 
+    def as_before(self, x, t, kwargs: dict) -> "AbstractContextManager[tuple]":
+        """Around the sampler's own call: the sides, asked within about the copies (x, t, kwargs) that this gives,
+        answer as they would have before that call."""
+
     def step_as_weak(self, x, t, kwargs: dict):
         """The sampler's own call, made as the weak side would make it."""
 
@@ -94,9 +98,10 @@ class ReflectingDenoiser:
             self._gaps = {key: self._gaps[key] for key in self._gaps if key == index - 1} | {index: found}
             return output
         if way == ways.AUTO_GUIDANCE and self._window.reflects(index):
+            at = t.clone()
             output, strong, weak, found = self._with_both(x, t, kwargs)
             if step is not None:
-                self._note(t, step, found)
+                self._note(at, step, found)
             return output + self._settings.strength * (strong - weak)
         return self._stepped(x, t, kwargs)
 
@@ -186,16 +191,19 @@ class ReflectingDenoiser:
                 for kind in [kind for kind, scale in scales if scale not in (0, 1)][:1]:
                     self._asked(kind, sides[kind], x, t, kwargs)
             self._sides.announce(x, t, kwargs)
-            with self._evaluation("step", t):
-                output = self._model(x, t, **kwargs)
-            if self._sides.step_is_strong(kwargs):
-                strong = self._noted("strong", output)
-            else:
-                strong = self._asked("strong", self._sides.strong, x, t, kwargs)
-            weak = self._asked("weak", self._sides.weak, x, t, kwargs)
-            where = self._sides.coordinates
-            gap = where.direction(x, strong, t) - where.direction(x, weak, t)
-            return output, strong, weak, self._found(gap, x, t, kwargs, at_one_place=True)
+            with self._sides.as_before(x, t, kwargs) as before:
+                # Whoever listens to the sampler's own call may change what it is handed; the sides are asked about
+                # what there was.
+                with self._evaluation("step", t):
+                    output = self._model(x, t, **kwargs)
+                if self._sides.step_is_strong(kwargs):
+                    strong = self._noted("strong", output)
+                else:
+                    strong = self._asked("strong", self._sides.strong, *before)
+                weak = self._asked("weak", self._sides.weak, *before)
+                where, (x, t, _) = self._sides.coordinates, before
+                gap = where.direction(x, strong, t) - where.direction(x, weak, t)
+                return output, strong, weak, self._found(gap, *before, at_one_place=True)
 
     def _found(self, gap, x, t, kwargs: dict, at_one_place: bool) -> "Found":
         """The gap with its part along the guidance: known where only the CFG scales differ, else measured if asked."""

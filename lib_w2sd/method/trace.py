@@ -30,6 +30,7 @@ class Pass:
 
         The time is the host program's: on a GPU, which works on behind it, it is the time to queue the work.
         """
+        t = t.clone() if isinstance(t, torch.Tensor) else t  # who is asked may change it
         before, start = rows(), time.perf_counter()
         yield
         seconds = time.perf_counter() - start
@@ -41,6 +42,7 @@ class Pass:
 
         pushed  effective_cfg, across: see push.Found
         """
+        t = t.clone() if isinstance(t, torch.Tensor) else t  # the step's own call may change it
         flat = gap.detach().flatten(1).float()
         if self.reflections and self.reflections[-1]["step"] == step:
             self.reflections.pop()

@@ -1,23 +1,19 @@
 """The host's progress, which counts steps, with W2SD on: the share of the work that is done."""
 
+import json
+
 import pytest
 
 
-def progress(state):
-    """As both hosts compute it (progress.py), for a single job."""
-    return 1 / 1 * state.sampling_step / state.sampling_steps
+def bar(host):
+    return host.modules["progress"].progressapi()
 
 
 @pytest.mark.parametrize("inversion", ["paper", "matched"])
 @pytest.mark.parametrize("sampler", ["Euler", "DDIM", "Heun"])
 def test_progress_is_the_share_of_the_rows(host, inversion, sampler):
-    state, unet, seen = host.shared.state, host.unet, []
-
-    def before_call(_):
-        seen.append((progress(state) if state.sampling_steps else 0.0, sum(unet.calls)))
-        assert all(type(value) is int for value in state.dict().values()), "the API's encoder knows no other"
-
-    unet.before_call = before_call
+    unet, seen = host.unet, []
+    unet.before_call = lambda _: seen.append((bar(host), sum(unet.calls)))
     host.txt2img({"lambda_steps": 4, "inversion": inversion}, steps=8, sampler_name=sampler)
     total = sum(host.calls)
     (run,) = host.trace()
@@ -28,40 +24,59 @@ def test_progress_is_the_share_of_the_rows(host, inversion, sampler):
     assert seen[-1][0] > 0.8
     said = [one for one, _ in seen]
     assert said == sorted(said)
+    assert bar(host) >= said[-1], "while the picture is decoded"
 
 
-def test_everything_else_takes_the_step_for_its_number(host):
-    from lib_w2sd.hosts.sampling.progress import WeighedStep
+def test_everybody_else_sees_the_hosts_own_number(host):
+    """An extension may format it, index by it, count to it, write it down."""
+    state, seen = host.shared.state, []
 
-    step = WeighedStep(6, 2.5)
-    assert 0.5 * step / 10 == 0.125
-    assert step == 6 and step % 4 == 2 and step / 3 == 2 and step - 1 == 5 and step >= 6 and int(step) == 6
+    def use(_):
+        step = state.sampling_step
+        seen.append((type(step), f"{step:03d}", [*range(step)][-1:], "abcdefgh"[step], json.dumps(step)))
+        assert state.dict()["sampling_step"] is step
+
+    host.unet.before_call = use
+    host.txt2img(None, steps=6)
+    plain, seen[:] = list(dict.fromkeys(map(repr, seen))), []
+    host.txt2img({"lambda_steps": 4, "inversion": "matched"}, steps=6)
+    assert list(dict.fromkeys(map(repr, seen))) == plain
+
+
+def test_the_number_stays_the_one_that_the_host_has_set(host):
+    state = host.shared.state
+    host.txt2img(None, steps=6)
+    plain = state.sampling_step
     host.txt2img({"lambda_steps": 2}, steps=6)
-    assert host.shared.state.sampling_step == 6 and type(host.shared.state.sampling_step) is int
-    assert "dict" not in vars(host.shared.state)
+    assert state.sampling_step == plain and type(state.sampling_step) is int
+
+
+def test_the_bar_stays_where_it_is_until_the_host_sets_a_number(host):
+    state = host.shared.state
+    host.txt2img({"lambda_steps": 2}, steps=6)
+    assert bar(host) == 1.0
+    state.sampling_step = 3
+    assert bar(host) == 0.5
+    assert "sampling_step" not in vars(type(state))
 
 
 def test_a_number_is_weighed_as_it_is_set(host):
     """What the host does after setting it may take long enough for the page to look."""
     from lib_w2sd.hosts.sampling.progress import Counter
-    from lib_w2sd.hosts.sampling.swapped import swapped
 
-    class State:
-        sampling_step = 0
-
-    state, seen = State(), []
-    with swapped(State, "sampling_step", Counter(lambda step: step / 4)):
-        for step in (1, 2, 3):
-            state.sampling_step = step
-            seen.append(state.sampling_step)
+    state, seen = host.shared.state, []
+    state.job_count, state.sampling_steps = 1, 8
+    counter = Counter(type(state), lambda step: step / 4)
+    for step in (1, 2, 3):
+        state.sampling_step = step
+        seen.append(bar(host) * state.sampling_steps)
+        assert state.sampling_step == step
     assert seen == [0.25, 0.5, 0.75]
-    assert State.sampling_step == 0 and state.sampling_step == 0.75
-    state.sampling_step = 4
-    assert state.sampling_step == 4
+    counter.gone()
+    assert bar(host) == 3 / 8
 
 
-def test_off_the_host_counts_as_ever(host):
-    host.txt2img([False], steps=6)
-    assert type(host.shared.state.sampling_step) is int
-    host.txt2img({"lambda_steps": 0}, steps=6)
-    assert type(host.shared.state.sampling_step) is int
+@pytest.mark.parametrize("settings", [[False], {"lambda_steps": 0}])
+def test_off_the_host_counts_as_ever(host, settings):
+    host.txt2img(settings, steps=6)
+    assert "sampling_step" not in vars(type(host.shared.state))

@@ -5,6 +5,7 @@ import sys
 
 from modules import devices, sd_samplers_cfg_denoiser, sd_samplers_common, shared
 
+from ..sampling import isolation
 from ..sampling.conds import multicond, only_uncond
 from ..sampling.swapped import swapped
 from ..sampling.webui import ANSWERS, CALLS, Company, WebUI, listened_to
@@ -47,6 +48,10 @@ class A1111(WebUI):
 
     def is_one_video(self):
         return bool(motion.layers(shared.sd_model.model.diffusion_model))
+
+    def cfg_scale(self, kwargs=None):
+        # The host multiplies by it, and a script may have put an object there that gives another number each time.
+        return super().cfg_scale() if kwargs is None else isolation.used(kwargs["cond_scale"])
 
     def apply_refiner(self, x, t):
         sd_samplers_common.apply_refiner(self.denoiser, t)

@@ -2,16 +2,16 @@
 commit fca12a2 (August 2026), and chromaforge, which was only read (bce26ac, August 2026)."""
 
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 from modules import prompt_parser, sd_samplers_common, shared
 
 from ...method.rows import HOSTS_OWN
+from ..sampling import isolation
 from ..sampling.conds import only_uncond
 from ..sampling.swapped import swapped
 from ..sampling.webui import ANSWERS, CALLS, Company, WebUI, listened_to
 from .distilled import with_inputs
-from .pipeline import lllite_layers
 
 # What an extension puts into the UNet's options to guide in its own way.
 GUIDANCE = (
@@ -58,7 +58,7 @@ class Forge(WebUI):
 
     def cfg_scale(self, kwargs=None):
         # The host's denoiser does not look at cond_scale in the hires pass.
-        return self.p.hr_cfg if self.hires_pass else super().cfg_scale(kwargs)
+        return isolation.plain(self.p.hr_cfg) if self.hires_pass else super().cfg_scale(kwargs)
 
     def apply_refiner(self, x, t):
         sd_samplers_common.apply_refiner(self.denoiser, x)
@@ -112,31 +112,16 @@ class Forge(WebUI):
             return self.denoiser(x, t, **ask)
 
 
-@contextmanager
-def momentum_as_it_was():
+def momentum() -> list:
     """chromaforge's adaptive projected guidance keeps a running average of what it has seen."""
     guidance = sys.modules.get("backend.sampling.apg")
     buffer = getattr(guidance.get_apg_context(), "buffer", None) if guidance else None
-    before = getattr(buffer, "running_average", None)
-    try:
-        yield
-    finally:
-        if buffer is not None:
-            buffer.running_average = before
+    return [] if buffer is None else [buffer]
 
 
-@contextmanager
-def counts_as_they_were():
-    """ControlLLLite finds its window of steps by counting its calls, layer by layer."""
-    options = shared.sd_model.forge_objects.unet.model_options
-    patches = (options.get("transformer_options") or {}).get("patches") or {}
-    layers = [layer for some in patches.values() for patch in some for layer in lllite_layers(patch)]
-    before = [layer.current_step for layer in layers]
-    try:
-        yield
-    finally:
-        for layer, step in zip(layers, before):
-            layer.current_step = step
+def options() -> list:
+    """What extensions have put there is called with the network: ControlLLLite counts its calls, layer by layer."""
+    return [shared.sd_model.forge_objects.unet.model_options]
 
 
-Forge.KEEPS = (momentum_as_it_was, counts_as_they_were)
+Forge.KEEPS = (momentum, options)

@@ -207,7 +207,7 @@ class SecondModel:
     def own_noise(self, shape):
         """Of the picture's seeds; the same at every call."""
         if shape not in self.noises:
-            self.noises[shape] = Noises(self.host.p.seeds, "W2SD weak model").drawn(shape)
+            self.noises[shape] = Noises(self.host.p, "W2SD weak model").drawn(shape)
         return self.noises[shape]
 
     def space(self, engine) -> Space:

@@ -1,16 +1,143 @@
-"""What calls of ours leave behind in a WebUI, taken back."""
+"""Calls of ours that nobody notices: what an evaluation or an encoding hands on is a copy, and what others keep is
+afterwards as it was.
+
+HANDED and KEPT say what is covered. The suite's sweep (tests/live/test_sweep.py) holds it beside every extension,
+option and script that a WebUI has.
+"""
 
 import copy
+import functools
+import random
 import sys
 from contextlib import ExitStack, contextmanager
 
+import numpy as np
 import torch
-from modules import sd_samplers_common, shared
+from modules import script_callbacks, sd_samplers_common, shared
 
+from .belongings import Belongings, file_of, is_theirs, state_of, written_in
 from .swapped import swapped
 
-# What an evaluation leaves in the denoiser, apart from its result.
-DENOISER_STATE = ("step", "padded_cond_uncond", "padded_cond_uncond_v0", "last_noise_uncond")
+# Copies, which whoever gets them may change in place.
+HANDED = ("the latent", "sigma or the timestep", "the image's conditioning", "the prompts' conds")
+# As it was before, however an evaluation of ours or an encoding ends.
+KEPT = (
+    "the random generators of torch, its device, Python and NumPy, and those that an extension made for itself",
+    "the denoiser: its step, marks of padding, last noise, mask, inverted mask and initial latent",
+    "the sampler: its last latent, the arguments of its calls",
+    "the request: infotext, comments, whatever else an extension has written on it",
+    "the progress: the step's number, how many there are, the preview",
+    "numbers, lists, tables, tensors and arrays that scripts, callbacks, guidance functions and their modules hold",
+    "a CFG scale, eta or noise level that is an object and changes by being used",
+    "what encoding a prompt writes down: hashes of embeddings, emphasis, comments",
+)
+CALLBACKS = ("callbacks_cfg_denoiser", "callbacks_cfg_denoised", "callbacks_cfg_after_cfg")
+# Not a memory of calls: a refiner brings another model, and a sampler is told what function it has.
+OF_A_MODEL = ("model_wrap", "model_wrap_cfg", "func")
+PROGRESS = ("sampling_step", "sampling_steps", "current_image_sampling_step", "textinfo")
+
+
+def copied(value):
+    """Arguments of a call of the denoiser: every tensor in them is another, nothing else is."""
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, tuple) and hasattr(value, "_fields"):  # a schedule of prompts
+        return type(value)(*map(copied, value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(copied, value))
+    if isinstance(value, dict):
+        one = copy.copy(value)
+        one.update({key: copied(item) for key, item in value.items()})
+        return one
+    if type(value).__module__ == "modules.prompt_parser":
+        one = copy.copy(value)
+        vars(one).update({name: copied(item) for name, item in vars(value).items()})
+        return one
+    return value
+
+
+class Moment:
+    """Everything that KEPT lists, as it is now. put_back() makes it so again, as often as wanted."""
+
+    def __init__(self, webui, layers=(), values=()):
+        """
+        webui   the pass's webui.WebUI
+        layers  functions of others among the network's own, see replaced
+        values  the arguments of the call
+        """
+        p = webui.p
+        scripts = [script for script in p.scripts.alwayson_scripts if is_theirs(file_of(type(script)))]
+        known = [p, webui.sampler, webui.denoiser, *draws_from(p), *objects_among([*vars(p).values(), *values])]
+        known += [one for kept in webui.KEEPS for one in kept()]
+        self._belongings = Belongings(
+            [*listeners(), *scripts, *layers], [(one, OF_A_MODEL) for one in known if one is not None]
+        )
+        self._generators = generators()
+        self._progress = {name: getattr(shared.state, name) for name in PROGRESS if hasattr(shared.state, name)}
+
+    def put_back(self) -> None:
+        self._belongings.put_back()
+        for put_back in self._generators:
+            put_back()
+        for name, value in self._progress.items():
+            if getattr(shared.state, name) is not value:
+                setattr(shared.state, name, value)
+
+
+@contextmanager
+def unnoticed(now: Moment, at: "Moment | None" = None):
+    """Around an evaluation or an encoding: afterwards all is as it is `now`; within, as it was `at` another moment."""
+    try:
+        if at is not None:
+            at.put_back()
+        with swapped(sd_samplers_common, "store_latent", lambda _: None):
+            yield
+    finally:
+        now.put_back()
+
+
+def listeners() -> list:
+    entries = [entry for name in CALLBACKS for entry in script_callbacks.callback_map.get(name, ())]
+    return [getattr(entry, "callback", entry) for entry in entries]
+
+
+def draws_from(p) -> list:
+    """The host's generators of the pictures' own seeds."""
+    rng = getattr(p, "rng", None)
+    return [one for one in (rng, *getattr(rng, "generators", ())) if hasattr(one, "__dict__")]
+
+
+def objects_among(values) -> list:
+    """Numbers with a memory of their own."""
+    return [value for value in values if isinstance(value, (int, float)) and hasattr(value, "__dict__")]
+
+
+def plain(number):
+    """The number, where it may be an object that looks like one."""
+    return number if type(number) in (int, float) else float(number)
+
+
+def used(number):
+    """What a number gives where it is multiplied next: it may be an object that gives another one every time."""
+    if type(number) in (int, float):
+        return number
+    before = Belongings([], [(one, ()) for one in objects_among([number])])
+    try:
+        return float(number * 1.0)
+    finally:
+        before.put_back()
+
+
+def replaced(network: torch.nn.Module) -> list:
+    """Functions of others that stand in a layer's place, or hook into it."""
+    found = []
+    for layer in network.modules():
+        own = vars(layer)
+        found += [own["forward"]] if "forward" in own else []
+        found += [*own["_forward_pre_hooks"].values(), *own["_forward_hooks"].values()]
+        if not type(layer).__module__.startswith("torch."):
+            found.append(type(layer).forward)
+    return [one for one in dict.fromkeys(found) if is_theirs(written_in(one))]
 
 
 def on_gpu() -> list:
@@ -18,40 +145,16 @@ def on_gpu() -> list:
     return [shared.device] if getattr(shared.device, "type", None) == "cuda" else []
 
 
-def _numbers(owner) -> dict:
-    """The numbers among an object's own attributes."""
-    return {name: value for name, value in vars(owner).items() if type(value) in (int, float)}
-
-
-@contextmanager
-def taken_back(webui):
-    """Around an evaluation: step counter, preview, last latent, generators, infotext, and what other extensions'
-    scripts count of the calls (perturbed-attention guidance its own scale)."""
-    p, sampler, denoiser = webui.p, webui.sampler, webui.denoiser
-    params = p.extra_generation_params
-    state = {name: getattr(denoiser, name) for name in DENOISER_STATE if hasattr(denoiser, name)}
-    before = dict(params)
-    latent = {"last_latent": sampler.last_latent} if hasattr(sampler, "last_latent") else {}
-    counts = [(owner, _numbers(owner)) for script in p.scripts.alwayson_scripts for owner in (script, type(script))]
-    try:
-        with (
-            torch.random.fork_rng(on_gpu()),
-            swapped(sd_samplers_common, "store_latent", lambda _: None),
-            ExitStack() as kept,
-        ):
-            for keeping in webui.KEEPS:
-                kept.enter_context(keeping())
-            yield
-    finally:
-        for name, value in state.items():
-            setattr(denoiser, name, value)
-        vars(sampler).update(latent)
-        params.clear()
-        params.update(before)
-        for owner, numbers in counts:
-            for name, value in numbers.items():
-                if getattr(owner, name) != value:
-                    setattr(owner, name, value)
+def generators() -> list:
+    """What puts every generator that all share back to where it is now."""
+    cpu = torch.random.get_rng_state()
+    found = [lambda: torch.random.set_rng_state(cpu)]
+    found += [functools.partial(torch.cuda.set_rng_state, torch.cuda.get_rng_state(one), one) for one in on_gpu()]
+    rng = sys.modules.get("modules.rng")
+    if getattr(rng, "nv_rng", None) is not None:  # put in another's place by every seed
+        hosts = copy.deepcopy(rng.nv_rng)
+        found.append(lambda: setattr(rng, "nv_rng", copy.deepcopy(hosts)))
+    return [*found, state_of(random._inst), state_of(np.random.mtrand._rand)]
 
 
 # Where encoding notes what a picture's infotext and log are to say of it: embeddings and their hashes, the emphasis.

@@ -5,6 +5,7 @@ import time
 from contextlib import ExitStack, contextmanager
 
 from ...method.rows import RowMeter
+from .isolation import replaced
 from .swapped import swapped
 
 
@@ -19,6 +20,7 @@ class Network:
     def __init__(self, webui, meter: RowMeter, toggles: list):
         self.webui, self.meter, self.toggles = webui, meter, toggles
         self._overlaid, self._metered, self.installed = None, None, ()
+        self._looked_at, self._replaced = None, []
 
     @contextmanager
     def in_use(self):
@@ -59,6 +61,14 @@ class Network:
                 self._overlays.enter_context(overlay.installed(unet))
             self._overlaid, self.installed = unet, overlays
         self.follow_rows()
+
+    def replaced(self) -> list:
+        """Functions of others in the place of a layer's own, see isolation.replaced."""
+        unet = self.webui.unet()
+        if unet is not self._looked_at:
+            self._looked_at = unet
+            self._replaced = replaced(getattr(unet, "diffusion_model", None) or unet.model.diffusion_model)
+        return self._replaced
 
     @contextmanager
     def under(self, overlays: tuple):

@@ -1,27 +1,18 @@
 """The host's progress bar and its ETA, while steps take differently long.
 
-Both hosts (A1111 1.10.1 and Forge dfdcbab6: progress.py and api.py) count `1 / job_count * sampling_step /
-sampling_steps`, as if all steps took the same time; a reflected one takes more than twice another. The counter itself
-has to stay what it is: live previews and other extensions' callbacks go by it.
+All hosts (A1111 1.10.1 and Forge dfdcbab6: progress.py and api.py) count `1 / job_count * sampling_step /
+sampling_steps`, as if all steps took the same time; a reflected one takes more than twice another. Nobody but the two
+functions that compute this sees another number than the host's own: live previews, other extensions' callbacks and the
+API's clients go by it.
 """
 
 import functools
+import sys
 
 from modules.shared import state
 
-from .swapped import swapped
-
-
-class WeighedStep(float):
-    """A step's number, in all respects but one: `number * step`, the host's progress, takes `weighed` for it."""
-
-    def __new__(cls, step, weighed: float):
-        self = super().__new__(cls, step)
-        self.weighed = weighed
-        return self
-
-    def __rmul__(self, number):
-        return number * self.weighed
+# Those functions, by module and name.
+BARS = {("modules.progress", "progressapi"), ("modules.api.api", "progressapi")}
 
 
 def share_done(run, step: int) -> float:
@@ -37,24 +28,44 @@ def share_done(run, step: int) -> float:
 
 
 class Counter:
-    """In the place of the host's `state.sampling_step`: the number set to it is read as weigh(number), from the first.
+    """In the place of the host's `state.sampling_step`, on the class of its state: a bar reads weigh(the number set),
+    everybody else that number.
 
-    On the class of the host's state: between the host's setting it and anything done afterwards, the page could read
-    it as it was set, and its bar would jump back.
+    It is weighed as it is set: between that and anything done afterwards the page could look, and its bar would jump
+    back. Once a run is done (`over`) the bar stays where it is, while the picture is decoded, until the host sets
+    another number.
     """
 
-    def __init__(self, weigh):
-        self.weigh = weigh
+    NAME = "sampling_step"
+
+    def __init__(self, cls, weigh):
+        self.cls, self.weigh, self.over = cls, weigh, False
+        self.had, self.default = self.NAME in vars(cls), vars(cls).get(self.NAME)
+        self.weighed = None
+        setattr(cls, self.NAME, self)
 
     def __get__(self, of, owner=None):
-        return self if of is None else vars(of)["sampling_step"]
+        if of is None:
+            return self.default
+        step = vars(of).get(self.NAME, self.default)
+        asking = sys._getframe(1)
+        is_bar = (asking.f_globals.get("__name__"), asking.f_code.co_name) in BARS
+        return self.weighed if is_bar and self.weighed is not None else step
 
     def __set__(self, of, step):
-        vars(of)["sampling_step"] = self.weigh(step)
+        vars(of)[self.NAME] = step
+        if self.over:
+            self.gone()
+        else:
+            self.weighed = self.weigh(step)
+
+    def gone(self):
+        if vars(self.cls).get(self.NAME) is self:
+            setattr(self.cls, self.NAME, self.default) if self.had else delattr(self.cls, self.NAME)
 
 
 def weighed(sample, passes: list):
-    """The sampling function `sample`; after each of its steps the host's counter says what share of the run is done.
+    """The sampling function `sample`; after each of its steps the host's bar says what share of the run is done.
 
     passes  the request's trace, whose last entry is this run's once it has begun
     """
@@ -65,20 +76,18 @@ def weighed(sample, passes: list):
 
         def weigh(step):
             if len(passes) == before or not passes[-1].reflections:
-                return step
-            return WeighedStep(step, share_done(passes[-1], step) * state.sampling_steps)
+                return None
+            return share_done(passes[-1], step) * state.sampling_steps
 
-        def as_dict(of=state.dict):
-            # For the API, whose encoder knows no kinds of numbers but Python's own.
-            return {k: int(v) if isinstance(v, WeighedStep) else v for k, v in of().items()}
-
-        state.sampling_step = state.sampling_step  # of its own, should it still be the class's
+        counter = vars(type(state)).get(Counter.NAME)
+        if isinstance(counter, Counter):  # of a run after which nothing has been set
+            counter.gone()
+        counter = Counter(type(state), weigh)
         try:
-            with swapped(state, "dict", as_dict), swapped(type(state), "sampling_step", Counter(weigh)):
-                return sample(*args, **kwargs)
+            return sample(*args, **kwargs)
         finally:
-            # While the picture is decoded the bar stays where it is.
-            if isinstance(state.sampling_step, WeighedStep):
-                state.sampling_step = round(state.sampling_step.weighed)
+            counter.over = True
+            if counter.weighed is None:
+                counter.gone()
 
     return weighing

@@ -74,7 +74,7 @@ class Prompts:
             conds = build(model or shared.sd_model, conditioning, *self.steps(), *old)
             return of_one_length(conds) if negative else conds
 
-        with isolation.unnoted(self.webui.p):
+        with isolation.unnoticed(isolation.Moment(self.webui)), isolation.unnoted(self.webui.p):
             return self.webui.encode(built, texts, negative)
 
     def uncond(self):

@@ -103,7 +103,7 @@ class SamplingPass:
     @functools.cached_property
     def noises(self) -> Noises:
         """Those that Re-Sampling draws."""
-        return Noises(self.p.seeds, "W2SD")
+        return Noises(self.p, "W2SD")
 
     def trace(self) -> Pass:
         return getattr(self.p, TRACE).passes[-1]

@@ -12,6 +12,7 @@ from ...errors import SettingError
 from ...gaps import Side
 from . import isolation
 from .refiner import Refiner
+from .swapped import swapped
 
 
 class HostSides:
@@ -25,6 +26,7 @@ class HostSides:
         self.one_pass, self.webui, self.network = one_pass, one_pass.webui, network
         self.shared_rows, self.coordinates = one_pass.shared_rows, coordinates
         self.refiner = Refiner(one_pass)
+        self.before = None  # the moment that sides are asked at, where it is not the present
 
     @property
     def _strong(self) -> Side:
@@ -69,6 +71,11 @@ class HostSides:
             with self.shared_rows.meter.noting():
                 self.evaluate(x, t, kwargs, self._weak)
 
+    @contextmanager
+    def as_before(self, x, t, kwargs):
+        with swapped(self, "before", self.moment(kwargs)):
+            yield isolation.copied((x, t, {**kwargs, "cond_scale": self.webui.cfg_scale(kwargs)}))
+
     def own_scale(self, kwargs) -> float:
         return self.webui.cfg_scale(kwargs)
 
@@ -110,10 +117,10 @@ class HostSides:
         """The denoiser's output at (x, t) under `side`, as if it had never been asked. `kwargs`: the sampler's."""
         if side.model is not None:
             return self.through_pixels(x, t, kwargs, side)
-        # "Negative guidance minimum sigma" would drop the guidance that this evaluation is about.
-        ask = {**self.asked(kwargs, side), "s_min_uncond": 0.0}
-        with self.untraced(), self.switched_on(side):
-            return self.webui.call(x.clone(), t, ask)
+        with self.untraced(kwargs), self.switched_on(side):
+            # "Negative guidance minimum sigma" would drop the guidance that this evaluation is about.
+            ask = {**self.asked(kwargs, side), "s_min_uncond": 0.0}
+            return self.webui.call(*isolation.copied((x, t, ask)))
 
     def through_pixels(self, x, t, kwargs: dict, side: Side):
         """The answer of a side that is another model (method.bridge), as the loaded one would give it: what it is asked
@@ -122,7 +129,7 @@ class HostSides:
         alpha, beta = where.levels(x, t)
         level = (torch.as_tensor(beta / alpha, dtype=torch.float32)).reshape(-1).expand(x.shape[0])
         signal = where.signal(x, output, t)
-        with self.untraced():
+        with self.untraced(kwargs):
             found = side.model.answer(signal, where.noise(x, output, t), level, self.scale_of(side, kwargs))
         self.webui.load_unet(x.shape)
         denoiser = self.webui.denoiser
@@ -141,9 +148,13 @@ class HostSides:
             kwargs = {**kwargs, "uncond": self.webui.prompts.uncond()}
         return {**kwargs, "cond_scale": scale, **self.webui.conds(kwargs, side)}
 
-    def untraced(self):
+    def untraced(self, kwargs):
         """Around an extra evaluation: what it leaves behind is taken back."""
-        return isolation.taken_back(self.webui)
+        return isolation.unnoticed(self.moment(kwargs), self.before)
+
+    def moment(self, kwargs) -> isolation.Moment:
+        """All that an evaluation may not change, as it is now."""
+        return isolation.Moment(self.webui, self.network.replaced(), kwargs.values())
 
     @contextmanager
     def switched_on(self, side: Side):
@@ -156,5 +167,6 @@ class HostSides:
         self.network.follow(self._strong.overlays + self._weak.overlays)
 
     def follow_refiner(self, x, t, kwargs) -> None:
-        if self.refiner.follow(x, t, kwargs):
+        # Beside the sampler's own call it has been followed before it, and by now the next step would be its turn.
+        if self.before is None and self.refiner.follow(x, t, kwargs):
             self.network.renew()

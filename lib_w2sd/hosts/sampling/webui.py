@@ -10,6 +10,7 @@ from modules import prompt_parser, script_callbacks, shared
 
 from ...gaps import Side
 from ..compatibility.abilities import Abilities
+from . import isolation
 from .prompts import Prompts
 
 
@@ -42,7 +43,7 @@ def listened_to(*callbacks: str, is_idle=lambda listener: False) -> bool:
 
 class WebUI(Abilities):
     skips_uncond = False  # whether the host itself leaves the uncond rows out at CFG 1
-    KEEPS: "tuple[Callable, ...]" = ()  # context managers: what else of this host's an extra evaluation leaves alone
+    KEEPS: "tuple[Callable, ...]" = ()  # each gives a list: what else of this host's an extra evaluation leaves alone
     # Names and signatures that W2SD relies on (see requirements), also for /w2sd/v1/host.
     RELIES_ON = (
         "modules.sd_samplers_cfg_denoiser:CFGDenoiser.forward(cond, uncond, cond_scale, s_min_uncond)",
@@ -116,8 +117,8 @@ class WebUI(Abilities):
         raise NotImplementedError
 
     def cfg_scale(self, kwargs: "dict | None" = None) -> float:
-        """The CFG scale of the pass; with a call's keywords, of that call if it is the sampler's own."""
-        return self.p.cfg_scale if kwargs is None else kwargs["cond_scale"]
+        """The CFG scale of the pass; with a call's keywords, of that call if it is the sampler's own. No object."""
+        return isolation.plain(self.p.cfg_scale if kwargs is None else kwargs["cond_scale"])
 
     def encode(self, built: Callable, texts: list, negative: bool):
         """built(SdConditioning) of `texts` as this pass makes its own."""

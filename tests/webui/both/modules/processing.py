@@ -27,6 +27,7 @@ DEFAULTS = {
     "nmask": None,
     "distilled_cfg_scale": 3.5,
     "subseed": 0,
+    "subseed_strength": 0,
     "styles": (),
     "override_settings": {},
     "do_not_save_samples": False,
@@ -38,11 +39,25 @@ DEFAULTS = {
 class ImageRNG:
     """Noise for each picture of a batch, from its own seed."""
 
-    def __init__(self, shape, seeds):
+    def __init__(self, shape, seeds, subseeds=(), subseed_strength=0):
         self.shape, self.generators = tuple(shape), [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.varied = list(subseeds) if subseed_strength else []
+        self.subseed_strength = subseed_strength
 
     def next(self):
-        return torch.stack([torch.randn(self.shape, generator=generator) for generator in self.generators])
+        found = [torch.randn(self.shape, generator=generator) for generator in self.generators]
+        for i, subseed in enumerate(self.varied):
+            other = torch.randn(self.shape, generator=torch.Generator().manual_seed(subseed))
+            found[i] = slerp(self.subseed_strength, found[i], other)
+        self.varied = []  # only what a picture starts from
+        return torch.stack(found)
+
+
+def slerp(val, low, high):
+    low_norm, high_norm = (x / torch.norm(x, dim=1, keepdim=True) for x in (low, high))
+    omega = torch.acos((low_norm * high_norm).sum(1))
+    so = torch.sin(omega)
+    return (torch.sin((1 - val) * omega) / so).unsqueeze(1) * low + (torch.sin(val * omega) / so).unsqueeze(1) * high
 
 
 class StableDiffusionProcessing:
@@ -111,7 +126,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         self.hr_upscale_to_x, self.hr_upscale_to_y = int(self.width * self.hr_scale), int(self.height * self.hr_scale)
         self.sampler = sd_samplers.create_sampler(self.hr_sampler_name or self.sampler_name, shared.sd_model)
         samples = torch.nn.functional.interpolate(samples, size=(self.hr_upscale_to_y // 8, self.hr_upscale_to_x // 8))
-        self.rng = ImageRNG(samples.shape[1:], self.seeds)
+        self.rng = ImageRNG(samples.shape[1:], self.seeds, self.subseeds, self.subseed_strength)
         noise = self.rng.next()
         self.hr_prompts = self.batch(self.all_hr_prompts)
         self.hr_negative_prompts = self.batch(self.all_hr_negative_prompts)
@@ -204,8 +219,9 @@ def process_images(p):
     p.all_hr_negative_prompts = [
         styles.apply_negative_styles_to_prompt(text, p.styles) for text in p.all_hr_negative_prompts
     ]
-    p.all_seeds = p.seed if isinstance(p.seed, list) else [p.seed + i for i in range(count)]
-    p.all_subseeds = [0] * count
+    each = 0 if p.subseed_strength else 1
+    p.all_seeds = p.seed if isinstance(p.seed, list) else [p.seed + i * each for i in range(count)]
+    p.all_subseeds = [p.subseed + i for i in range(count)]
     run("process", p)
     pictures, images, infotexts = [], [], []
     with torch.inference_mode() if FORGE else torch.no_grad():
@@ -220,8 +236,9 @@ def process_images(p):
             sd_models.load(sd_models.SELECTED)
             p.prompts, p.seeds = p.batch(p.all_prompts), p.batch(p.all_seeds)
             p.negative_prompts = p.batch(p.all_negative_prompts)
-            p.rng = ImageRNG((4, p.height // 8, p.width // 8), p.seeds)
-            about = {"batch_number": p.iteration, "prompts": p.prompts, "seeds": p.seeds, "subseeds": p.seeds}
+            p.subseeds = p.batch(p.all_subseeds)
+            p.rng = ImageRNG((4, p.height // 8, p.width // 8), p.seeds, p.subseeds, p.subseed_strength)
+            about = {"batch_number": p.iteration, "prompts": p.prompts, "seeds": p.seeds, "subseeds": p.subseeds}
             run("before_process_batch", p, **about)
             p.prompts, p.extra_network_data = extra_networks.parse_prompts(p.prompts)
             run("after_extra_networks_activate", p, **about, extra_network_data=p.extra_network_data)

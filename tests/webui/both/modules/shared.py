@@ -44,5 +44,6 @@ state = State(
     skipped=False,
     previews=0,
     job_count=-1,
+    job_no=0,
     stopping_generation=False,
 )

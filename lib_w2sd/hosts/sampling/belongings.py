@@ -1,0 +1,222 @@
+"""What scripts, callbacks and guidance functions hold, found by following them, and put back as it was.
+
+An extension counts calls, remembers what it has seen and draws numbers in places of its own: attributes of its script,
+a list, a function's closure, its module. All that can be reached from those of its functions that take part in a call
+of the denoiser is its to keep, and the sampler's own calls alone may change it.
+"""
+
+import functools
+import random
+import sys
+import sysconfig
+import types
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import torch
+from modules import shared
+
+HOST = Path(shared.__file__).parents[1]
+OURS = [Path(__file__).parents[3] / name for name in ("lib_w2sd", "scripts")]
+LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+# The host's folders whose code is an extension's, or a script of the list.
+EXTENSIONS = ("extensions", "extensions-builtin", "scripts")
+# Kept by their content up to this many numbers, larger ones by which they are: a model's weights are no memory.
+LARGEST = 1 << 20
+PLAIN = {int, float, complex, str, bytes, bool, type(None), types.BuiltinFunctionType, torch.dtype, torch.device}
+_MISSING = object()
+
+
+@functools.cache
+def is_theirs(file: "str | None") -> bool:
+    """Whether code of this file is neither the host's, nor a library's, nor ours."""
+    if not file or file.startswith("<"):
+        return False
+    path = Path(file)
+    if any(folder in path.parents for folder in (*OURS, *LIBRARIES)):
+        return False
+    return HOST not in path.parents or path.relative_to(HOST).parts[0] in EXTENSIONS
+
+
+def written_in(function) -> "str | None":
+    """The file of a function, of a method's or of what is made of one; of an object, its class's."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = getattr(function, "__func__", function)
+    return file_of(function if isinstance(function, types.FunctionType) else type(function))
+
+
+def file_of(owner) -> "str | None":
+    """Where a function, a class or a module was written."""
+    if isinstance(owner, types.FunctionType):
+        return owner.__code__.co_filename
+    if isinstance(owner, types.ModuleType):
+        return getattr(owner, "__file__", None)
+    module = sys.modules.get(owner.__module__)
+    if module is not None:
+        return getattr(module, "__file__", None)
+    # The hosts load their scripts' files without making them known to Python.
+    functions = (value for value in vars(owner).values() if isinstance(value, types.FunctionType))
+    return next((function.__code__.co_filename for function in functions), None)
+
+
+class Belongings:
+    """All that can be reached from `roots` as it is now. put_back() makes it so again, as often as wanted.
+
+    roots    functions, objects, classes, modules of others; lists and tables
+    objects  [(object of the host, names that are not its)], whose attributes are kept too
+    """
+
+    def __init__(self, roots, objects=()):
+        self._objects = {id(one): (one, leaving) for one, leaving in objects}
+        self._kept, self._seen = [], {}
+        queue = deque([*(one for one, _ in self._objects.values()), *roots])
+        while queue:
+            one = queue.popleft()
+            if (type(one) in PLAIN and id(one) not in self._objects) or id(one) in self._seen:
+                continue
+            self._seen[id(one)] = one  # held: an id is one object's as long as that lives
+            queue.extend(self._followed(one))
+
+    def put_back(self) -> None:
+        for put_back in self._kept:
+            put_back()
+
+    def _followed(self, one) -> list:
+        """Keeps one thing; what it leads to."""
+        if isinstance(one, torch.Tensor):
+            return self._tensor(one)
+        if isinstance(one, np.ndarray):
+            return self._array(one)
+        if state_of(one):
+            self._kept.append(state_of(one))
+            return []
+        if isinstance(one, dict):
+            return self._table(one)
+        if isinstance(one, (list, set, bytearray, deque)):
+            return self._collection(one)
+        if isinstance(one, (tuple, frozenset)):
+            return list(one)
+        if isinstance(one, types.FunctionType):
+            return self._function(one)
+        if isinstance(one, types.MethodType):
+            return [one.__func__, one.__self__]
+        if isinstance(one, functools.partial):
+            return [one.func, one.args, one.keywords]
+        if isinstance(one, types.ModuleType):
+            return self._table(vars(one), dunder=False) if is_theirs(file_of(one)) else []
+        if isinstance(one, type):
+            return self._class(one)
+        return self._object(one)
+
+    def _tensor(self, one: torch.Tensor) -> list:
+        if isinstance(one, torch.nn.Parameter) or one.requires_grad or one.numel() > LARGEST:
+            return []
+        if one.layout == torch.strided and not one.is_meta:
+            content = one.clone()
+            self._kept.append(lambda: one.copy_(content))
+        return []
+
+    def _array(self, one: np.ndarray) -> list:
+        if one.size <= LARGEST and one.dtype != object and one.flags.writeable:
+            content = one.copy()
+            self._kept.append(lambda: np.copyto(one, content))
+        return []
+
+    def _table(self, one: dict, dunder: bool = True, leaving: tuple = ()) -> list:
+        """A dictionary; of a module's or an object's without the names that Python gives it."""
+
+        def kept(key):
+            return key not in leaving and (dunder or not str(key).startswith("__"))
+
+        content = {key: value for key, value in list(one.items()) if kept(key)}
+
+        def put_back():
+            for key in [key for key in one if key not in content and kept(key)]:
+                del one[key]
+            for key, value in content.items():
+                if one.get(key, _MISSING) is not value:
+                    one[key] = value
+
+        self._kept.append(put_back)
+        return list(content.values())
+
+    def _collection(self, one) -> list:
+        content = list(one)
+
+        def put_back():
+            if len(one) == len(content) and all(a is b for a, b in zip(one, content)):
+                return
+            one.clear()
+            one.update(content) if isinstance(one, set) else one.extend(content)
+
+        self._kept.append(put_back)
+        return content
+
+    def _function(self, one: types.FunctionType) -> list:
+        if not is_theirs(file_of(one)):
+            return self._cells(one) if one.__closure__ else []
+        found = [*self._cells(one), *(one.__defaults__ or ()), one.__kwdefaults__]
+        return found + self._table(vars(one)) + self._names(one)
+
+    def _names(self, one: types.FunctionType) -> list:
+        """The module that a function is written in, once for all of its functions."""
+        table = one.__globals__
+        if id(table) in self._seen:
+            return []
+        self._seen[id(table)] = table
+        return self._table(table, dunder=False)
+
+    def _cells(self, one: types.FunctionType) -> list:
+        found = []
+        for cell in one.__closure__ or ():
+            try:
+                content = cell.cell_contents
+            except ValueError:  # nothing in it yet
+                continue
+            found.append(content)
+
+            def put_back(cell=cell, content=content):
+                if cell.cell_contents is not content:
+                    cell.cell_contents = content
+
+            self._kept.append(put_back)
+        return found
+
+    def _class(self, one: type) -> list:
+        if not is_theirs(file_of(one)):
+            return []
+        content = {key: value for key, value in vars(one).items() if not key.startswith("__")}
+
+        def put_back():
+            for key, value in content.items():
+                if vars(one).get(key, _MISSING) is not value:
+                    setattr(one, key, value)
+
+        self._kept.append(put_back)
+        return [*content.values(), *one.__bases__]
+
+    def _object(self, one) -> list:
+        """An object of others; the host's and the libraries' are their own."""
+        asked = self._objects.get(id(one))
+        if asked is None and not is_theirs(file_of(type(one))):
+            return []
+        # A network's weights and layers are what it is, not what it remembers.
+        layers = tuple(vars(torch.nn.Module())) if isinstance(one, torch.nn.Module) else ()
+        leaving = (*layers, *asked[1]) if asked else layers
+        found = self._table(vars(one), leaving=leaving) if hasattr(one, "__dict__") else []
+        return found if asked else [*found, type(one)]
+
+
+def state_of(one):
+    """What puts a random generator back to where it is now; None of what is none."""
+    if isinstance(one, random.Random) and not isinstance(one, random.SystemRandom):
+        return functools.partial(one.setstate, one.getstate())
+    if isinstance(one, np.random.RandomState):
+        return functools.partial(one.set_state, one.get_state())
+    if isinstance(one, np.random.Generator):
+        return functools.partial(setattr, one.bit_generator, "state", one.bit_generator.state)
+    if isinstance(one, torch.Generator):
+        return functools.partial(one.set_state, one.get_state())
+    return None

@@ -1,0 +1,285 @@
+"""Everything that a WebUI has at hand, with W2SD beside it: extensions, scripts, options.
+
+What shows a fault of isolation, whoever is beside:
+
+- strength 1e-9, by every gap and every way: the plain picture, to 1e-4 of a latent (strength 0 evaluates nothing);
+- equal sides: plain to the bit, and no gap at any step;
+- the weak side alone: the host's own picture under that setting;
+- weak CFG 0 and 1e-6 (strong CFG 1 and 1 + 1e-6): the same gap to 1e-3;
+- the sampler's own calls are those of the plain run.
+
+What W2SD refuses beside something it refuses by name (422), before anything is sampled.
+
+With the folder tests/live/probe linked into the WebUI's extensions latents are compared, and the probe itself is
+company that changes what it is handed in place, draws from generators of every kind and counts in every way that there
+is; without it, pictures are. --all-combinations: every gap by every way. SWEEP=REGEX: only what is named so.
+The table at the end says "n.a." of what the WebUI cannot draw without W2SD either.
+"""
+
+import os
+import re
+from itertools import product
+
+import numpy as np
+
+from lib_w2sd.method import ways
+
+from .conftest import PLAIN, Picture, png
+from .layouts import asking
+from .test_company import again, on_a1111, on_forge
+from .test_company import scripts as scripts  # a fixture
+
+LEAVES, SAME_GAP = 1e-4, 1e-3
+EQUAL = ("matched", *ways.ALONG)
+# Gaps and ways that are looked at beside everything.
+QUICK = {("prompt", "paper"), ("prompt", "previous-gap"), ("guidance", "previous-gap"), ("checkpoint", "matched")}
+QUICK |= {("prompt", "re-sampling"), ("pipeline", "previous-gap"), ("negative prompt", "auto-guidance")}
+# Where nothing but the options is beside; {option: value}, as far as the WebUI has it.
+OPTIONS = [
+    {"pad_cond_uncond": True},
+    {"pad_cond_uncond_v0": True},
+    {"batch_cond_uncond": False},
+    {"skip_early_cond": 0.4},
+    {"s_min_uncond": 20.0},
+    {"s_min_uncond": 20.0, "s_min_uncond_all": True},
+    {"token_merging_ratio": 0.5},
+    {"CLIP_stop_at_last_layers": 2},
+    {"emphasis": "No norm"},
+    {"use_old_scheduling": True},
+    {"comma_padding_backtrack": 0},
+    {"randn_source": "NV"},
+    {"randn_source": "CPU"},
+    {"eta_noise_seed_delta": 31337},
+    {"sgm_noise_multiplier": True},
+    {"sd_noise_schedule": "Zero Terminal SNR"},
+    {"use_downcasted_alpha_bar": True},
+    {"always_discard_next_to_last_sigma": True},
+    {"upcast_attn": True},
+    {"tiling": True},
+    {"live_previews_enable": True, "show_progress_every_n_steps": 1, "live_preview_content": "Negative prompt"},
+    {"interrupt_after_current": False},
+    {"persistent_cond_cache": False},
+    {"enable_prompt_comments": False},
+]
+# It has tiles in larger pictures alone.
+HYPERTILE = {"hypertile_enable_unet": True, "hypertile_swap_size_unet": 8, "hypertile_max_tile_unet": 128}
+# Requests that ask more of the host than a plain one.
+REQUESTS = {
+    "HyperTile": {"width": 256, "height": 256, "override_settings": HYPERTILE},
+    "prompt editing": {"prompt": "a [cat:dog:0.5] and a [red|blue] ball"},
+    "AND": {"prompt": "a cat AND a dog :0.5"},
+    "long negative prompt": {"negative_prompt": "blurry, " * 60},
+    "batch of 2": {"batch_size": 2},
+    "2 iterations": {"n_iter": 2},
+    "variation seeds": {"subseed": 5, "subseed_strength": 0.3, "n_iter": 2},
+    "Euler a": {"sampler_name": "Euler a"},
+    "DPM++ SDE": {"sampler_name": "DPM++ SDE"},
+    "DDIM": {"sampler_name": "DDIM"},
+    "hires": {"enable_hr": True, "hr_scale": 1, "hr_upscaler": "Latent", "denoising_strength": 0.7},
+}
+PROBED = ("listen", "latent", "sigma", "image", "step", "draws", "counts", "scale", "latent sigma draws counts step")
+ON = ("enable", "enabled", "active", "soft inpainting")
+# Scripts of the list, by their names in the API: arguments where those that come make nothing, by their place.
+LISTED = {"prompt matrix": {}, "x/y/z plot": {0: 1, 1: "7,8"}, "prompts from file or textbox": {3: "a cat\na dog"}}
+LISTED |= {"cfg scheduling": {0: "0:10 ; 1:6 ; 2:4"}, "cfg auto": {}, "loopback": {0: 2}}
+LISTED |= {"sd upscale": {1: 8, 3: 1.5}}
+
+
+class Sweep:
+    """One thing beside W2SD: `ask`, a request with it."""
+
+    def __init__(self, webui, name: str, ask: dict, alwayson: "dict | None" = None, has_probe: bool = False):
+        self.webui, self.name, self.ask, self.alwayson = webui, name, ask, alwayson or {}
+        self.has_probe, self.seen, self.refused = has_probe, {}, ""
+        # Whether the picture's CFG scale is one number throughout.
+        self.one_scale = name not in ("probe: scale", "script cfg scheduling", "script cfg auto")
+        self.own_cfg = ask.get("cfg_scale", PLAIN["cfg_scale"])
+
+    def made(self, w2sd=None, **more):
+        """(the answer's pictures, what the probe has), None where it is refused. `more`: of the request."""
+        alwayson = {**self.alwayson, **more.pop("alwayson_scripts", {})}
+        answer = self.webui.request(w2sd, **{**self.ask, **more, "alwayson_scripts": alwayson})
+        if 400 <= answer.status_code < 500 and w2sd is not None:
+            self.refused = str(answer.json().get("detail", ""))
+            return None
+        assert answer.status_code == 200, f"{answer.status_code}: {answer.text[:200]}"
+        probed = self.webui.get("/w2sd-probe") if self.has_probe else {"latents": [], "calls": []}
+        return Picture(answer.json()), probed
+
+    def apart(self, one, other) -> float:
+        """How far two of them are: the largest difference of their latents, as a share of the largest number in them;
+        without the probe, of their pixels."""
+        (a, latent), (b, other_latent) = one, other
+        if latent["latents"] and len(latent["latents"]) == len(other_latent["latents"]):
+            numbers = np.array(latent["latents"])
+            return float(np.abs(numbers - other_latent["latents"]).max() / max(1.0, np.abs(numbers).max()))
+        if len(a.images) != len(b.images) or any(x.shape != y.shape for x, y in zip(a.images, b.images)):
+            return float("inf")
+        return max(float(np.abs(x.astype(int) - y).max()) / 255 for x, y in zip(a.images, b.images))
+
+    def note(self, column: str, found):
+        self.seen.setdefault(column, []).append(found)
+
+    def look(self, gaps: dict, every: bool, without):
+        """`without`: a picture without it."""
+        plain, repeated = self.made(), self.made()
+        self.seen["acts"] = "yes" if self.apart(plain, without) > 0 else "same picture"
+        self.noise = self.apart(plain, repeated)  # what has no seed
+        for way in EQUAL if self.one_scale else ():
+            self.equal(plain, way)
+        near = [(name, way) for name, way in product(gaps, ways.WAYS)]
+        if not every:
+            near = [(name, way) for name, way in near if (name, way) in QUICK]
+        for name, way in near:
+            self.leaves(plain, name, way, gaps[name])
+        for name, settings, more in self.alone() if self.one_scale else ():
+            weak, host = self.made({"weak_alone": True, **settings}), self.made(**more)
+            self.note("weak alone", weak and (self.apart(weak, host) <= LEAVES + 2 * self.noise or name))
+        self.same_gap({"weak_cfg": 0.0}, {"weak_cfg": 1e-6})
+        if every:
+            self.same_gap({"strong_cfg": 1.0}, {"strong_cfg": 1 + 1e-6})
+        if self.has_probe and self.one_scale and not self.noise and "W2SD probe" not in self.alwayson:
+            self.own_calls()
+
+    def equal(self, plain, way: str):
+        made = self.made({"lambda_steps": -1, "inversion": way, "weak_cfg": self.own_cfg})
+        if made is None:
+            return self.note("equal sides", None)
+        apart, gaps = self.apart(plain, made), [r["gap_norm"] for run in self.webui.trace() for r in run["reflections"]]
+        fine = apart <= 2 * self.noise and (self.noise or not any(gaps))
+        self.note("equal sides", True if fine else f"{way} {apart:.1g}, gap {max(gaps, default=0):.1g}")
+
+    def leaves(self, plain, gap: str, way: str, settings: dict):
+        made = self.made({"lambda_steps": -1, "strength": 1e-9, "inversion": way, **settings})
+        apart = made and self.apart(plain, made)
+        fine = made and (apart <= LEAVES + 2 * self.noise or f"{gap} by {way} {apart:.1g}")
+        self.note("strength 1e-9", fine)
+
+    def alone(self):
+        own = {"weak_cfg": self.own_cfg}
+        yield "CFG 3", {"weak_cfg": 3.0}, {"cfg_scale": 3.0, **({"hr_cfg": 3.0} if self.ask.get("enable_hr") else {})}
+        if not set(self.ask) & {"prompt", "script_name"}:
+            yield "prompt", {**own, "weak_prompt": "a dog"}, {"prompt": "a dog"}
+            yield "negative", {**own, "weak_negative_prompt": "red"}, {"negative_prompt": "red"}
+
+    def same_gap(self, one: dict, other: dict):
+        found = []
+        for settings in (one, other):
+            made = self.made({"lambda_steps": 2, "inversion": "paper", **settings})
+            if made is None:
+                return self.note("0 and 1e-6", None)
+            found.append([r["gap_norm"] for run in self.webui.trace() for r in run["reflections"]])
+        fine = len(found[0]) == len(found[1]) and np.allclose(*found, rtol=SAME_GAP, atol=1e-5)
+        self.note("0 and 1e-6", True if fine or self.noise else f"{found[0][:2]} and {found[1][:2]}")
+
+    def own_calls(self):
+        listening = {"W2SD probe": {"args": ["listen"]}}
+        plain = self.made(alwayson_scripts=listening)[1]["calls"]
+        for way in EQUAL:
+            equal = {"lambda_steps": -1, "inversion": way, "weak_cfg": self.own_cfg}
+            made = self.made(equal, alwayson_scripts=listening)
+            if made is None:
+                return self.note("own calls", None)
+            kinds = [e["kind"] for run in self.webui.trace() for e in run["evaluations"]]
+            if len(kinds) != len(made[1]["calls"]):
+                self.note("own calls", f"{way}: {len(made[1]['calls'])} calls heard, {len(kinds)} told of")
+                continue
+            own = [call for kind, call in zip(kinds, made[1]["calls"]) if kind == "step"]
+            self.note("own calls", own == plain or f"{way}: others")
+
+    def told(self) -> dict:
+        """column -> word."""
+        words = {}
+        for column, found in self.seen.items():
+            if isinstance(found, str):
+                words[column] = found
+                continue
+            wrong = [one for one in found if isinstance(one, str) or one is False]
+            refused = [one for one in found if one is None]
+            words[column] = "; ".join(map(str, wrong)) or ("refused" if len(refused) == len(found) else "yes")
+        return words
+
+
+def beside(webui, scripts: dict, init_image):
+    """(name, more of the request, always-on scripts), one after the other."""
+    yield "nothing", {}, {}
+    have = webui.get("/sdapi/v1/options")
+    for options in OPTIONS:
+        if set(options) <= set(have):
+            yield ", ".join(f"{k}={v}" for k, v in options.items()), {"override_settings": options}, {}
+    for name, more in REQUESTS.items():
+        if set(more.get("override_settings", {})) <= set(have):
+            yield name, more, {}
+    yield "img2img", again(init_image), {}
+    mask = np.zeros_like(init_image)
+    mask[16:48, 16:48] = 255
+    yield "inpainting", {**again(init_image), "mask": png(mask), "inpainting_fill": 1}, {}
+    explicit = (on_forge if webui.forge else on_a1111)(webui, png(init_image))
+    for name, (alwayson, more) in explicit.items():
+        if all(script.lower() in scripts for script in alwayson):
+            image = again(init_image) if any(scripts[script.lower()] for script in alwayson) else {}
+            yield name, {**image, **more}, alwayson
+    dealt_with = {script.lower() for alwayson, _ in explicit.values() for script in alwayson} | {"w2sd probe", "w2sd"}
+    for info in webui.get("/sdapi/v1/script-info"):
+        image = again(init_image) if info["is_img2img"] else {}
+        args = [arg["value"] for arg in info["args"]]
+        if info["is_alwayson"] and info["name"] not in dealt_with:
+            labels = [str(arg["label"]).strip().lower() for arg in info["args"]]
+            switches = [i for i, label in enumerate(labels) if label.startswith(ON) and isinstance(args[i], bool)]
+            if switches:
+                dealt_with.add(info["name"])
+                args[switches[0]] = True
+                yield f"{info['name']}, switched on", image, {info["name"]: {"args": args}}
+        elif not info["is_alwayson"] and info["name"] in LISTED:
+            for place, value in LISTED[info["name"]].items():
+                args[place] = value
+            where = " in img2img" if image else ""
+            yield f"script {info['name']}{where}", {**image, "script_name": info["name"], "script_args": args}, {}
+    if "w2sd probe" in scripts:
+        for does in PROBED:
+            yield f"probe: {does}", {}, {"W2SD probe": {"args": [does]}}
+        inpainting = {**again(init_image), "mask": png(mask)}
+        yield "probe: latent, in inpainting", inpainting, {"W2SD probe": {"args": ["latent"]}}
+
+
+def gaps_of(webui, ask: dict, alwayson: dict) -> dict:
+    own = {"weak_cfg": ask.get("cfg_scale", PLAIN["cfg_scale"])}
+    found = {"guidance": {"weak_cfg": 2.0}, "prompt": {**own, "weak_prompt": "a dog"}}
+    found["negative prompt"] = {**own, "weak_negative_prompt": "red " * 90}
+    loaded = ask["override_settings"]["sd_model_checkpoint"]
+    if f"{loaded}-weak" in [m["model_name"] for m in webui.get("/sdapi/v1/sd-models")]:
+        found["checkpoint"] = {**own, "weak_checkpoint": f"{loaded}-weak"}
+    if "ControlNet" in alwayson:
+        found["pipeline"] = {**own, "weak_without": "ControlNet"}
+    return found
+
+
+def test_sweep(webui, record, init_image, scripts, request):
+    """What is beside is looked at to the end, whatever is found on the way."""
+    every, wanted = request.config.getoption("--all-combinations"), os.environ.get("SWEEP", "")
+    ask, wrong = asking(webui, "sd15"), {}
+    for name, more, alwayson in beside(webui, scripts, init_image):
+        if not re.search(wanted, name, re.IGNORECASE):
+            continue
+        options = {**ask["override_settings"], **more.get("override_settings", {})}
+        one = Sweep(webui, name, {**ask, "steps": 3, **more, "override_settings": options}, alwayson)
+        one.has_probe = "w2sd probe" in scripts
+        try:
+            one.made()
+        except AssertionError:
+            record(f"sweep, {webui.name}", name, "refused", "n.a. without W2SD too")
+            continue
+        try:
+            size = {key: one.ask[key] for key in ("width", "height") if key in one.ask}
+            bare = Sweep(webui, "nothing", {**ask, "steps": 3, **size}, has_probe=one.has_probe)
+            one.look(gaps_of(webui, one.ask, alwayson), every, bare.made())
+        except AssertionError as error:
+            one.note("failed", str(error).splitlines()[0][:120])
+        for column, word in one.told().items():
+            record(f"sweep, {webui.name}", name, column, word)
+            if word not in ("yes", "refused", "same picture"):
+                wrong[name, column] = word
+        if one.refused:
+            record(f"sweep, {webui.name}", name, "refused", one.refused[:100])
+        print(name, one.told(), one.refused[:100], flush=True)
+    assert not wrong

@@ -1,0 +1,13 @@
+from modules import shared
+
+
+def progressapi(req=None):
+    """Both hosts' progress.py, its bar alone."""
+    job_count, job_no = shared.state.job_count, shared.state.job_no
+    sampling_steps, sampling_step = shared.state.sampling_steps, shared.state.sampling_step
+    progress = 0
+    if job_count > 0:
+        progress += job_no / job_count
+    if sampling_steps > 0 and job_count > 0:
+        progress += 1 / job_count * sampling_step / sampling_steps
+    return min(progress, 1)
