@@ -14,7 +14,11 @@ ARGUMENTS = {
     "sd upscale": {"Tile overlap": 16},
     "outpainting mk2": {"Pixels to expand": 32, "Outpainting direction": ["left"]},
     "poor man's outpainting": {"Pixels to expand": 32, "Outpainting direction": ["left"]},
-    "img2img alternative test": {"Decode steps": 4, "Original prompt": PLAIN["prompt"]},
+    "img2img alternative test": {
+        "Decode steps": 4,
+        "Original prompt": PLAIN["prompt"],
+        "Original negative prompt": PLAIN["negative_prompt"],
+    },
 }
 OURS = "w2sd: is it better on my checkpoint?"
 
@@ -33,7 +37,11 @@ def drawn(webui, settings, name, is_img2img, args, init_image, **payload) -> Pic
     ask = {"script_name": name, "script_args": args, "steps": 4, "prompt": "a cat|red", **payload}
     if is_img2img:
         ask.update(init_images=[png(init_image)], denoising_strength=0.6)
-    return webui.picture(settings, "img2img" if is_img2img else "txt2img", **ask)
+    answer = webui.request(settings, "img2img" if is_img2img else "txt2img", **ask)
+    if answer.status_code == 500 and settings is None:
+        pytest.skip(f"the WebUI's own script {name} ends with an error here: {answer.text[:200]}")
+    assert answer.status_code == 200, answer.text[:2000]
+    return Picture(answer.json())
 
 
 def identical(one: Picture, other: Picture) -> bool:
@@ -46,13 +54,19 @@ def test_a_comparison_changes_nothing_of_what_a_script_gives(webui, init_image, 
     for name, is_img2img, args in scripts_of(webui):
         if name == "x/y/z plot":
             continue  # below, through its axes
+        section, tab = f"scripts with a comparison, {webui.name}", "img2img" if is_img2img else "txt2img"
+        try:
+            drawn(webui, None, name, is_img2img, args, init_image)
+        except pytest.skip.Exception:
+            record(section, name, tab, "its own error")
+            continue
         without = drawn(webui, W2SD, name, is_img2img, args, init_image)
         compared = drawn(webui, {**W2SD, "comparison": True}, name, is_img2img, args, init_image)
         same = identical(without, compared)
         if not same and not identical(without, drawn(webui, W2SD, name, is_img2img, args, init_image)):
             # Some draw noise of nobody's seed.
             same = [image.shape for image in without.images] == [image.shape for image in compared.images]
-        record(f"scripts with a comparison, {webui.name}", name, "img2img" if is_img2img else "txt2img", str(same))
+        record(section, name, tab, str(same))
         wrong += [] if same else [name]
     axes = Axes(webui)
     grids = [axes.grid(("[W2SD] Lambda", "0,2"), w2sd={**W2SD, "comparison": of}, steps=4) for of in (False, True)]
