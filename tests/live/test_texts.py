@@ -22,12 +22,12 @@ def scripts(webui):
     return {info["name"] for info in webui.get("/sdapi/v1/script-info")}
 
 
-def off(webui, prompt=None, negative=None, own=None, **ask) -> int:
+def off(webui, weak, weak_negative=None, own=None, **ask) -> int:
     """How far the weak side alone is from the host's own picture of its texts, in levels."""
     ask = {**ask, **(own or {})}
-    texts = {"weak_prompt": prompt, "weak_negative_prompt": negative}
-    weak = {"weak_alone": True, "weak_cfg": 5, **{name: text for name, text in texts.items() if text is not None}}
-    ours = webui.picture(weak, **ask)
+    texts = {"weak_prompt": weak, "weak_negative_prompt": weak_negative}
+    given = {name: text for name, text in texts.items() if text is not None}
+    ours = webui.picture({"weak_alone": True, "weak_cfg": 5, **given}, **ask)
 
     def filled(text, own):
         text = own if text is None else text
@@ -36,7 +36,7 @@ def off(webui, prompt=None, negative=None, own=None, **ask) -> int:
             text = text.replace(placeholder, stands_for)
         return text
 
-    texts = {"prompt": filled(prompt, ask["prompt"]), "negative_prompt": filled(negative, ask["negative_prompt"])}
+    texts = {"prompt": filled(weak, ask["prompt"]), "negative_prompt": filled(weak_negative, ask["negative_prompt"])}
     hosts = webui.picture(**{**ask, **texts})
     return max(distance(one, other) for one, other in zip(ours.images, hosts.images))
 
