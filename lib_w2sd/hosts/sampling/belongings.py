@@ -113,7 +113,10 @@ class Belongings:
     def _tensor(self, one: torch.Tensor) -> list:
         if isinstance(one, torch.nn.Parameter) or one.requires_grad or one.numel() > LARGEST:
             return []
-        if one.layout == torch.strided and not one.is_meta:
+        if one.layout != torch.strided or one.is_meta:
+            return []
+        expanded = any(stride == 0 and size > 1 for stride, size in zip(one.stride(), one.shape))
+        if not expanded:
             content = one.clone()
             self._kept.append(lambda: one.copy_(content))
         return []
@@ -190,6 +193,8 @@ class Belongings:
         content = {key: value for key, value in vars(one).items() if not key.startswith("__")}
 
         def put_back():
+            for key in [key for key in vars(one) if key not in content and not key.startswith("__")]:
+                delattr(one, key)
             for key, value in content.items():
                 if vars(one).get(key, _MISSING) is not value:
                     setattr(one, key, value)

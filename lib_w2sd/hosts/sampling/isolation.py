@@ -25,6 +25,7 @@ KEPT = (
     "the random generators of torch, its device, Python and NumPy, and those that an extension made for itself",
     "the denoiser: its step, marks of padding, last noise, mask, inverted mask and initial latent",
     "the sampler: its last latent, the arguments of its calls",
+    "the network: functions that others have put in the place of its layers'",
     "the request: infotext, comments, whatever else an extension has written on it",
     "the progress: the step's number, how many there are, the preview",
     "numbers, lists, tables, tensors and arrays that scripts, callbacks, guidance functions and their modules hold",
@@ -59,10 +60,10 @@ def copied(value):
 class Moment:
     """Everything that KEPT lists, as it is now. put_back() makes it so again, as often as wanted."""
 
-    def __init__(self, webui, layers=(), values=()):
+    def __init__(self, webui, layers: "Layers | None" = None, values=()):
         """
         webui   the pass's webui.WebUI
-        layers  functions of others among the network's own, see replaced
+        layers  of the network, where it is to be called
         values  the arguments of the call
         """
         p = webui.p
@@ -70,14 +71,15 @@ class Moment:
         known = [p, webui.sampler, webui.denoiser, *draws_from(p), *objects_among([*vars(p).values(), *values])]
         known += [one for kept in webui.KEEPS for one in kept()]
         self._belongings = Belongings(
-            [*listeners(), *scripts, *layers], [(one, OF_A_MODEL) for one in known if one is not None]
+            [*listeners(), *scripts, *(layers.functions() if layers else ())],
+            [(one, OF_A_MODEL) for one in known if one is not None],
         )
-        self._generators = generators()
+        self._others = [*generators(), *([layers.as_they_are()] if layers else [])]
         self._progress = {name: getattr(shared.state, name) for name in PROGRESS if hasattr(shared.state, name)}
 
     def put_back(self) -> None:
         self._belongings.put_back()
-        for put_back in self._generators:
+        for put_back in self._others:
             put_back()
         for name, value in self._progress.items():
             if getattr(shared.state, name) is not value:
@@ -128,16 +130,30 @@ def used(number):
         before.put_back()
 
 
-def replaced(network: torch.nn.Module) -> list:
-    """Functions of others that stand in a layer's place, or hook into it."""
-    found = []
-    for layer in network.modules():
-        own = vars(layer)
-        found += [own["forward"]] if "forward" in own else []
-        found += [*own["_forward_pre_hooks"].values(), *own["_forward_hooks"].values()]
-        if not type(layer).__module__.startswith("torch."):
-            found.append(type(layer).forward)
-    return [one for one in dict.fromkeys(found) if is_theirs(written_in(one))]
+class Layers:
+    """Those of a network, and what others have put in the place of their functions, or hooked into them."""
+
+    def __init__(self, network: torch.nn.Module):
+        self._layers = [vars(layer) for layer in network.modules()]
+        self._types = {type(layer) for layer in network.modules() if not type(layer).__module__.startswith("torch.")}
+
+    def functions(self) -> list:
+        found = [one.forward for one in self._types]
+        for own in self._layers:
+            found += [own["forward"]] if "forward" in own else []
+            found += [*own["_forward_pre_hooks"].values(), *own["_forward_hooks"].values()]
+        return [one for one in dict.fromkeys(found) if is_theirs(written_in(one))]
+
+    def as_they_are(self):
+        """What puts the layers' functions back."""
+        before = [own.get("forward") for own in self._layers]
+
+        def put_back():
+            for own, forward in zip(self._layers, before):
+                if own.get("forward") is not forward:
+                    own.update(forward=forward) if forward else own.pop("forward")
+
+        return put_back
 
 
 def on_gpu() -> list:

@@ -5,7 +5,7 @@ import time
 from contextlib import ExitStack, contextmanager
 
 from ...method.rows import RowMeter
-from .isolation import replaced
+from .isolation import Layers
 from .swapped import swapped
 
 
@@ -20,7 +20,7 @@ class Network:
     def __init__(self, webui, meter: RowMeter, toggles: list):
         self.webui, self.meter, self.toggles = webui, meter, toggles
         self._overlaid, self._metered, self.installed = None, None, ()
-        self._looked_at, self._replaced = None, []
+        self._looked_at, self._layers = None, None
 
     @contextmanager
     def in_use(self):
@@ -62,13 +62,13 @@ class Network:
             self._overlaid, self.installed = unet, overlays
         self.follow_rows()
 
-    def replaced(self) -> list:
-        """Functions of others in the place of a layer's own, see isolation.replaced."""
+    def layers(self) -> Layers:
+        """Of the UNet in use."""
         unet = self.webui.unet()
         if unet is not self._looked_at:
             self._looked_at = unet
-            self._replaced = replaced(getattr(unet, "diffusion_model", None) or unet.model.diffusion_model)
-        return self._replaced
+            self._layers = Layers(getattr(unet, "diffusion_model", None) or unet.model.diffusion_model)
+        return self._layers
 
     @contextmanager
     def under(self, overlays: tuple):

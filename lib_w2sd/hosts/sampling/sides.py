@@ -154,7 +154,7 @@ class HostSides:
 
     def moment(self, kwargs) -> isolation.Moment:
         """All that an evaluation may not change, as it is now."""
-        return isolation.Moment(self.webui, self.network.replaced(), kwargs.values())
+        return isolation.Moment(self.webui, self.network.layers(), kwargs.values())
 
     @contextmanager
     def switched_on(self, side: Side):
