@@ -75,6 +75,9 @@ class Sides:
     def weak_first(self, kwargs):
         return False
 
+    def own(self, denoiser, x, t, kwargs):
+        return denoiser(x, t, **kwargs), True
+
     def own_scale(self, kwargs):
         return 7.0
 

@@ -56,6 +56,7 @@ class Pair:
     def __init__(self, strong: Guided, weak: Guided, sides: "tuple[Side, Side]", reward: "Callable | None" = None):
         self._strong, self._weak = strong, weak
         self._sides, self._reward = sides, reward
+        self.unguided = False
         self._generator = torch.Generator().manual_seed(1)  # of the noise that Re-Sampling draws
 
     def strong(self, x, t, kwargs):
@@ -90,6 +91,9 @@ class Pair:
 
     def as_before(self, x, t, kwargs):
         return nullcontext((x, t, kwargs))
+
+    def own(self, denoiser, x, t, kwargs):
+        return denoiser(x, t, **kwargs), True
 
     def own_scale(self, kwargs) -> float:
         return kwargs.get("cond_scale", 1.0)

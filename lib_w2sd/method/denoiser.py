@@ -60,6 +60,11 @@ class Sides(Protocol):
     def only_scales(self, kwargs: dict) -> "tuple[float, float] | None":
         """The CFG scales of strong and weak side, where nothing else tells them apart."""
 
+    def own(self, denoiser, x, t, kwargs: dict) -> tuple:
+        """The sampler's own call: (its output, whether the host guided as the scale says)."""
+
+    unguided: bool  # set by an evaluation in which the host left the guidance out, whatever its scale
+
     prompt_alone: tuple  # (x, t, kwargs) -> output of the strong side at CFG 1, and at CFG 0
 
     def noise(self, x) -> torch.Tensor:
@@ -76,7 +81,8 @@ class ReflectingDenoiser:
     Attributes are read from and written to `model`: samplers look for inner_model and leave flags there.
     """
 
-    _OWN = ("_model", "_window", "_sides", "_settings", "_trace", "_before", "_move", "_gaps", "_unchecked")
+    _OWN = ("_model", "_window", "_sides", "_settings", "_trace")
+    _OWN += ("_before", "_move", "_gaps", "_unguided", "_unchecked")
 
     def __init__(self, model, window: "schedule.Window | schedule.AdaptiveWindow", sides: Sides, settings, trace):
         self._model, self._window, self._sides = model, window, sides
@@ -84,11 +90,13 @@ class ReflectingDenoiser:
         self._before = (-1, None)  # the latest step that was reflected, and its latent before
         self._move = None  # what this call's reflection has added to its latent
         self._gaps = {}  # previous-gap: those found in the latest two steps, by the step's number
+        self._unguided = -1  # the latest step whose own call was without guidance, whatever its scale
         self._unchecked = []  # (side, step, whether its output was finite): still on the device
 
     def __call__(self, x, t, **kwargs):
         self.check()
         step, self._move = self._window.advance(t), None
+        self._sides.unguided = False
         way, index = self._settings.inversion, self._window.index
         if step is not None and way != ways.AUTO_GUIDANCE:
             x = x.clone() if self._window.apart else x
@@ -108,7 +116,11 @@ class ReflectingDenoiser:
     def _stepped(self, x, t, kwargs: dict):
         """The sampler's own call."""
         with self._evaluation("step", t):
-            return self._model(x, t, **kwargs)
+            output, guided = self._sides.own(self._model, x, t, kwargs)
+        if not guided:
+            self._unguided = self._window.index
+            self._trace.unguided(self._window.index)
+        return output
 
     def reported(self, info: dict):
         """The sampler reports a step to its callback."""
@@ -194,8 +206,7 @@ class ReflectingDenoiser:
             with self._sides.as_before(x, t, kwargs) as before:
                 # Whoever listens to the sampler's own call may change what it is handed; the sides are asked about
                 # what there was.
-                with self._evaluation("step", t):
-                    output = self._model(x, t, **kwargs)
+                output = self._stepped(x, t, kwargs)
                 if self._sides.step_is_strong(kwargs):
                     strong = self._noted("strong", output)
                 else:
@@ -207,6 +218,8 @@ class ReflectingDenoiser:
 
     def _found(self, gap, x, t, kwargs: dict, at_one_place: bool) -> "Found":
         """The gap with its part along the guidance: known where only the CFG scales differ, else measured if asked."""
+        if self._sides.unguided:  # what the scales say was not done
+            return Found(gap)
         scales = self._sides.only_scales(kwargs) if at_one_place else None
         if scales is not None:
             return Found(gap, scales[0] - scales[1], 0.0, self._sides.own_scale(kwargs))
@@ -219,7 +232,7 @@ class ReflectingDenoiser:
 
     def _note(self, t, step: schedule.Step, found: "Found"):
         pushed = {}
-        if found.along is not None:
+        if found.along is not None and self._unguided != self._window.index:
             effective = found.own + self._settings.strength * found.along
             pushed = {"effective_cfg": effective, "across": found.across}
         self._trace.reflection(self._window.index, t, step.end, found.gap, **pushed)

@@ -19,19 +19,20 @@ _OF_ROWS = {"cond_or_uncond", "uuids", "sigmas", "cond_mark", "cond_indices", "u
 HOSTS_OWN = {"sampling_sigmas"}
 
 
-def _leaves(value, rows: int):
-    """The tensors and plain values inside an argument, flattened; tensors of `rows` rows first in kind."""
+def _leaves(value, rows: int, unread: frozenset = frozenset()):
+    """The tensors and plain values inside an argument that the network reads, flattened; tensors of `rows` rows first
+    in kind."""
     if isinstance(value, dict):
         for key in sorted(value, key=str):
             if key == "transformer_options":
                 # Patches of the network: the same rows under others are another question (perturbed attention).
-                yield from _leaves({k: v for k, v in value[key].items() if k not in _OF_ROWS}, rows)
-            elif key not in NOT_INPUT:
+                yield from _leaves({k: v for k, v in value[key].items() if k not in _OF_ROWS}, rows, unread)
+            elif key not in NOT_INPUT and key not in unread:
                 yield key
-                yield from _leaves(value[key], rows)
+                yield from _leaves(value[key], rows, unread)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _leaves(item, rows)
+            yield from _leaves(item, rows, unread)
     else:
         yield value
 
@@ -58,7 +59,7 @@ class _Unlike(Exception):
     """Two calls cannot be made one."""
 
 
-def _joined(a, b, rows: "tuple[int, int]"):
+def _joined(a, b, rows: "tuple[int, int]", unread: frozenset = frozenset()):
     """One argument of two calls of `rows` rows as that of a call of all of them."""
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
         by_row = a.ndim and b.ndim and (a.shape[0], b.shape[0]) == rows
@@ -68,9 +69,15 @@ def _joined(a, b, rows: "tuple[int, int]"):
             if torch.equal(a, b):
                 return a
     elif isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys() and "control" not in a:
-        return {key: (_options if key == "transformer_options" else _joined)(a[key], b[key], rows) for key in a}
+        one = {}
+        for key in a:
+            if key == "transformer_options":
+                one[key] = _options(a[key], b[key], rows)
+            else:
+                one[key] = a[key] if key in unread else _joined(a[key], b[key], rows, unread)
+        return one
     elif isinstance(a, (list, tuple)) and type(a) is type(b) and len(a) == len(b):
-        return type(a)(_joined(x, y, rows) for x, y in zip(a, b))
+        return type(a)(_joined(x, y, rows, unread) for x, y in zip(a, b))
     elif a is b or (type(a) is type(b) and isinstance(a, (bool, int, float, str)) and a == b):
         return a
     raise _Unlike
@@ -96,12 +103,13 @@ class Rows:
     under: tuple
     args: tuple
     kwargs: dict
+    unread: frozenset = frozenset()
     uncounted: int = 0
     output: "torch.Tensor | None" = None
 
     def __post_init__(self):
         self.n = self.args[0].shape[0]
-        self.leaves = list(_leaves((self.args, self.kwargs), self.n))
+        self.leaves = list(_leaves((self.args, self.kwargs), self.n, self.unread))
 
     def holds(self, other: "Rows") -> "int | None":
         """Where the other's rows begin among these, None if they are not here."""
@@ -116,11 +124,14 @@ class RowMeter:
     """Stands in front of one function `network(x, ...)`, x of shape [rows, ...].
 
     rows      evaluated so far, see counted
+    asked     rows that it was called with so far, evaluated or not
     may_join  may_join(shape of x) -> whether a call of that size may be made of two
+    unread    unread() -> names of keywords that the network does not read
     """
 
-    def __init__(self, may_join=lambda shape: False):
-        self.rows = 0
+    def __init__(self, may_join=lambda shape: False, unread=frozenset):
+        self.rows = self.asked = 0
+        self.unread = unread
         self.under: tuple = ()  # what the network runs under (overlays); rows are shared only under the same
         self.may_join = may_join
         self._seen: list[Rows] | None = None
@@ -146,10 +157,11 @@ class RowMeter:
             self._noting = False
 
     def call(self, network, args: tuple, kwargs: dict):
+        self.asked += len(args[0])
         if self._seen is None:
             self.rows += counted(args[0].shape)
             return network(*args, **kwargs)
-        asked = Rows(self.under, args, kwargs)
+        asked = Rows(self.under, args, kwargs, self.unread())
         if self._noting:
             self._waiting.append(asked)
             return torch.zeros_like(args[0])
@@ -182,7 +194,7 @@ class RowMeter:
             if not self.may_join((n + m, *asked.args[0].shape[1:])):
                 continue
             try:
-                args, kwargs = _joined((asked.args, asked.kwargs), (other.args, other.kwargs), (n, m))
+                args, kwargs = _joined((asked.args, asked.kwargs), (other.args, other.kwargs), (n, m), asked.unread)
                 with ExitStack() as stack:
                     if apart:
                         for overlay in asked.under:

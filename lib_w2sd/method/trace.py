@@ -53,6 +53,12 @@ class Pass:
             {"step": step, "t": t, "t_next": t_next, "gap_norm": flat.norm(dim=1).mean(), "cosine": cosine, **pushed}
         )
 
+    def unguided(self, step: int):
+        """The host has made the step's own call without guidance: it was pushed from no CFG scale."""
+        if self.reflections and self.reflections[-1]["step"] == step:
+            for name in ("effective_cfg", "across"):
+                self.reflections[-1].pop(name, None)
+
     def gap_norms(self) -> torch.Tensor:
         """The size of the gap at every reflected step, still on the device."""
         return torch.stack([entry["gap_norm"] for entry in self.reflections])

@@ -1,10 +1,12 @@
 """What a request costs, before it is made: rows that go through the UNet (one picture once is one row).
 
-The accordion shows it while the user types (forecast). Not counted: the parts of an AND, which take a row each, and the
-inpainting and InstructPix2Pix checkpoints of A1111, which take every row at any CFG scale.
+The accordion shows it while the user types (forecast). Not counted: the parts of an AND, which take a row each, the
+InstructPix2Pix checkpoints of A1111, which take every row at any CFG scale, and the host's option "Negative Guidance
+minimum sigma", under which the picture's own calls take one row below a sigma.
 """
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..gaps import GAPS
@@ -146,6 +148,8 @@ def estimate(request: dict) -> dict:
         loras               whether the prompt names LoRAs
         pairs               see Picture
         skips_uncond        the host leaves the uncond out at CFG 1 by itself (Forge)
+        early               the host leaves it out in this share of the calls, from the first on
+        early_after         but for so many of the first
     returns
         steps, reflected    lists, one entry a pass
         plain, rows         UNet rows of all passes and pictures, without W2SD and with it
@@ -155,11 +159,13 @@ def estimate(request: dict) -> dict:
     """
     settings, hires = parse([request["settings"]]).with_measure(), request.get("hires")
     skips, exactly = bool(request.get("skips_uncond")), bool(request.get("exactly"))
+    early = (request.get("early") or 0.0, request.get("early_after") or 0)
     passes = [_Sampling(request["kind"], request["steps"], request["cfg"], 1.0, request.get("denoising"), exactly)]
     if hires:
         # Its steps are never fewer than asked for: the strength given here is only not None.
         steps = hires["steps"] or request["steps"]
         passes.append(_Sampling(hires["kind"], steps, hires["cfg"], hires["area"], 1.0, True, hires=True))
+    passes = [one._replace(early=early) for one in passes]
     plain, totals, reflected, pixels = [one.rows(skips) for one in passes], [], [], 0
     for one, own in zip(passes, plain):
         acts = settings.enabled and settings.acts_in(one.hires)
@@ -167,11 +173,13 @@ def estimate(request: dict) -> dict:
         # Auto-guidance changes every call of a step.
         times = CALLS.get(one.kind, 1) if settings.inversion == ways.AUTO_GUIDANCE else 1
         if acts and settings.weak_alone:
-            totals.append(one.calls * (evaluation_rows(scales(settings, one.cfg)[1]) if skips else 2))
+            # Where the host may leave out what alone would count, both kinds are asked for.
+            scale = scales(settings, one.cfg)[1]
+            totals.append(one.taking(evaluation_rows(scale, pairs=scale == 0 and early[0] > 0) if skips else 2))
         else:
             picture = Picture(one.cfg, request.get("loras", False), pairs=request.get("pairs", False))
-            more = reflection_rows(settings, picture, one.of_call(skips))
-            totals.append(own + reflected[-1] * times * more)
+            calls = one.asked_beside(settings) if acts else []
+            totals.append(own + sum(_more(settings, picture, one, call, skips) for call in calls))
         pixels += reflected[-1] * times * pictures_through_pixels(settings)
     # The weak version alone leaves nothing to tell its time by.
     ratios = [total / own if own and not settings.weak_alone else 1.0 for total, own in zip(totals, plain)]
@@ -192,6 +200,14 @@ def estimate(request: dict) -> dict:
     }
 
 
+def _more(settings: Settings, picture: Picture, one: "_Sampling", call: int, skips_uncond: bool) -> int:
+    """Rows that the sides take beside a call of the sampler's."""
+    if one.unguided(call):  # theirs neither: the prompts' rows at any scale
+        settings = replace(settings, strong_cfg=1.0, weak_cfg=1.0, measure=False)
+        return reflection_rows(settings, replace(picture, pairs=False), 1)
+    return reflection_rows(settings, picture, one.of_call(skips_uncond))
+
+
 class _Sampling(NamedTuple):
     """One sampling pass; see estimate."""
 
@@ -202,6 +218,30 @@ class _Sampling(NamedTuple):
     denoising: "float | None"
     exactly: bool
     hires: bool = False
+    early: "tuple[float, int]" = (0.0, 0)
+
+    def unguided(self, call: int) -> bool:
+        """Whether the host leaves the guidance out of a call, for its number among those that it reckons with."""
+        share, after = self.early
+        steps = steps_made(ONE, self.steps, self.denoising, self.exactly) * (2 if self.kind == TWO else 1)
+        return share > 0 and call >= after and call / max(steps, 1) <= share
+
+    def asked_beside(self, settings: Settings) -> "list[int]":
+        """The calls at whose place the sides are asked."""
+        made, along = self.made, settings.inversion == ways.AUTO_GUIDANCE
+        steps = settings.plan_of(self.hires).steps(made)
+        if settings.inversion == ways.PREVIOUS_GAP:
+            steps = [step - 1 for step in steps]
+        each = CALLS.get(self.kind, 1) if along else 1  # auto-guidance changes every call of a step
+        return [self.first_call(step) + k for step in steps for k in range(each)]
+
+    def first_call(self, step: int) -> int:
+        """Of a step, among all calls."""
+        if self.kind == PLMS:
+            return step + min(step, 1)
+        if self.kind == HALF:
+            return step + 2 * min(step, self.made // 2 + 1)
+        return step * CALLS.get(self.kind, 1)
 
     @property
     def made(self) -> int:
@@ -216,7 +256,11 @@ class _Sampling(NamedTuple):
 
     def rows(self, skips_uncond: bool) -> int:
         """Without W2SD."""
-        return self.calls * self.of_call(skips_uncond)
+        return self.taking(self.of_call(skips_uncond))
+
+    def taking(self, of_call: int) -> int:
+        """With so many rows a call, where the host guides."""
+        return sum(1 if self.unguided(call) else of_call for call in range(self.calls))
 
 
 def _beside(settings: Settings, passes: list, ratios: list, reflected: list, skips_uncond: bool) -> "list[list[int]]":

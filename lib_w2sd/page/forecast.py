@@ -25,6 +25,8 @@ class Facts:
     kinds         cost.kind_of each sampler, by its name on the page
     footnotes     what to know of a sampler before the click, by its name on the page
     skips_uncond  see cost.estimate
+    unguided      unguided(): where the host leaves the guidance out by its options: early and early_after (see
+                  cost.estimate), minimum_sigma ("Negative guidance minimum sigma")
     gaps          those that it can do
     presets       the built-in ones that need no other gap, by name
     reward_bytes  reward_bytes(name): what a reward takes of memory; 0 where there is none of the name
@@ -36,6 +38,7 @@ class Facts:
     kinds: dict = field(default_factory=dict)
     footnotes: dict = field(default_factory=dict)
     skips_uncond: bool = False
+    unguided: "Callable[[], dict]" = dict
     gaps: "tuple[Gap, ...]" = tuple(GAPS)
     presets: "dict[str, Preset]" = field(default_factory=dict)
     reward_bytes: "Callable[[str], int]" = lambda name: 0
@@ -155,6 +158,7 @@ def estimate_of(facts: Facts, settings: Settings, page: dict, steps: "int | None
             "loras": picture_of(page).loras,
             "pairs": bool(page.get("video")),
             "skips_uncond": facts.skips_uncond,
+            **{name: value for name, value in facts.unguided().items() if name != "minimum_sigma"},
         }
     )
 
@@ -236,6 +240,11 @@ def warnings(facts: Facts, settings: Settings, page: dict, result: dict, preset:
     elif settings.inversion != ways.RE_SAMPLING and not any(gap.differs(settings, picture) for gap in facts.gaps):
         choose = "" if any(gap.touched(settings, picture) for gap in facts.gaps) else " Choose one below, or a preset."
         said.append(f"Nothing differs between the good and the weak version: only the time will.{choose}")
+    if facts.unguided().get("minimum_sigma"):
+        said.append(
+            'The option "Negative Guidance minimum sigma" is on: at low noise some rows of the picture are left out, '
+            "which the estimate does not know."
+        )
     if settings.weak_alone:
         said.append("The weak version draws alone: nothing is improved.")
     if settings.comparison and _script(page):

@@ -1,8 +1,13 @@
 """Evaluations beside other extensions: what they guide gets both rows, what they count is the sampler's own."""
 
+import functools
+import importlib
 from types import SimpleNamespace
 
 import pytest
+import torch
+
+from ..webui.host import same_pictures
 
 GAP = {"lambda_steps": 2, "strong_cfg": 1, "weak_cfg": 0, "inversion": "paper"}
 
@@ -115,3 +120,88 @@ def test_what_a_script_counts_is_the_samplers_own_calls(host):
         seen.append((script.calls, Beside.scale))
     host.unet.before_call = None
     assert seen[0] == seen[1] and seen[0][0] > 0
+
+
+def on_the_instance(denoiser, guide):
+    denoiser.combine_denoised = functools.partial(guide, denoiser.combine_denoised)
+
+
+def on_the_class(denoiser, guide):
+    own = type(denoiser).combine_denoised
+    type(denoiser).combine_denoised = lambda self, *args: guide(functools.partial(own, self), *args)
+
+
+def under_the_hosts_name(denoiser, guide):
+    own = type(denoiser).combine_denoised
+
+    @functools.wraps(own)
+    def combine_denoised(self, *args):
+        return guide(functools.partial(own, self), *args)
+
+    type(denoiser).combine_denoised = combine_denoised
+
+
+@pytest.mark.parametrize("where", [on_the_instance, on_the_class, under_the_hosts_name])
+def test_who_puts_cond_and_uncond_together_gets_both_rows_and_no_scale_is_told(a1111, where):
+    """CFG Rescale on the class, Incantations and Neutral Prompt on the instance."""
+    told = []
+
+    def guide(original, x_out, conds_list, uncond, cond_scale):
+        told.append(len(x_out))
+        return 0.7 * original(x_out, conds_list, uncond, cond_scale)
+
+    a1111.others.append(Beside(a1111, lambda p: where(p.sampler.model_wrap_cfg, guide)))
+    a1111.txt2img({**GAP, "measure": False})
+    assert rows(a1111) == {("strong", 2), ("weak", 2)} and set(told) == {2}
+    a1111.txt2img({"inversion": "matched", "weak_cfg": 0})
+    assert all(entry.get("effective_cfg") is None for entry in a1111.trace()[0]["reflections"])
+
+
+def test_who_stands_in_the_place_of_forges_sampling_function_gets_both_rows(forge):
+    module = importlib.import_module("backend.sampling.sampling_function")
+    own = module.sampling_function
+    module.sampling_function = functools.wraps(own)(lambda *args, **kwargs: own(*args, **kwargs))
+    forge.txt2img(GAP)
+    assert rows(forge) == {("strong", 2), ("weak", 2)}
+    forge.txt2img({"inversion": "matched", "weak_cfg": 0})
+    assert all(entry.get("effective_cfg") is None for entry in forge.trace()[0]["reflections"])
+
+
+TREES = []  # of the prompts that were encoded last
+
+
+class Trees(Beside):
+    """Neutral Prompt: it reads prompts as they are encoded, and goes by what it has read in every call."""
+
+    def __init__(self, host):
+        super().__init__(host, lambda p: on_the_instance(p.sampler.model_wrap_cfg, self.guide))
+        parser = host.modules["prompt_parser"]
+        own = parser.get_multicond_learned_conditioning
+
+        def encode(model, prompts, *args):
+            global TREES
+            TREES = [prompt.split("AND") for prompt in prompts]
+            return own(model, prompts, *args)
+
+        parser.get_multicond_learned_conditioning = encode
+
+    def guide(self, original, x_out, conds_list, uncond, cond_scale):
+        assert [len(tree) for tree in TREES] == [len(parts) for parts in conds_list]
+        by = [sum(map(len, tree)) / 100 for tree in TREES]
+        return original(x_out, conds_list, uncond, cond_scale * by[0])
+
+
+@pytest.mark.parametrize("way", ["previous-gap", "matched", "paper"])
+def test_what_encoding_leaves_behind_is_each_sides_own(a1111, way):
+    a1111.others.append(Trees(a1111))
+    prompt, other = "a cat AND a large grey dog", "a tree"
+    plain = a1111.txt2img(prompt=prompt)
+    for weak_prompt in (other, "a house AND a tree AND rain", "one AND two"):
+        settings = {"weak_prompt": weak_prompt, "weak_cfg": 3, "inversion": way, "strength": 1e-9}
+        assert all(
+            torch.allclose(one, two, atol=1e-4)
+            for one, two in zip(plain.pictures, a1111.txt2img(settings, prompt=prompt).pictures)
+        )
+    assert same_pictures(a1111.txt2img(prompt=prompt), plain)
+    alone = a1111.txt2img({"weak_alone": True, "weak_prompt": other, "weak_cfg": 6}, prompt=prompt, cfg_scale=6.0)
+    assert same_pictures(alone, a1111.txt2img(prompt=other, cfg_scale=6.0))

@@ -2,6 +2,8 @@
 
 import pytest
 
+from lib_w2sd.method import ways
+
 from ..webui.host import same_pictures
 
 STEPS, LAMBDA = 5, 2
@@ -115,6 +117,72 @@ def test_composable_prompts(host, prompt):
 LONG = "a cat on a table in a house by the sea in the rain at night"
 
 
+LENGTHS = {"long prompt": {"prompt": LONG}, "long negative": {"negative_prompt": LONG}}
+OPTIONS = {
+    "together": {},
+    "apart": {"batch_cond_uncond": False},
+    "padded": {"pad_cond_uncond": True},
+    "padded v0": {"pad_cond_uncond_v0": True},
+}
+
+
+@pytest.mark.parametrize("weak", [0, 1, 3])
+@pytest.mark.parametrize("way", ways.WAYS)
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("texts", LENGTHS)
+def test_texts_of_two_lengths_cost_no_row_more(host, texts, options, way, weak):
+    fields = {"prompt": "a cat", "negative_prompt": "blurry", "cfg_scale": 6.0, "steps": STEPS}
+    settings = {"lambda_steps": 3, "inversion": way, "weak_cfg": weak}
+    host.txt2img(settings, **fields)
+    rows = sum(host.calls)
+    vars(host.shared.opts).update(OPTIONS[options])
+    host.txt2img(settings, **{**fields, **LENGTHS[texts]})
+    assert sum(host.calls) == rows
+
+
+@pytest.mark.parametrize("way", ["matched", "previous-gap"])
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("texts", LENGTHS)
+def test_a_text_alone_is_what_it_is_beside_its_partner(host, texts, options, way):
+    vars(host.shared.opts).update(OPTIONS[options])
+    for weak in (0.0, 1.0):
+        found = []
+        for scale in (weak, weak + 1e-5):
+            host.txt2img({"lambda_steps": 3, "inversion": way, "weak_cfg": scale}, cfg_scale=6.0, **LENGTHS[texts])
+            found.append([entry["gap_norm"] for entry in host.trace()[0]["reflections"]])
+        assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("way", ["matched", "previous-gap", "auto-guidance", "paper"])
+@pytest.mark.parametrize("measure", [False, True])
+def test_where_the_host_skips_early_guidance_there_is_no_gap_and_no_scale_told(host, measure, way):
+    host.shared.opts.skip_early_cond = 0.99
+    plain = host.txt2img(steps=STEPS, cfg_scale=6.0)
+    skipped = [k for k, rows in enumerate(host.calls) if rows == 1]
+    assert len(skipped) >= STEPS - 1  # not the first, on Neo
+    for weak in (0, 1e-6, 3):
+        settings = {"lambda_steps": -1, "inversion": way, "weak_cfg": weak, "measure": measure}
+        made = host.txt2img(settings, steps=STEPS, cfg_scale=6.0)
+        (run,) = host.trace()
+        for entry in run["reflections"]:
+            gap_from = entry["step"] - (way == "previous-gap")
+            if gap_from in skipped and way != "paper":  # whose gap is of two places
+                assert entry["gap_norm"] == 0
+            if entry["step"] in skipped or gap_from in skipped:
+                assert entry.get("effective_cfg") is None
+        if len(skipped) == STEPS and way != "paper":
+            assert same_pictures(made, plain)
+            assert {e["rows"] for e in run["evaluations"]} <= {0, 1}
+
+
+def test_no_scale_is_told_where_the_host_did_not_guide_below_the_minimum_sigma(host):
+    host.shared.opts.s_min_uncond = 20.0
+    for way in ("matched", "previous-gap"):
+        host.txt2img({"lambda_steps": -1, "inversion": way, "weak_cfg": 2}, steps=6, cfg_scale=6.0)
+        told = {entry["step"]: entry.get("effective_cfg") for entry in host.trace()[0]["reflections"]}
+        assert {step: scale is None for step, scale in told.items()} == {step: bool(step % 2) for step in told}
+
+
 @pytest.mark.parametrize("options", [{}, {"batch_cond_uncond": False}, {"pad_cond_uncond": True}])
 @pytest.mark.parametrize("prompt", ["a cat", LONG])
 def test_prompts_of_two_lengths_and_rows_in_batches_of_their_own(host, prompt, options):
@@ -136,16 +204,27 @@ def test_cfgpp_counts_its_own_factor(a1111):
 
 
 @pytest.mark.parametrize("key", ["concat", "hybrid"])
-def test_checkpoints_whose_rows_belong_together_are_asked_for_all(a1111, key):
-    """Inpainting checkpoints: the host does not shorten their image conditions along with the rows."""
+def test_an_inpainting_checkpoints_rows_have_their_own_image_conditions(a1111, key, monkeypatch):
     a1111.shared.sd_model.model.conditioning_key = key
+    network, told = type(a1111.shared.sd_model).apply_model, set()
+
+    def reads_them(self, x, t, cond):
+        told.add((len(x), *map(len, cond["c_concat"])))
+        return network(self, x, t, cond)
+
+    monkeypatch.setattr(type(a1111.shared.sd_model), "apply_model", reads_them)
     settings = {"lambda_steps": LAMBDA, "strong_cfg": 1, "weak_cfg": 0, "inversion": "paper"}
-    full = a1111.txt2img(settings, steps=STEPS)
-    assert rows_of_reflections(a1111, 2) == [4] * LAMBDA
-    a1111.shared.sd_model.model.conditioning_key = "crossattn"
-    dropped = a1111.txt2img(settings, steps=STEPS)
+    a1111.txt2img(settings, steps=STEPS)
     assert rows_of_reflections(a1111, 2) == [2] * LAMBDA
-    assert (full.pictures[0] - dropped.pictures[0]).abs().max() < 1e-3
+    assert told == {(1, 1), (2, 2)}
+
+
+def test_the_edit_models_rows_belong_together(a1111):
+    """InstructPix2Pix has a third kind of rows."""
+    a1111.shared.sd_model.cond_stage_key = "edit"
+    settings = {"lambda_steps": LAMBDA, "strong_cfg": 1, "weak_cfg": 0, "inversion": "paper"}
+    a1111.txt2img(settings, steps=STEPS)
+    assert rows_of_reflections(a1111, 2) == [4] * LAMBDA
 
 
 @pytest.mark.parametrize("options", [{"s_min_uncond": 20.0}, {"skip_early_cond": 0.5}])

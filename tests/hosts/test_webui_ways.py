@@ -86,3 +86,23 @@ def test_measuring_changes_no_picture(host):
             host.txt2img({"weak_cfg": 2, "inversion": way, "measure": measure}, **REQUEST) for measure in (False, True)
         )
         assert same_pictures(one, other), way
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "Heun", "DDIM"])
+@pytest.mark.parametrize("way", ways.WAYS)
+def test_rows_are_as_said_before_where_the_host_skips_early_guidance(host, way, sampler):
+    host.shared.opts.skip_early_cond = 0.4
+    kind = {"Euler": cost.ONE, "Heun": cost.TWO, "DDIM": cost.TIMESTEPS}[sampler]
+    for gap in ({"weak_cfg": 0}, {"weak_cfg": 3, "measure": True}, PROMPT_GAP, {"weak_alone": True, "weak_cfg": 0}):
+        settings = {"lambda_steps": LAMBDA, "inversion": way, **gap}
+        host.txt2img(settings, sampler_name=sampler, **REQUEST)
+        whole = {**as_dict(reflected()), **settings}
+        request = {"settings": whole, "kind": kind, "steps": STEPS, "cfg": 6.0, "skips_uncond": host.forge}
+        said = cost.estimate({**request, **{k: v for k, v in options_of(host).items() if k != "minimum_sigma"}})
+        assert sum(host.calls) == said["rows"], gap
+    host.txt2img(sampler_name=sampler, **REQUEST)
+    assert sum(host.calls) == said["plain"]
+
+
+def options_of(host) -> dict:
+    return host.extension.HOST.unguided()

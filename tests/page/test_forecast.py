@@ -1,6 +1,7 @@
 """What the accordion says before the click, and that the WebUI, asked for the same picture, agrees."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from lib_w2sd.page import presets
 from lib_w2sd.page.forecast import Facts, forecast, read
 from lib_w2sd.page.settings import NAMES, Settings, as_dict
 
-from ..reflected import REFLECTED
+from ..reflected import REFLECTED, reflected
 from ..settings_strategies import INVALID, VALID
 from ..webui.host import same_pictures
 
@@ -322,3 +323,16 @@ def test_every_setting_is_estimated_as_the_page_sends_it():
     """Dropdowns say None, empty numbers are empty text."""
     shown = {**as_dict(Settings()), "weak_checkpoint": "None", "strong_cfg": "", "weak_distilled_cfg": ""}
     assert read(shown) == (Settings(enabled=True), [])
+
+
+def test_an_option_that_the_estimate_does_not_know_is_said():
+    on = replace(FACTS, unguided=lambda: {"early": 0.0, "early_after": 0, "minimum_sigma": 4.0})
+    settings = as_dict(reflected())
+    said = [set(forecast(facts, {"settings": settings, "page": {}})["warnings"]) for facts in (FACTS, on)]
+    assert [text[:48] for text in said[1] - said[0]] == ['The option "Negative Guidance minimum sigma" is ']
+
+
+def test_early_steps_without_guidance_are_in_the_line():
+    early = replace(FACTS, unguided=lambda: {"early": 0.5, "early_after": 0, "minimum_sigma": 0.0})
+    line = forecast(early, {"settings": as_dict(reflected()), "page": {"steps": 10, "cfg": 7.0}})["cost"]
+    assert "instead of 14." in line  # six calls of ten with the prompt alone

@@ -3,24 +3,13 @@
 import math
 import sys
 
-from modules import devices, sd_samplers_cfg_denoiser, sd_samplers_common, shared
+from modules import devices, sd_samplers_common, shared
 
 from ..sampling import isolation
-from ..sampling.conds import multicond, only_uncond
-from ..sampling.swapped import swapped
+from ..sampling.one_kind import NEGATIVE, PROMPT, InOrder, answered
 from ..sampling.webui import ANSWERS, CALLS, Company, WebUI, listened_to
+from ..sampling.whose import is_a_hosts_own
 from . import motion
-
-
-class _EveryOther(int):
-    """The step counter of a call that the host may answer from the cond rows alone.
-
-    The host drops the uncond rows where `step % 2` and sigma is under s_min_uncond (its "NGMS"); everything else
-    that it does with the counter has to stay as it is.
-    """
-
-    def __mod__(self, other):
-        return 1
 
 
 class A1111(WebUI):
@@ -72,47 +61,40 @@ class A1111(WebUI):
             controlnet.mark_prompt_context(conds, positive=not negative)
         return conds
 
-    def call(self, x, t, ask, own=False):
+    def call(self, x, t, ask, own=False, whole=False):
         with motion.prompted(ask["cond"], self.sampler.sampler_extra_args["cond"]):
-            return self.denoiser(x, t, **ask) if own else self.rows_that_count(x, t, ask)
+            kept = None if own or whole else self.kind_that_counts(ask)
+            if kept is None:
+                return self.denoiser(x, t, **ask)
+            parts = [len(parts) for parts in ask["cond"].batch]
+            first = [sum(parts[:i]) for i in range(len(parts))]
+            return answered(self, lambda: self.denoiser(x, t, **ask), kept, InOrder(sum(parts)), first)
 
-    def rows_that_count(self, x, t, ask):
+    def kind_that_counts(self, ask: dict) -> "int | None":
         """The host always evaluates cond and uncond rows; where one of them counts for nothing it is left out.
 
         denoised = uncond + sum_i w_i * scale * (cond_i - uncond), so uncond counts unless scale * sum_i w_i = 1
-        for every picture, and cond unless scale = 0.
+        for every picture, and cond unless scale = 0. Not beside an extension that is told which is which; nor with
+        InstructPix2Pix, where three kinds of rows count.
         """
-        d = self.denoiser
-        scale = ask["cond_scale"] * d.cond_scale_miltiplier
-        only = None
-        if self.rows_are_separable():
-            if scale == 0:
-                only = only_uncond(ask["uncond"])
-            elif all(math.isclose(scale * sum(part.weight for part in parts), 1.0) for parts in ask["cond"].batch):
-                only = _scaled(ask["cond"], scale)
-        if only is None:
-            return d(x, t, **ask)
-        with swapped(d, "step", _EveryOther(d.step)):
-            return d(x, t, **{**ask, "cond": only, "s_min_uncond": math.inf})
+        if self.company().tells_rows_apart or shared.sd_model.cond_stage_key == "edit":
+            return None
+        scale = ask["cond_scale"] * self.denoiser.cond_scale_miltiplier
+        if scale == 0:
+            return NEGATIVE
+        alone = (math.isclose(scale * sum(part.weight for part in parts), 1.0) for parts in ask["cond"].batch)
+        return PROMPT if all(alone) else None
 
-    def rows_are_separable(self):
-        """Not beside an extension that is told which is which; nor with InstructPix2Pix, where three kinds of rows
-        count, nor with inpainting and image variation checkpoints, whose image conditions the host does not shorten
-        along with the rows."""
-        if self.company().tells_rows_apart:
-            return False
+    def unread(self):
+        """The host hands image conditions to every checkpoint, of other rows where it has left some out."""
         model = shared.sd_model
-        return model.cond_stage_key != "edit" and model.model.conditioning_key == "crossattn"
+        inpaints = model.model.conditioning_key != "crossattn" or getattr(model, "is_sdxl_inpaint", False)
+        return frozenset() if inpaints else frozenset({"c_concat"})
 
     def company(self):
-        host = sd_samplers_cfg_denoiser.CFGDenoiser
-        guides = type(self.denoiser).combine_denoised is not host.combine_denoised
+        guides = not is_a_hosts_own(self.denoiser.combine_denoised)
         before, after = listened_to(*CALLS, is_idle=motion.is_idle), listened_to(ANSWERS, is_idle=motion.is_idle)
         return Company(guides, tells_rows_apart=before or guides, listens=before or after)
-
-
-def _scaled(cond, scale):
-    return multicond([[(part.schedules, part.weight * scale) for part in parts] for parts in cond.batch])
 
 
 def _tensors(uncond) -> list:

@@ -2,15 +2,16 @@
 commit fca12a2 (August 2026), and chromaforge, which was only read (bce26ac, August 2026)."""
 
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
-from modules import prompt_parser, sd_samplers_common, shared
+from modules import prompt_parser, sd_samplers_cfg_denoiser, sd_samplers_common, shared
 
 from ...method.rows import HOSTS_OWN
 from ..sampling import isolation
-from ..sampling.conds import only_uncond
+from ..sampling.one_kind import NEGATIVE, PROMPT, answered, in_chunks
 from ..sampling.swapped import swapped
 from ..sampling.webui import ANSWERS, CALLS, Company, WebUI, listened_to
+from ..sampling.whose import is_a_hosts_own
 from .distilled import with_inputs
 
 # What an extension puts into the UNet's options to guide in its own way.
@@ -66,10 +67,17 @@ class Forge(WebUI):
     def company(self):
         unet = shared.sd_model.forge_objects.unet
         options = unet.model_options
-        guides = any(options.get(name) for name in GUIDANCE)
+        guides = any(options.get(name) for name in GUIDANCE) or not all(map(is_a_hosts_own, self.combining()))
         patched = set(options.get("transformer_options") or ()) - HOSTS_OWN or options.get("model_function_wrapper")
         apart = bool(patched) or unet.controlnet_linked_list is not None or guides or listened_to(*CALLS)
         return Company(guides, tells_rows_apart=apart, listens=listened_to(*CALLS, ANSWERS))
+
+    def combining(self) -> list:
+        """The host's functions that put cond and uncond together."""
+        from backend.sampling import sampling_function as own
+
+        named = [getattr(where, "sampling_function", None) for where in (own, sd_samplers_cfg_denoiser)]
+        return [f for f in (*named, getattr(own, "sampling_function_inner", None)) if f is not None]
 
     def has_room(self, shape):
         from backend import memory_management
@@ -90,13 +98,22 @@ class Forge(WebUI):
         found = super().conds(kwargs, side)
         return with_inputs(found, side.inputs) if side.inputs else found
 
-    def call(self, x, t, ask, own=False):
-        """At CFG 1 the host leaves the uncond rows out by itself; at CFG 0 the uncond takes the cond's place."""
-        company, own_scale = self.company(), self.cfg_scale()
+    def call(self, x, t, ask, own=False, whole=False):
+        """At CFG 1 the host leaves the uncond rows out by itself; at CFG 0 they alone are asked for.
+
+        Where both have a call in common, the host repeats the shorter text to the other's length: a prompt is asked for
+        as it is beside its negative prompt, if the picture's own calls have one.
+        """
+        company, own_scale, scale = self.company(), self.cfg_scale(), ask["cond_scale"]
         weighted = any(sum(part.weight for part in parts) != 1 for parts in ask["cond"].batch)
-        if ask["cond_scale"] == 0 and not company.tells_rows_apart:
-            ask = {**ask, "cond": only_uncond(ask["uncond"]), "cond_scale": 1.0}
-        elif ask["cond_scale"] == 1 and (weighted or (company.guides and own_scale != 1)):
+        alone = not whole and not company.tells_rows_apart and not ask.get("model_options")
+        if scale == 0 and alone and not (own and self.may_leave_out(ask)):
+            return self.of_one_kind(x, t, ask, NEGATIVE)
+        if scale == 1 and alone and not weighted and own_scale != 1 and not own:
+            options = shared.sd_model.forge_objects.unet.model_options
+            with put(options, "disable_cfg1_optimization", True):
+                return self.of_one_kind(x, t, ask, PROMPT)
+        if scale == 1 and (weighted or (company.guides and own_scale != 1)):
             # Weights of AND, or another extension's guidance: the uncond counts even at CFG 1, and the host would take
             # it for zero.
             ask = {
@@ -106,10 +123,29 @@ class Forge(WebUI):
             }
         return self.with_scale(x, t, ask)
 
+    def may_leave_out(self, ask: dict) -> bool:
+        """Whether an option of the host's may leave the negative prompt out of this call."""
+        return bool(shared.opts.skip_early_cond or ask["s_min_uncond"])
+
+    def of_one_kind(self, x, t, ask, kept: int):
+        return answered(self, lambda: self.with_scale(x, t, ask), kept, in_chunks, list(range(len(x))))
+
     def with_scale(self, x, t, ask):
         """The host's own call, at the scale asked for in the hires pass too."""
         with swapped(self.p, "hr_cfg", ask["cond_scale"]) if self.hires_pass else nullcontext():
             return self.denoiser(x, t, **ask)
+
+
+@contextmanager
+def put(options: dict, name: str, value):
+    """Within, the option has the value."""
+    before = dict(options)
+    options[name] = value
+    try:
+        yield
+    finally:
+        options.clear()
+        options.update(before)
 
 
 def momentum() -> list:

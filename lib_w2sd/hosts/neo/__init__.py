@@ -4,11 +4,9 @@ Forge's calls, with other families of networks behind them (latents of five dime
 way of keeping LoRAs. What is asked of a signature is in the Forge class already.
 """
 
-import torch
-from modules import sd_samplers_common, shared
+from modules import sd_samplers_common
 
 from ..forge import Forge
-from ..sampling.swapped import swapped
 
 # What a CFG++ sampler has put into its calls' options to read the unconditional half; it guides nothing.
 READ_ALONG = {"sampler_post_cfg_function", "disable_cfg1_optimization"}
@@ -29,6 +27,10 @@ class Neo(Forge):
         "backend.patcher.base:LowVramPatch.__init__",
     )
 
+    @classmethod
+    def unguided(cls):
+        return {**super().unguided(), "early_after": 1}
+
     def apply_refiner(self, x, t):
         sd_samplers_common.apply_refiner(self.denoiser, x, self.sigma_of(t))
 
@@ -47,17 +49,8 @@ class Neo(Forge):
         refiner = getattr(self.p, "refiner_checkpoint_info", None)
         return refiner if fast and refiner is not None else super().checkpoint()
 
-    def call(self, x, t, ask, own=False):
-        ask = ask if own else _without_reading_along(ask)
-        if ask["cond_scale"] != 0 or ask.get("model_options") or self.company().tells_rows_apart:
-            return super().call(x, t, ask, own)
-        if shared.opts.skip_early_cond or ask["s_min_uncond"]:
-            return self.with_scale(x, t, ask)  # under which the host may ask for the cond after all
-        # Not the uncond in the cond's place, as on Forge: where both have a call in common the host repeats the shorter
-        # text to the other's length, and a transformer answers something else then.
-        unet = self.unet()
-        with swapped(unet, "apply_model", uncond_alone(unet.apply_model)):
-            return self.with_scale(x, t, ask)
+    def call(self, x, t, ask, own=False, whole=False):
+        return super().call(x, t, ask if own else _without_reading_along(ask), own, whole)
 
 
 def _without_reading_along(kwargs: dict) -> dict:
@@ -67,33 +60,3 @@ def _without_reading_along(kwargs: dict) -> dict:
     if not all("k_diffusion" in f.__module__ for f in options.get("sampler_post_cfg_function", ())):
         return kwargs
     return {name: value for name, value in kwargs.items() if name != "model_options"}
-
-
-def uncond_alone(network):
-    """`network` asked for its uncond rows only; the cond's, which count for nothing, are zeros."""
-
-    def apply_model(x, t, **c):
-        options = c["transformer_options"]
-        rows = options["uncond_indices"]
-        if not rows:
-            return torch.zeros_like(x)
-        if len(rows) == x.shape[0]:
-            return network(x, t, **c)
-        at, n = slice(rows[0], rows[-1] + 1), x.shape[0]
-        told = {
-            **options,
-            "cond_or_uncond": [1],
-            "cond_mark": options["cond_mark"][at],
-            "cond_indices": [],
-            "uncond_indices": list(range(len(rows))),
-        }
-        picked = {name: _rows(value, at, n) for name, value in c.items() if name != "transformer_options"}
-        out = torch.zeros_like(x)
-        out[at] = network(x[at], t[at], **picked, transformer_options=told)
-        return out
-
-    return apply_model
-
-
-def _rows(value, at: slice, n: int):
-    return value[at] if isinstance(value, torch.Tensor) and value.ndim and value.shape[0] == n else value

@@ -28,6 +28,11 @@ class ReForge(Forge):
 
         model_management.load_models_gpu([shared.sd_model.forge_objects.unet])
 
+    def combining(self):
+        from ldm_patched.modules import samplers
+
+        return [samplers.sampling_function]
+
     def cfg_scale(self, kwargs=None):
         return self.p.hr_cfg if self.has_hires_scale() else WebUI.cfg_scale(self, kwargs)
 
@@ -54,13 +59,13 @@ class ReForge(Forge):
             kwargs = {**kwargs, "cond": cond, "uncond": uncond}
         return super().conds(kwargs, side)
 
-    def call(self, x, t, ask, own=False):
+    def call(self, x, t, ask, own=False, whole=False):
         with ExitStack() as stack:
             if not own:
                 stack.enter_context(with_guidance())
             if getattr(self.p, "dynamic_clip_skip_schedule", None):
                 stack.enter_context(swapped(self.p, "dynamic_clip_skip_schedule", None))
-            return super().call(x, t, ask, own)
+            return super().call(x, t, ask, own, whole)
 
 
 @contextmanager

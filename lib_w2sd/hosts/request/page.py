@@ -107,6 +107,7 @@ def page(host: type) -> accordion.Page:
             kinds={label: cost.kind_of(*function) for label, function in known.items()},
             footnotes={label: note for label, note in footnotes.items() if note},
             skips_uncond=host.skips_uncond,
+            unguided=host.unguided,
             gaps=gaps,
             presets=built_in,
             reward_bytes=rewards.bytes_of,

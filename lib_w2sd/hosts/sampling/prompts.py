@@ -1,11 +1,14 @@
 """Texts to conds: a pass's own prompts and the weak side's, read and encoded as the host does it."""
 
+from contextlib import ExitStack, contextmanager
+
 from modules import extra_networks, prompt_parser, shared
 
 from ...gaps.prompt import NEGATIVE_PROMPT, PROMPT, fill_in
 from ..compatibility.signatures import takes
 from . import isolation, negpip, reading, regions
 from .conds import of_one_length
+from .written import Written
 
 NOT_READ = (
     "W2SD: another extension has changed the picture's prompt. It has not read what was typed for the weak version, "
@@ -20,6 +23,7 @@ class Prompts:
         self.webui = webui
         self._uncond = None
         self._read = {}
+        self._written: list = []  # [(what was encoded, what extensions have written down meanwhile)]
 
     def own(self) -> "tuple[list, list]":
         """The pass's prompts and negative prompts, one a picture, extra networks already taken out."""
@@ -74,8 +78,20 @@ class Prompts:
             conds = build(model or shared.sd_model, conditioning, *self.steps(), *old)
             return of_one_length(conds) if negative else conds
 
-        with isolation.unnoticed(isolation.Moment(self.webui)), isolation.unnoted(self.webui.p):
-            return self.webui.encode(built, texts, negative)
+        noticed = isolation.unnoticed(isolation.Moment(self.webui)), isolation.unnoted(self.webui.p)
+        with noticed[0], noticed[1], Written(self.webui.p) as written:
+            conds = self.webui.encode(built, texts, negative)
+        self._written.append((conds, written))
+        return conds
+
+    @contextmanager
+    def as_encoded(self, *conds):
+        """Within, what extensions have written down as these were encoded is in its place."""
+        with ExitStack() as stack:
+            for encoded, written in self._written:
+                if any(encoded is one for one in conds):
+                    stack.enter_context(written.in_place())
+            yield
 
     def uncond(self):
         """The pass's own uncond where the host made none, because its own CFG scale is 1."""

@@ -9,7 +9,7 @@ class SharedRows:
 
     def __init__(self, webui):
         self.webui = webui
-        self.meter = RowMeter(self.may_join)
+        self.meter = RowMeter(self.may_join, webui.unread)
 
     def could_travel(self, strong: Side, weak: Side, scales: set) -> bool:
         """Whether the weak side's rows, asked at one place with the strong side's, could travel in the same call.

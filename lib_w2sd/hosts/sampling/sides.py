@@ -11,6 +11,7 @@ import torch
 from ...errors import SettingError
 from ...gaps import Side
 from . import isolation
+from .one_kind import LeftOutByHost
 from .refiner import Refiner
 from .swapped import swapped
 
@@ -27,6 +28,7 @@ class HostSides:
         self.shared_rows, self.coordinates = one_pass.shared_rows, coordinates
         self.refiner = Refiner(one_pass)
         self.before = None  # the moment that sides are asked at, where it is not the present
+        self.unguided = False
 
     @property
     def _strong(self) -> Side:
@@ -54,8 +56,21 @@ class HostSides:
                 "the two."
             )
         ask = self.asked(kwargs, self._weak)
-        with self.switched_on(self._weak):
+        with self.switched_on(self._weak), self.webui.prompts.as_encoded(self._weak.cond, self._weak.uncond):
             return self.webui.call(x, t, ask, own=True)
+
+    def own(self, denoiser, x, t, kwargs):
+        before, scale = self._asked_for(), self.webui.cfg_scale(kwargs)
+        output = denoiser(x, t, **kwargs)
+        return output, self._guided(kwargs["cond"], scale, before)
+
+    def _asked_for(self) -> int:
+        """Rows that the host has asked the network for."""
+        return self.shared_rows.meter.asked + self.webui.left_out
+
+    def _guided(self, cond, scale: float, before: int) -> bool:
+        """Whether a call at this scale has asked for more than the prompts' rows."""
+        return scale == 1 or self._asked_for() - before > sum(len(parts) for parts in cond.batch)
 
     def rows(self) -> int:
         return self.shared_rows.meter.rows
@@ -117,10 +132,23 @@ class HostSides:
         """The denoiser's output at (x, t) under `side`, as if it had never been asked. `kwargs`: the sampler's."""
         if side.model is not None:
             return self.through_pixels(x, t, kwargs, side)
-        with self.untraced(kwargs), self.switched_on(side):
+        try:
+            return self._called(x, t, kwargs, side)
+        except LeftOutByHost:
+            return self._called(x, t, kwargs, side, whole=True)
+
+    def _called(self, x, t, kwargs: dict, side: Side, whole: bool = False):
+        before = self._asked_for()
+        with (
+            self.untraced(kwargs),
+            self.switched_on(side),
+            self.webui.prompts.as_encoded(side.cond, side.uncond),
+        ):
             # "Negative guidance minimum sigma" would drop the guidance that this evaluation is about.
             ask = {**self.asked(kwargs, side), "s_min_uncond": 0.0}
-            return self.webui.call(*isolation.copied((x, t, ask)))
+            output = self.webui.call(*isolation.copied((x, t, ask)), whole=whole)
+        self.unguided = self.unguided or not self._guided(ask["cond"], ask["cond_scale"], before)
+        return output
 
     def through_pixels(self, x, t, kwargs: dict, side: Side):
         """The answer of a side that is another model (method.bridge), as the loaded one would give it: what it is asked

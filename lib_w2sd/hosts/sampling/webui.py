@@ -71,11 +71,18 @@ class WebUI(Abilities):
         self.hires_pass = bool(getattr(p, "is_hr_pass", False))
         self.prompts = Prompts(self)
         self.denoiser = None  # the host's CFGDenoiser, once a run has begun
+        self.left_out = 0  # rows that the host has asked for in extra calls, and that count for nothing
 
     @classmethod
     def refusal(cls, p) -> str:
         """Why nothing of a request can be reflected, though W2SD is on; "" mostly."""
         return ""
+
+    @classmethod
+    def unguided(cls) -> dict:
+        """Where the host leaves the guidance out by its options, see forecast.Facts."""
+        opts = shared.opts
+        return {"early": opts.skip_early_cond, "early_after": 0, "minimum_sigma": opts.s_min_uncond}
 
     @property
     def size(self) -> "tuple[int, int]":
@@ -108,6 +115,10 @@ class WebUI(Abilities):
         """Who else is at work."""
         raise NotImplementedError
 
+    def unread(self) -> frozenset:
+        """Names of what the host hands to the network, which does not read it."""
+        return frozenset()
+
     def checkpoint(self):
         """What the network's weights are of; another once a refiner has taken over."""
         return shared.sd_model.sd_checkpoint_info
@@ -132,9 +143,10 @@ class WebUI(Abilities):
             "uncond": side.uncond if side.uncond is not None else kwargs["uncond"],
         }
 
-    def call(self, x, t, ask: dict, own: bool = False):
+    def call(self, x, t, ask: dict, own: bool = False, whole: bool = False):
         """One call of the host's denoiser; an extra one evaluates only the rows that count.
 
-        own  in the place of the sampler's own: with everything that such a call leaves behind
+        own    in the place of the sampler's own: with everything that such a call leaves behind
+        whole  with all rows; an extra one without raises LeftOutByHost where the host asks for none that count
         """
         raise NotImplementedError

@@ -123,7 +123,10 @@ class CFGDenoiser(torch.nn.Module):
                 for part, context in each
                 for k in range(0, len(part), n)
             ]
-        out = torch.cat([self.evaluate(rows[s], sigmas[s], context, images[s]) for s, context in pieces])
+        whole = skip and opts.batch_cond_uncond  # the host does not shorten the image conditions along with the rows
+        out = torch.cat(
+            [self.evaluate(rows[s], sigmas[s], context, images if whole else images[s]) for s, context in pieces]
+        )
         first = [parts[0][0] for parts in conds_list]
         if skip:
             out = torch.cat([out, out[first]])  # the cond's in the uncond's place

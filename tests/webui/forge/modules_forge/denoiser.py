@@ -32,7 +32,8 @@ class CFGDenoiser(torch.nn.Module):
     def scale(self, sigma, cond_scale, s_min_uncond):
         if self.p.is_hr_pass:
             cond_scale = self.p.hr_cfg
-        if opts.skip_early_cond and self.step / self.total_steps <= opts.skip_early_cond:
+        done = self.step / self.total_steps
+        if opts.skip_early_cond and (done > 0 or not NEO) and done <= opts.skip_early_cond:
             self.p.extra_generation_params["Skip Early CFG"] = opts.skip_early_cond
             return 1.0
         if (self.step % 2 or opts.s_min_uncond_all) and 0 < s_min_uncond and sigma[0] < s_min_uncond:

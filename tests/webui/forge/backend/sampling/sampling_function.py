@@ -3,6 +3,11 @@ import math
 import torch
 
 
+def together_with(length, other):
+    """The host repeats both to their common multiple, if none more than four times."""
+    return math.lcm(length, other) <= 4 * min(length, other)
+
+
 def sampling_function(self, denoiser_params, cond_scale, cond_composition):
     """(denoised, of the cond, of the uncond); at CFG 1 the uncond is left out and comes back as zeros."""
     unet = self.inner_model.inner_model.forge_objects.unet
@@ -12,19 +17,21 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition):
     for parts in zip(*cond_composition):
         groups.append((denoiser_params.text_cond[[row for row, _ in parts]], parts[-1][1]))
     texts = [text for text, _ in groups]
-    if not math.isclose(cond_scale, 1.0) and denoiser_params.text_uncond is not None:
+    skips = math.isclose(cond_scale, 1.0) and not unet.model_options.get("disable_cfg1_optimization")
+    if not skips and denoiser_params.text_uncond is not None:
         texts.append(denoiser_params.text_uncond)
 
     outputs, waiting = [None] * len(texts), list(range(len(texts)))
     while waiting:
         length = texts[waiting[0]].shape[1]
-        together = [k for k in reversed(waiting) if texts[k].shape[1] == length]
+        together = [k for k in reversed(waiting) if together_with(length, texts[k].shape[1])]
         waiting = [k for k in waiting if k not in together]
         options = {"cond_or_uncond": [int(k >= len(groups)) for k in together], "sigmas": sigma}
+        common = math.lcm(*(texts[k].shape[1] for k in together))
         output = unet.model.apply_model(
             torch.cat([x] * len(together)),
             torch.cat([sigma] * len(together)),
-            c_crossattn=torch.cat([texts[k] for k in together]),
+            c_crossattn=torch.cat([texts[k].repeat(1, common // texts[k].shape[1], 1) for k in together]),
             transformer_options=options,
         )
         if unet.controlnet_linked_list is not None:

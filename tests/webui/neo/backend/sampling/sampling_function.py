@@ -4,8 +4,8 @@ import torch
 
 
 def together_with(length, other):
-    """Texts of lengths that divide each other, up to four times, have a call in common."""
-    return max(length, other) % min(length, other) == 0 and max(length, other) <= 4 * min(length, other)
+    """The host repeats both to their common multiple, if none more than four times."""
+    return math.lcm(length, other) <= 4 * min(length, other)
 
 
 def sampling_function(self, denoiser_params, cond_scale, cond_composition, extra_model_options=None):
@@ -37,11 +37,11 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition, extra
             "cond_indices": [row for row, kind in enumerate(marks) if not kind],
             "uncond_indices": [row for row, kind in enumerate(marks) if kind],
         }
-        longest = max(texts[k].shape[1] for k in together)
+        common = math.lcm(*(texts[k].shape[1] for k in together))
         output = unet.model.apply_model(
             torch.cat([x] * len(together)),
             torch.cat([sigma] * len(together)),
-            c_crossattn=torch.cat([texts[k].repeat(1, longest // texts[k].shape[1], 1) for k in together]),
+            c_crossattn=torch.cat([texts[k].repeat(1, common // texts[k].shape[1], 1) for k in together]),
             transformer_options=options,
         )
         if unet.controlnet_linked_list is not None:
