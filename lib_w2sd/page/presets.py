@@ -10,11 +10,13 @@ from pathlib import Path
 from ..errors import SettingError
 from ..gaps import GAPS
 from ..gaps.gap import Preset
+from ..setting import NONE
 from .settings import BY_NAME, SETTINGS, check
 
 KEPT = tuple(s.name for s in SETTINGS if s.kept)
 
-# Names are the keys of one file, never a path; what can be typed into a list and read there is enough.
+# Names are the keys of one file, never a path; what can be typed into a list and read there is enough. What a list
+# calls nothing, or the program a preset of its own, is in any capitals no name for another.
 NAME = re.compile(r"[^\W_][\w .,()+-]{0,59}")
 
 
@@ -37,37 +39,55 @@ def _whole(preset: Preset) -> Preset:
 CUMULATIVE = _whole(
     Preset(
         "Follow the prompt more, and more of my checkpoint",
-        "Both at once (the paper's Table 7): your CFG scale against none, the loaded checkpoint against the plainer "
-        "one that you choose below.",
+        "Both at once: against no guidance, and against a plainer checkpoint that you choose below.",
         {"strong_cfg": None, "weak_cfg": 0.0},
         stays=("weak_checkpoint",),
         needs="weak_checkpoint",
         ask="Choose a plainer checkpoint of the same architecture as the weak one.",
+        worth=35,
     )
 )
 SAME_TIME = Preset(
     "Same time as before",
-    "About as long as your picture took without W2SD: half of your steps, half of those improved. What differs stays "
-    "as it is.",
+    "Half of your steps, half of those improved: no longer than your picture took before.",
     {"inversion": "matched"},  # which takes the half of the time that is saved
     halves_steps=True,
 )
 
 
 def built_in(gaps=GAPS) -> "dict[str, Preset]":
-    """The paper's settings for `gaps`, by name, and what goes with any of them."""
+    """The paper's settings for `gaps`, by name, and what goes with any of them; first what pays most."""
     own = {gap.name: gap.presets() for gap in gaps}
     found = [_whole(preset) for presets in own.values() for preset in presets]
     if {"guidance", "checkpoint"} <= set(own):
         found.append(CUMULATIVE)
-    return {preset.name: preset for preset in (*found, SAME_TIME)}
+    in_order = sorted((*found, SAME_TIME), key=lambda preset: -preset.worth)
+    return {preset.name: preset for preset in in_order}
 
 
 BUILT_IN = built_in()
+TAKEN = {NONE.casefold(): "no preset", **{name.casefold(): "a built-in preset" for name in BUILT_IN}}
 
 
 def lambda_for_same_time(steps: int) -> int:
     """Section 5, Time Efficiency: T_w2s = T_std / 2 and lambda = T_w2s / 2. `steps`: T_w2s."""
+    return half(steps)
+
+
+def in_force(preset: Preset, settings, steps: int, had_steps: "int | None" = None) -> bool:
+    """Whether the settings, and the page's steps, are as the preset leaves them.
+
+    had_steps  the page's steps before a preset halved them, or None
+    """
+    fields = dict(preset.fields)
+    if preset.halves_steps:
+        if not had_steps or steps != half(had_steps):
+            return False
+        fields["lambda_steps"] = lambda_for_same_time(steps)
+    return all(getattr(settings, name) == value for name, value in fields.items())
+
+
+def half(steps: int) -> int:
     return max(int(steps) // 2, 1)
 
 
@@ -115,13 +135,17 @@ class Store:
             raise PresetError(f"The preset {name!r} cannot be used. {error}") from error
         return Preset(name, "Your own.", fields)
 
+    def has(self, name: str) -> bool:
+        """Whether it is one of the user's own. Raises PresetError."""
+        return (name or "").strip() in self.read()
+
     def save(self, name: str, values: dict) -> str:
         """Keep `values` (settings by name; those of KEPT count) and return the name as kept. Raises PresetError."""
         name = (name or "").strip()
         if not NAME.fullmatch(name):
             raise PresetError("A preset's name is 1 to 60 letters, digits, spaces and . , ( ) + - and starts with one.")
-        if name in BUILT_IN:
-            raise PresetError(f"{name!r} is a built-in preset: choose another name.")
+        if name.casefold() in TAKEN:
+            raise PresetError(f"{name!r} is what the list calls {TAKEN[name.casefold()]}: choose another name.")
         try:
             fields = {key: check(key, values[key]) for key in KEPT if key in values}
         except SettingError as error:

@@ -23,10 +23,11 @@ METHOD = (
     Setting(
         "lambda_steps",
         10,
-        "Steps to improve (lambda)",
+        "Steps to improve",
         "How many of the first steps are improved; they decide what is where. More: a stronger effect, and more time. "
-        "-1: all but the last.",
+        "-1: all but the last. Lambda in the paper.",
         "W2SD lambda",
+        line="How many of the first ones. More: a stronger effect. -1: all but the last.",
         minimum=-1,
         maximum=150,
         step=1,
@@ -38,6 +39,7 @@ METHOD = (
         "Strength",
         "How far each of them is pushed: 0 is the plain picture, 1 the paper's. Too much: lower this first.",
         "W2SD strength",
+        line="How far each of them is pushed. 0: not at all. Too much: lower this first.",
         minimum=0.0,
         maximum=2.0,
         step=0.05,
@@ -47,12 +49,19 @@ METHOD = (
         "inversion",
         ways.PREVIOUS_GAP,
         "Way (inversion)",
-        "How the weak version is used. matched: a step back with it, the fewest side effects. paper: pushes harder, "
-        "smooths, costs more. fixed-point: exact, the slowest. previous-gap: by what the step before has shown; with "
-        "less guidance as the gap it is free. auto-guidance: changes the model's answer, not the noise. re-sampling: a "
-        "step back with new noise, no weak version; advanced-re-sampling: with noise that the weak version agrees to.",
+        "How the weak version is used.",
         "W2SD inversion",
+        line="How the weak version is used.",
         choices=ways.WAYS,
+        of_each={
+            ways.PREVIOUS_GAP: "by what the step before has shown. With less guidance it takes no time.",
+            ways.AUTO_GUIDANCE: "changes the model's answer, not the noise. With less guidance it takes no time.",
+            "matched": "a step back with the weak version, fewest side effects. 2 × the time of the step.",
+            "paper": "a step back as the paper has it: pushes harder, smooths. 2 to 3 × the time.",
+            "fixed-point": "the exact step back. 3 to 5 × the time.",
+            ways.RE_SAMPLING: "a step back with new noise, no weak version. 2 × the time.",
+            ways.ADVANCED_RE_SAMPLING: "with noise that the weak version agrees to. 2 to 3 × the time.",
+        },
         always=True,
     ),
     Setting(
@@ -61,6 +70,7 @@ METHOD = (
         "In the hires pass",
         "same: improved as the first pass. off: left as it is. own: as many steps as chosen below.",
         "W2SD hires",
+        line="same: as the first pass. off: left as it is. own: as many as below.",
         choices=HIRES,
     ),
     Setting(
@@ -69,6 +79,7 @@ METHOD = (
         "Steps to improve in the hires pass",
         "Used when the hires pass has its own. -1: all but the last.",
         "W2SD hires lambda",
+        line="Used when the hires pass has its own. -1: all but the last.",
         minimum=-1,
         maximum=150,
         step=1,
@@ -80,6 +91,7 @@ METHOD = (
         "How often a step is improved before it is taken. More: stronger, and slower. Not with previous-gap and "
         "auto-guidance.",
         "W2SD rounds",
+        line="How often a step is improved before it is taken. More: stronger, slower.",
         minimum=1,
         maximum=5,
         step=1,
@@ -90,6 +102,7 @@ METHOD = (
         "First step to improve",
         "Steps before it are left as they are. The first ones decide what is where, later ones how it looks.",
         "W2SD first step",
+        line="Steps before it stay as they are. The first ones decide what is where.",
         minimum=1,
         maximum=150,
         step=1,
@@ -100,6 +113,7 @@ METHOD = (
         "Every n-th step",
         "2: every other step from there on is improved, as many as chosen above.",
         "W2SD every",
+        line="2: every other step from there on.",
         minimum=1,
         maximum=50,
         step=1,
@@ -111,6 +125,7 @@ METHOD = (
         "Says after the run which CFG scale pushes as far, and how much of it goes elsewhere (effective guidance). "
         "Where the prompt's or the negative prompt's rows are not asked for anyway, it asks for them.",
         "W2SD measure",
+        line="Says after the run which CFG scale pushes as far.",
         kept=False,
     ),
     Setting(
@@ -121,6 +136,7 @@ METHOD = (
         "two that are each better at something. Rewards are files in models/rewards; the way has to be matched, paper "
         "or fixed-point.",
         "W2SD reward",
+        line="Both versions are scored and the better one leads. Files in models/rewards.",
         listed=True,
         allows="the name of a file or folder in models/rewards, or nothing",
     ),
@@ -130,6 +146,7 @@ METHOD = (
         "By how much your model has to be better (epsilon_r)",
         "In the reward's own numbers. Where it is not better by more than this, the weak version leads.",
         "W2SD reward threshold",
+        line="In the score's own numbers. Not better by more: the weak version leads.",
         minimum=0.0,
         maximum=100.0,
         step=0.01,
@@ -140,6 +157,7 @@ METHOD = (
         "What is scored",
         "preview: what the live preview would show, fast. vae: the picture as it would be saved, slower.",
         "W2SD reward decoder",
+        line="preview: fast. vae: the picture as it would be saved, slower.",
         choices=("preview", "vae"),
     ),
     Setting(
@@ -148,6 +166,7 @@ METHOD = (
         "Draw with the weak version alone",
         "To see what the picture is pushed away from: nothing is improved.",
         "W2SD weak alone",
+        line="To see what the picture is pushed away from.",
     ),
     Setting(
         "comparison",
@@ -156,6 +175,7 @@ METHOD = (
         "Beside each picture: the plain one of the same seed, and where they differ; in the gallery and among the "
         "saved grids. Takes the time of a plain picture more.",
         "W2SD comparison",
+        line="The plain picture of the same seed and the difference beside it.",
         kept=False,
     ),
     Setting(
@@ -165,6 +185,7 @@ METHOD = (
         "plain: the plain picture. same push: also the plain one at the CFG scale that pushes as far. same time: also "
         "the plain one with as many steps as take as long. Each takes its own time more.",
         "W2SD comparison with",
+        line="Also a plain one with the same push, or one that takes the same time.",
         choices=("plain", "same push", "same time"),
         kept=False,
     ),
@@ -234,7 +255,7 @@ def parse(args) -> Settings:
             if key not in BY_NAME:
                 raise SettingError(f"W2SD: unknown setting {str(key)[:200]!r}; allowed are {', '.join(NAMES)}.")
     else:
-        if len(args) > len(SETTINGS):
+        if any(more not in ("", None) for more in args[len(SETTINGS) :]):  # see controls.behind
             raise SettingError(
                 f"W2SD was given {len(args)} arguments; allowed are at most {len(SETTINGS)}: {', '.join(NAMES)}."
             )

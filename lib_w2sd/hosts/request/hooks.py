@@ -8,10 +8,12 @@ import functools
 import inspect
 from dataclasses import replace
 
+from modules import progress as job_at_work
+
 from ...errors import LacksError, SamplerError, SettingError, W2SDError
 from ...gaps import without_effect
 from ...method.trace import Trace
-from ...page import xyz
+from ...page import runs, xyz
 from ...page.settings import BY_NAME, COMPARISON, Settings, parse
 from ..compatibility import requirements
 from ..models import checkpoints, rewards
@@ -58,6 +60,7 @@ def before_process(host: type, p, args) -> None:
     written = replace(settings, **not_compared) if settings.comparison and in_grid(p) else settings
     checkpoints.write_infotext(written, p.extra_generation_params)
     setattr(p, TRACE, Trace() if settings.enabled else None)
+    runs.LAST.begin(job_at_work.current_task, getattr(p, TRACE))
     if settings.enabled:
         for note in without_effect(settings):
             p.comment(f"W2SD: {note}")
