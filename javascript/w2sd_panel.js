@@ -101,9 +101,10 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
 
     function studyCost(tab, [pairs, presets, beside]) {
         const ways = 2 + (presets?.length ?? 0) + (beside?.length ?? 0);
-        const words = `At most ${pairs} × ${ways} = ${pairs * ways} pictures: plain, W2SD as it is set in its accordion, ` +
-            "and what is chosen here. Each takes its own time; what is drawn already is not drawn again.";
-        return [`<p class="w2sd-about">${escaped(words)}</p>`];
+        const told = element(tab, "study_cost").querySelector("[data-words]"), given = {pairs, ways, pictures: pairs * ways};
+        const filled = told.cloneNode();
+        filled.textContent = told.dataset.words.replace(/{(\w+)}/g, (_, name) => given[name]);
+        return [filled.outerHTML];
     }
 
     return {clearGridNotes, furnish, grid, show, showNoAnswer, studyCost};

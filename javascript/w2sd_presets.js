@@ -44,7 +44,7 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
     }
 
     function forgetSteps(event) {
-        for (const tab of TABS) {
+        for (const tab of Object.keys(state)) {
             const where = factsOf(tab)?.page.steps[1];
             if (event.isTrusted && where && event.target.closest(where)) state[tab].had = null;
         }

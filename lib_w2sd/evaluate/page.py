@@ -17,6 +17,18 @@ ABOUT = (
 )
 
 
+# What javascript/w2sd_panel.js fills in again while the user chooses.
+COST = (
+    "At most {pairs} × {ways} = {pictures} pictures: plain, W2SD as its accordion says, and what is chosen here. "
+    "Each takes its own time; what is drawn already is not drawn again."
+)
+
+
+def of_the_cost(pairs: int, ways: int) -> str:
+    words = COST.format(pairs=pairs, ways=ways, pictures=pairs * ways)
+    return f'<p class="w2sd-about" data-words="{escape(COST)}">{escape(words)}</p>'
+
+
 def build(tab: str, rewards: "Callable[[], list]", presets: "list[str]", folder: "Callable[[str], Path]") -> list:
     """The script's controls, in the order of hosts.request.study.Choices; behind them, see controls.behind.
 
@@ -80,7 +92,7 @@ def build(tab: str, rewards: "Callable[[], list]", presets: "list[str]", folder:
         **named("beside"),
     )
     name = gr.Textbox(value="study", label="Name", max_lines=1, **named("name"))
-    cost = gr.HTML(**named("cost"))
+    cost = gr.HTML(of_the_cost(50, 2 + len(BESIDE)), **named("cost"))
     counted = [pairs, others, beside]
     for control in counted:
         control.change(None, counted, [cost], **js(tab, "studyCost", counted))
@@ -105,8 +117,10 @@ def build(tab: str, rewards: "Callable[[], list]", presets: "list[str]", folder:
         text, pictures = report.shown(where)
         if not text:
             return "", f"There are no results under {name!r} yet.", gr.update(value=[], visible=False)
-        address = escape(address(where / "blind.html"))
-        to_it = f'<a href="{address}" target="_blank">Blind test: which is better, without knowing which is which</a>'
+        blind_test = escape(address(where / "blind.html"))
+        to_it = (
+            f'<a href="{blind_test}" target="_blank">Blind test: which is better, without knowing which is which</a>'
+        )
         return to_it, text, gr.update(value=[(str(picture), title) for picture, title in pictures], visible=True)
 
     show.click(results, inputs=[name], outputs=[blind, told, sheets])

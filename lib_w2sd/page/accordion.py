@@ -149,7 +149,7 @@ def build(
         with gr.Column(visible=not one_pass):
             make(*COMPARISON)
         if page:
-            grid = gr.Button("Grid of lambda and weak CFG", elem_id=f"w2sd_{tab}_grid", size="sm", visible=False)
+            grid = gr.Button("Grid of steps to improve and weak CFG", elem_id=f"w2sd_{tab}_grid", size="sm", visible=False)
             unsaved(grid)
             run = gr.HTML("", elem_id=f"w2sd_{tab}_run")
 
