@@ -85,7 +85,7 @@ class Lora(Gap):
         return (
             Preset(
                 "More of my LoRA",
-                "Towards what your LoRA does, as far as the paper goes. Its own scale does as much, for nothing.",
+                "Towards what your LoRA does. Its own scale in the prompt does as much, for nothing.",
                 self.given,
                 worth=15,
                 **asks,

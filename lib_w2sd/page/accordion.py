@@ -149,7 +149,8 @@ def build(
         with gr.Column(visible=not one_pass):
             make(*COMPARISON)
         if page:
-            grid = gr.Button("Grid of steps to improve and weak CFG", elem_id=f"w2sd_{tab}_grid", size="sm", visible=False)
+            words = "Grid of steps to improve and weak CFG"
+            grid = gr.Button(words, elem_id=f"w2sd_{tab}_grid", size="sm", visible=False)
             unsaved(grid)
             run = gr.HTML("", elem_id=f"w2sd_{tab}_run")
 
