@@ -83,7 +83,8 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
                 list.insertAdjacentHTML("afterend", '<p class="w2sd-filled" role="status"></p>');
             }
             const told = list.parentNode.querySelector(".w2sd-filled");
-            told.dataset.script = readers.text(list);
+            delete told.dataset.there;
+            told.dataset.since = Date.now();
             told.textContent =
                 "The grid is filled in below. Press Generate to draw it; choose None under Script to be rid of it.";
             told.scrollIntoView({behavior: "smooth", block: "center"});
@@ -93,7 +94,10 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
 
     function clearGridNotes() {
         for (const told of gradioApp().querySelectorAll(".w2sd-filled")) {
-            if (readers.text(told.parentNode.querySelector("#script_list")) !== told.dataset.script) told.remove();
+            // Chosen by our button, or not yet.
+            const there = readers.text(told.parentNode.querySelector("#script_list")) === factsOf("txt2img")?.script;
+            if (there) told.dataset.there = "yes";
+            else if (told.dataset.there || Date.now() - told.dataset.since > 5000) told.remove();
         }
     }
 

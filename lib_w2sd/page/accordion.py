@@ -9,7 +9,7 @@ import gradio as gr
 
 from ..gaps import GAPS, Gap
 from ..setting import NONE
-from . import infotext, preset_row, presets
+from . import infotext, preset_row, presets, xyz
 from .controls import Listed, asked, behind, control, js, pressed, said, shown, unsaved
 from .forecast import Facts
 from .settings import BY_NAME, COMPARISON, SETTINGS
@@ -40,6 +40,7 @@ class Page:
             "titles": {s.name: f"{s.whole} In the API: {s.name}." for s in SETTINGS if s.name != "enabled"},
             "buttons": {**preset_row.TITLES, **{f"refresh_{s.name}": REFRESH for s in SETTINGS if s.listed}},
             "page": self.fields(tab),
+            "script": xyz.SCRIPT,
             "gaps": [{"name": gap.name, "gives": bool(gap.given)} for gap in self.facts.gaps],
             "presets": {name: self.on_the_page(tab, preset) for name, preset in self.facts.presets.items()},
         }
