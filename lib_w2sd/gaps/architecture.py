@@ -27,7 +27,7 @@ class Architecture(Gap):
             "the prompt with its own text encoders; the two meet in pixels. Needs the memory of a second model, and at "
             "each improved step the time of drawing with it and of decoding and encoding the picture three times.",
             "W2SD weak model",
-            line="An older kind, as SD1.5 for SDXL. Takes its memory, and time in each step.",
+            line="An older kind, as SD1.5 for SDXL. Takes its memory.",
             listed=True,
             allows="a whole name, title or hash of one of the WebUI's checkpoints, or nothing",
         ),
@@ -47,7 +47,7 @@ class Architecture(Gap):
         return (
             Preset(
                 "More than an older kind of model",
-                "Away from what an older kind of model, which you choose below, would draw.",
+                "Away from what an older kind of model, chosen below, would draw.",
                 FIRST,
                 worth=20,
                 stays=("weak_model", "weak_model_modules"),

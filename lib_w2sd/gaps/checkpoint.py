@@ -27,7 +27,7 @@ class Checkpoint(Gap):
             "model fine-tuned from it. Only its UNet is used; it takes the memory of a second one. The paper has both "
             "CFG scales at 1.",
             "W2SD weak checkpoint",
-            line="A plainer one of the same architecture. Takes the memory of a second model.",
+            line="A plainer one of the same architecture.",
             listed=True,
             allows="a whole name, title or hash of one of the WebUI's checkpoints, or nothing",
         ),
@@ -58,7 +58,7 @@ class Checkpoint(Gap):
         return (
             Preset(
                 "More of my checkpoint",
-                "Against a habit that yours has from a plainer checkpoint, which you choose below.",
+                "Against a habit that yours has from a plainer checkpoint, chosen below.",
                 {},
                 worth=70,
                 stays=("weak_checkpoint",),

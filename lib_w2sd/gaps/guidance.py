@@ -23,7 +23,7 @@ def _without_guidance(picture: Picture) -> str:
 def _with_guidance(picture: Picture) -> str:
     if picture.cfg <= 1:
         return ""
-    return "your CFG scale is above 1" + (" and no ControlNet is on" if picture.controlnet is False else "")
+    return "CFG above 1" + (", no ControlNet" if picture.controlnet is False else "")
 
 
 def _unusual(picture: Picture) -> str:
@@ -46,7 +46,7 @@ class Guidance(Gap):
             "How closely the weak version follows your prompt. The further below your CFG scale, the more the picture "
             "is pushed to follow it. 0: not at all. May be negative.",
             "W2SD weak CFG",
-            line="How closely it follows your prompt; below your own. 0: not at all.",
+            line="Below your own. 0: it ignores your prompt.",
             minimum=-30.0,
             maximum=30.0,
             step=0.5,
@@ -75,7 +75,7 @@ class Guidance(Gap):
         return (
             Preset(
                 "Follow the prompt a little more",
-                "Where everybody begins: the first half of the steps, gently. A higher CFG scale does more.",
+                "Gently, in the first half of the steps. A higher CFG scale does more.",
                 {**self.given, "lambda_steps": AT_FIRST},
                 worth=50,
                 first=_with_guidance,
@@ -83,17 +83,17 @@ class Guidance(Gap):
             ),
             Preset(
                 "Follow the prompt more (Z-Sampling)",
-                "The same in all steps, for CFG 5 to 7. On our model it did what a higher CFG scale does.",
+                "In all steps, for CFG 5 to 7. It did what a higher CFG scale does.",
                 self.given,
                 worth=40,
                 unsuited=_unusual,
             ),
             Preset(
                 FEW_NAME,
-                "For models of few steps at CFG 1. Our own model followed the prompt better there.",
+                "For few steps at CFG 1: there our own model followed the prompt better.",
                 {**self.given, **FEW_STEPS},
                 worth=60,
-                first=lambda picture: "your picture is drawn at CFG 1" if picture.cfg == 1 else "",
+                first=lambda picture: "CFG 1" if picture.cfg == 1 else "",
                 unsuited=few_steps,
             ),
         )

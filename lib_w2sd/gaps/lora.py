@@ -44,7 +44,7 @@ class Lora(Gap):
             "How much less of your LoRAs the weak version has: added to the scale of each. The more below 0, the more "
             "the picture is pushed towards what they do. The paper's is -2.3 (0.8 against -1.5), both CFG scales at 1.",
             "W2SD weak LoRA offset",
-            line="Added to the scale of each LoRA: the lower, the less it has of them.",
+            line="Lower: it has less of your LoRAs.",
             **_OFFSET,
         ),
         Setting(
@@ -53,7 +53,7 @@ class Lora(Gap):
             "LoRA offset of the good version",
             "The same for the good version, while a step is improved. The step itself keeps your scales.",
             "W2SD strong LoRA offset",
-            line="The same for the good version, in the improved steps.",
+            line="The same for the good version.",
             **_OFFSET,
         ),
         Setting(
@@ -85,14 +85,14 @@ class Lora(Gap):
         return (
             Preset(
                 "More of my LoRA",
-                "Towards what your LoRA does. Its own scale in the prompt does as much, for nothing.",
+                "Towards what your LoRA does. Its own scale does as much, for nothing.",
                 self.given,
                 worth=15,
                 **asks,
             ),
             Preset(
                 "Few steps: more of my LoRA",
-                "The same, gently, for models of few steps at CFG 1. On our own model it did not show.",
+                "For few steps at CFG 1. On our own model it did not show.",
                 {"weak_lora_offset": -1.0, **FEW_STEPS},
                 worth=6,
                 unsuited=few_steps,

@@ -17,14 +17,14 @@ CFG = 0.5
 WAY = {"inversion": "auto-guidance", "strength": 1.0}
 # What each brought on our own model, the same report.
 ABOUT = {
-    "ControlNet": "Closer to its edges or its pose; your prompt is kept better than by a higher weight.",
+    "ControlNet": "Closer to its edges or pose; the prompt is kept better than by more weight.",
     "IP-Adapter": "Closer to the reference picture than any weight of the unit gets.",
 }
 OF_CONTROLNET = ("ControlNet", "IP-Adapter", *UNITS)
 
 
 def _with_controlnet(picture: Picture) -> str:
-    return "your ControlNet is on" if picture.controlnet else ""
+    return "ControlNet is on" if picture.controlnet else ""
 
 
 class Pipeline(Gap):
@@ -48,7 +48,7 @@ class Pipeline(Gap):
             "Or only weaker: this share of its weight",
             "0: the weak version has nothing of it. 0.3: a ControlNet or IP-Adapter of weight 1 has 0.3 there.",
             "W2SD weak weight",
-            line="0: nothing of it. 0.3: where yours is 1, it has 0.3.",
+            line="0: nothing of it. 1: as much as yours.",
             minimum=0.0,
             maximum=1.0,
             step=0.05,

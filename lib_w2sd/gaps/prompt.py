@@ -91,14 +91,14 @@ class Prompt(Gap):
         return (
             Preset(
                 "More of my prompt's detail",
-                "Away from a short, plain prompt that you write below. On our own model it did not show.",
+                "Away from a plain prompt, written below. On our own model it did not show.",
                 {},
                 worth=10,
                 **asks,
             ),
             Preset(
                 "Few steps: more of my prompt's detail",
-                "The same for models of few steps at CFG 1. On our own model it did not show.",
+                "For few steps at CFG 1. On our own model it did not show.",
                 FEW_STEPS,
                 worth=5,
                 unsuited=few_steps,

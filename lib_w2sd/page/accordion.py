@@ -69,7 +69,7 @@ class Page:
         return f'<fieldset class="w2sd-gaps"><legend>The weak version has</legend>{boxes}</fieldset>'
 
 
-ABOUT = "Pushes your picture away from what a worse version of your model would draw."
+ABOUT = "Pushes your picture away from what a worse model would draw."
 REFRESH = "Look for files again"
 
 

@@ -47,5 +47,5 @@ def start(facts, picture: Picture, name: str) -> str:
     for preset in facts.presets.values():
         if why := preset.first(picture):
             do = "Generate as it is" if name == preset.name else f"choose {preset.name!r}"
-            return f"Start here: {why}, so {do}."
+            return f"Start here ({why}): {do}."
     return ""

@@ -31,7 +31,7 @@ def preset_row(tab: str, store: presets.Store) -> PresetRow:
             store.names(),
             value=None,
             label="Preset",
-            info="What you want more of. Or a new name, and the disk, to keep your own.",
+            info="What you want more of, or a new name.",
             elem_id=f"w2sd_{tab}_preset",
             allow_custom_value=True,
         )

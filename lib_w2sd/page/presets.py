@@ -39,7 +39,7 @@ def _whole(preset: Preset) -> Preset:
 CUMULATIVE = _whole(
     Preset(
         "Follow the prompt more, and more of my checkpoint",
-        "Both at once: against no guidance, and against a plainer checkpoint that you choose below.",
+        "Both: against no guidance, and against a plainer checkpoint, chosen below.",
         {"strong_cfg": None, "weak_cfg": 0.0},
         stays=("weak_checkpoint",),
         needs="weak_checkpoint",
@@ -49,7 +49,7 @@ CUMULATIVE = _whole(
 )
 SAME_TIME = Preset(
     "Same time as before",
-    "Half of your steps, half of those improved: no longer than your picture took before.",
+    "Half of your steps, half of those improved: no longer than before.",
     {"inversion": "matched"},  # which takes the half of the time that is saved
     halves_steps=True,
 )

@@ -252,7 +252,7 @@ def test_script_is_always_on_in_both_tabs(host):
 # In what everybody sees: nothing of the paper's. It has its place in the experts' part and under the mouse.
 OURS = re.compile(r"UNet rows|inversion|T_max|lambda|\bgaps?\b", re.IGNORECASE)
 # Two lines of a window of 360 pixels, as test_page_accordion.py looks at.
-TWO_LINES = 90
+TWO_LINES, BESIDE_A_NUMBER = 80, 45
 
 
 def words_of(block):
@@ -281,7 +281,9 @@ def test_what_everybody_sees_has_no_words_of_the_paper(txt2img):
 
 def test_nothing_is_longer_than_two_lines_of_a_narrow_window(txt2img):
     _, page = txt2img
-    said = [getattr(block, "info", None) or "" for block in page.blocks.values()]
+    controls = [block for block in page.blocks.values() if getattr(block, "info", None)]
+    assert [c.info for c in controls if isinstance(c, gr.Slider) and len(c.info) > BESIDE_A_NUMBER] == []
+    said = [control.info for control in controls]
     said += [preset.about for preset in presets.BUILT_IN.values()]
     said += [words for s in SETTINGS for words in s.of_each.values()]
     assert [words for words in said if len(words) > TWO_LINES] == []
