@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import CheckpointError, SettingError
@@ -20,7 +20,10 @@ class Setting:
 
     name           in the API
     default        its type is the setting's (None: a number that may be left empty, see optional)
-    label, help    on the page
+    label          on the page
+    help           what it is, whole: in the guide, in the schema, and where the mouse rests on it
+    line           the same on the page, where two lines are all the room that a narrow window has; empty: help
+    of_each        of choices: what each is, in a line beside it on the page
     infotext       its key in a picture's infotext
     minimum, maximum, step   of a number
     choices        of a text: its values, no others
@@ -57,6 +60,8 @@ class Setting:
     prompt: bool = False
     always: bool = False
     kept: bool = True
+    line: str = ""
+    of_each: dict = field(default_factory=dict, hash=False)
     only_with: "str | tuple[str, Any]" = ""
     grid: "Callable[[int], list] | None" = None
 
@@ -64,6 +69,15 @@ class Setting:
     def kind(self) -> str:
         """boolean, integer, number or string: the type in JSON schema's words."""
         return "number" if self.optional else _KINDS[type(self.default)]
+
+    @property
+    def whole(self) -> str:
+        """All that is to be said of it."""
+        return " ".join((self.help, *(f"{choice}: {words}" for choice, words in self.of_each.items())))
+
+    @property
+    def on_the_page(self) -> str:
+        return self.line or self.help
 
     @property
     def searched(self) -> bool:
@@ -149,7 +163,7 @@ class Setting:
 
     def schema(self) -> dict:
         """Its entry in the JSON schema (draft 2020-12) of the settings."""
-        entry = {"title": self.label, "description": self.help, "type": self.kind, "default": self.default}
+        entry = {"title": self.label, "description": self.whole, "type": self.kind, "default": self.default}
         if self.optional:
             entry["type"] = [entry["type"], "null"]
         if self.choices:

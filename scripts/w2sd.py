@@ -16,7 +16,7 @@ else:
     from lib_w2sd.hosts.models import checkpoints
     from lib_w2sd.hosts.request import arguments, comparison, hooks, page
     from lib_w2sd.page import accordion as ui
-    from lib_w2sd.page import api
+    from lib_w2sd.page import api, grid, infotext
 
     HOST = hosts.current()
 
@@ -35,17 +35,18 @@ else:
         def ui(self, is_img2img):
             controls = ui.build(InputAccordion, "img2img" if is_img2img else "txt2img", LISTS, PAGE)
             self.infotext_fields = [PasteField(control, read) for control, read in ui.paste_fields(controls)]
-            self.paste_field_names = list(ui.infotext.LABELS)
+            self.paste_field_names = list(infotext.LABELS)
             return controls
 
         def after_component(self, component, **kwargs):
             """The grid's button waits for the host's X/Y/Z plot, which is made after this script's controls."""
-            parts = ui.grid_parts("img2img" if self.is_img2img else "txt2img")
+            tab = "img2img" if self.is_img2img else "txt2img"
+            parts = grid.parts(tab)
             if kwargs.get("elem_id") in parts:
                 found = self.__dict__.setdefault("grid_parts", {})
                 found[kwargs["elem_id"]] = component
                 if len(found) == len(parts):
-                    ui.connect_grid(*(found[part] for part in parts))
+                    grid.connect(tab, *(found[part] for part in parts))
                     found.clear()
 
         def setup(self, p, *args):

@@ -3,7 +3,7 @@
 from lib_w2sd.hosts.compatibility import requirements
 
 if not requirements.lacks():
-    from urllib.parse import quote
+    from dataclasses import fields
 
     from modules import scripts, shared
 
@@ -21,14 +21,11 @@ if not requirements.lacks():
         def ui(self, is_img2img):
             tab = "img2img" if is_img2img else "txt2img"
 
-            @refusal.refusing()
             def folder(name):
                 return study.folder(shared.opts.outdir_grids or getattr(shared.opts, f"outdir_{tab}_grids"), name)
 
-            return controls.build(
-                tab, rewards.choices, list(PRESETS), folder, lambda path: f"file={quote(str(path.resolve()))}"
-            )
+            return controls.build(tab, rewards.choices, list(PRESETS), folder)
 
         @refusal.refusing()
         def run(self, p, *args):
-            return study.run(p, study.Choices(*args), PRESETS)
+            return study.run(p, study.Choices(*args[: len(fields(study.Choices))]), PRESETS)

@@ -1,4 +1,4 @@
-"""A study's controls in a WebUI's list of scripts. Gradio 3.41 and 4.40; imports nothing of the host."""
+"""A study's controls in a WebUI's list of scripts. Imports nothing of the host."""
 
 from collections.abc import Callable
 from html import escape
@@ -6,25 +6,35 @@ from pathlib import Path
 
 import gradio as gr
 
+from ..errors import W2SDError
+from ..page.controls import address, behind, js
 from . import prompts, report
 from .ways import BESIDE
 
 ABOUT = (
-    "Draws the same pictures with and without W2SD, as it is set in its accordion, and counts how often it is better, "
-    "on your checkpoint and with your settings. Interrupt whenever you like: what is drawn is kept, and the same "
-    "settings under the same name go on from there."
+    "Draws the same pictures with and without W2SD, as it is set in its accordion, and counts how often it is better. "
+    "Interrupted, it goes on from there under the same name."
 )
 
 
-def build(
-    tab: str, rewards: "Callable[[], list]", presets: "list[str]", folder: "Callable[[str], Path]", link: Callable
-) -> list:
-    """The script's controls, in the order of hosts.request.study.Choices.
+# What javascript/w2sd_panel.js fills in again while the user chooses.
+COST = (
+    "At most {pairs} × {ways} = {pictures} pictures: plain, W2SD as its accordion says, and what is chosen here. "
+    "Each takes its own time; what is drawn already is not drawn again."
+)
+
+
+def of_the_cost(pairs: int, ways: int) -> str:
+    words = COST.format(pairs=pairs, ways=ways, pictures=pairs * ways)
+    return f'<p class="w2sd-about" data-words="{escape(COST)}">{escape(words)}</p>'
+
+
+def build(tab: str, rewards: "Callable[[], list]", presets: "list[str]", folder: "Callable[[str], Path]") -> list:
+    """The script's controls, in the order of hosts.request.study.Choices; behind them, see controls.behind.
 
     tab      txt2img or img2img, for the element ids
     rewards  rewards() -> the names that there are
-    folder   folder(name) -> where the study of that name is
-    link     link(path) -> the address of a file there
+    folder   folder(name) -> where the study of that name is; raises W2SDError for what is no name
     """
 
     def named(name):
@@ -43,7 +53,7 @@ def build(
     ours.click(lambda: prompts.OURS.read_text(encoding="utf-8"), outputs=[texts])
     with gr.Row():
         pairs = gr.Slider(
-            2,
+            1,
             500,
             step=1,
             value=50,
@@ -82,6 +92,10 @@ def build(
         **named("beside"),
     )
     name = gr.Textbox(value="study", label="Name", max_lines=1, **named("name"))
+    cost = gr.HTML(of_the_cost(50, 2 + len(BESIDE)), **named("cost"))
+    counted = [pairs, others, beside]
+    for control in counted:
+        control.change(None, counted, [cost], **js(tab, "studyCost", counted))
     show = gr.Button("Show the results", **named("show"))
     blind = gr.HTML(**named("blind"))  # Markdown's links open in this very tab in some versions of Gradio
     told = gr.Markdown(**named("told"))
@@ -96,13 +110,19 @@ def build(
     )
 
     def results(name):
-        where = folder(name)
+        try:
+            where = folder(name)
+        except W2SDError as error:
+            return "", str(error), gr.update(value=[], visible=False)
         text, pictures = report.shown(where)
         if not text:
             return "", f"There are no results under {name!r} yet.", gr.update(value=[], visible=False)
-        address = escape(link(where / "blind.html"))
-        to_it = f'<a href="{address}" target="_blank">Blind test: which is better, without knowing which is which</a>'
+        blind_test = escape(address(where / "blind.html"))
+        to_it = (
+            f'<a href="{blind_test}" target="_blank">Blind test: which is better, without knowing which is which</a>'
+        )
         return to_it, text, gr.update(value=[(str(picture), title) for picture, title in pictures], visible=True)
 
     show.click(results, inputs=[name], outputs=[blind, told, sheets])
-    return [texts, pairs, until_clear, scores, others, beside, name]
+    made = [texts, pairs, until_clear, scores, others, beside, name]
+    return [*made, *behind(made)]

@@ -1,9 +1,10 @@
 """A study: pairs drawn, kept, scored, and an end as soon as it is clear. All of it in one folder, so that it goes on
 where it was stopped.
 
-A pair is one prompt, drawn anew from the list, and one seed, which no other pair has: so pairs are independent of one
-another, as the intervals of `verdict` want them, and speak for the whole list. All ways of a pair are drawn one after
-the other on the same WebUI.
+A pair is one prompt and one seed, which no other pair has. The list is gone through in an order of chance, and begun
+again in another once all have had their turn: pairs then speak for the whole list, and their mean lies no further from
+its mean than that of independent draws, as which `verdict` takes them (Hoeffding 1963, section 6). All ways of a pair
+are drawn one after the other on the same WebUI.
 
     study.json            what was asked
     pairs/0001/pair.json  prompt, seed, and of every way its request, seconds, rows and scores
@@ -80,7 +81,9 @@ class Study:
         file = self._of(index) / "pair.json"
         if file.exists():
             return Pair(**json.loads(file.read_text(encoding="utf-8")))
-        line = random.Random(f"W2SD {self.asked.first_seed} {index}").choice(self.asked.prompts)
+        listed = self.asked.prompts
+        turn, place = divmod(index, len(listed))
+        line = random.Random(f"W2SD {self.asked.first_seed} {turn}").sample(listed, len(listed))[place]
         return Pair(index, prompts.strong_of(line), self.asked.first_seed + index, prompts.weak_of(line))
 
     def picture(self, pair: Pair, way: Way) -> Path:

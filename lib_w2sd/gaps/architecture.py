@@ -26,6 +26,7 @@ class Architecture(Gap):
             "the prompt with its own text encoders; the two meet in pixels. Needs the memory of a second model, and at "
             "each improved step the time of drawing with it and of decoding and encoding the picture three times.",
             "W2SD weak model",
+            line="An older kind, as SD1.5 for SDXL. Takes its memory.",
             listed=CHECKPOINTS,
             in_memory="the weak model",
             allows="a whole name, title or hash of one of the WebUI's checkpoints, or nothing",
@@ -37,6 +38,7 @@ class Architecture(Gap):
             "Names of files as in the WebUI's own list of these, separated by commas; for models whose checkpoint has "
             "none inside, as Flux. Empty for SD1.5 and SDXL.",
             "W2SD weak model modules",
+            line="As the WebUI lists them, with commas. Empty for SD1.5 and SDXL.",
             only_with="weak_model",
             allows="names from the WebUI's list of VAEs and text encoders, separated by commas, or nothing",
         ),
@@ -46,9 +48,9 @@ class Architecture(Gap):
         return (
             Preset(
                 "More than an older kind of model",
-                "Pushes from what an older kind of model would draw, which you choose below, towards yours; a few "
-                "steps only. The paper shows Flux against SDXL (Figure 31).",
+                "Away from what an older kind of model, chosen below, would draw.",
                 FIRST,
+                worth=20,
                 stays=("weak_model", "weak_model_modules"),
                 needs="weak_model",
                 ask="Choose a weak model of another architecture.",
@@ -77,8 +79,8 @@ class Architecture(Gap):
     def cautions(self, settings, picture):
         if settings.weak_model and settings.lambda_steps > 2 * LAMBDA:
             return [
-                f"Through pixels each of {settings.lambda_steps} steps decodes and encodes the picture three times: "
-                f"try a lambda of {LAMBDA} first."
+                f"Each of {settings.lambda_steps} steps decodes and encodes the picture three times: try {LAMBDA} "
+                "steps to improve first."
             ]
         return []
 

@@ -27,6 +27,7 @@ class Checkpoint(Gap):
             "model fine-tuned from it. Only its UNet is used; it takes the memory of a second one. The paper has both "
             "CFG scales at 1.",
             "W2SD weak checkpoint",
+            line="A plainer one of the same architecture.",
             listed=CHECKPOINTS,
             in_memory="the weak checkpoint",
             allows="a whole name, title or hash of one of the WebUI's checkpoints, or nothing",
@@ -38,6 +39,7 @@ class Checkpoint(Gap):
             "Off: the weak checkpoint is as its file is, but for weak LoRAs named above. On: your LoRAs are on it as "
             "well, at their scale plus the weak LoRA offset.",
             "W2SD weak checkpoint LoRAs",
+            line="Off: it is as its file is.",
         ),
         Setting(
             "weak_refiner_checkpoint",
@@ -46,6 +48,7 @@ class Checkpoint(Gap):
             "Where a refiner takes over (the low-noise model of a Wan pair), it is set against this one. Empty: the "
             "same as before.",
             "W2SD weak refiner checkpoint",
+            line="Where a refiner takes over. Empty: the same as before.",
             listed=CHECKPOINTS,
             only_with="weak_checkpoint",
             allows="a whole name, title or hash of one of the WebUI's checkpoints, or nothing",
@@ -57,9 +60,9 @@ class Checkpoint(Gap):
         return (
             Preset(
                 "More of my checkpoint",
-                "Pushes towards what the loaded checkpoint does better than a plainer one, which you choose below; the "
-                "paper's checkpoint gap.",
+                "Against a habit that yours has from a plainer checkpoint, chosen below.",
                 {},
+                worth=70,
                 stays=("weak_checkpoint",),
                 needs="weak_checkpoint",
                 ask="Choose a plainer checkpoint of the same architecture as the weak one.",
@@ -83,7 +86,7 @@ class Checkpoint(Gap):
 
     def cautions(self, settings, picture):
         if self.same(settings, picture):
-            return ["The weak checkpoint is the loaded one: between them there is no gap."]
+            return ["The weak checkpoint is the loaded one: between them nothing differs."]
         return []
 
     def sides(self, settings, host, strong, weak):

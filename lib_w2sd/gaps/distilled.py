@@ -21,6 +21,7 @@ class Distilled(Gap):
             "Distilled CFG of the weak version",
             "Flux' own guidance in the weak version; empty: your Distilled CFG Scale.",
             "W2SD weak distilled CFG",
+            line="Empty: your Distilled CFG Scale.",
             **_SCALE,
         ),
         Setting(
@@ -30,6 +31,7 @@ class Distilled(Gap):
             "The same in the good version, while a step is improved; empty: your own. The paper has 2 against 1, both "
             "CFG scales at 1. Only for checkpoints that have it (Flux on Forge).",
             "W2SD strong distilled CFG",
+            line="In the improved steps. Empty: your own.",
             **_SCALE,
         ),
     )
@@ -39,9 +41,9 @@ class Distilled(Gap):
         return (
             Preset(
                 "Flux: follow the prompt more",
-                "Flux' own guidance at 2 against 1 in the first 10 of about 28 steps; the paper's distilled guidance "
-                "gap.",
+                "Flux' own guidance at 2 against 1, in the first 10 of about 28 steps.",
                 {"lambda_steps": 10, **self.given},
+                worth=30,
             ),
         )
 

@@ -1,5 +1,6 @@
 """What a gap is: one kind of difference between the strong and the weak side of a reflection (paper, Table 1)."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -7,14 +8,11 @@ from typing import Any, Protocol
 from ..setting import Setting
 
 # Figure 12: what a weak side at least as strong as the strong one does.
-NEGATIVE_GAIN = "the paper's gains then turn negative (Figure 12)"
+NEGATIVE_GAIN = "that turns the gain around (Figure 12)"
 # Presets of ours for models that make a picture in 4 to 9 steps at CFG 1: a gentle push in the first two (by the gap of
 # the step before it would be in one).
 FEW_STEPS = {"lambda_steps": 2, "strength": 0.5, "inversion": "matched"}
-UNTESTED = (
-    "For models of 4 to 9 steps at CFG 1 (Turbo, Lightning, Z-Image, Klein, Qwen-Image, Krea2, Wan); ours, the paper "
-    "has not tried it."
-)
+FEW = 9
 
 
 class Overlay(Protocol):
@@ -80,6 +78,8 @@ class Picture:
     distilled_cfg  distilled CFG scale; None where the page has none
     flux           the page is set up for a model that takes one
     pairs          a prompt's rows are never asked for without its negative prompt's, at any CFG scale (AnimateDiff)
+    steps          as the slider says
+    controlnet     whether a ControlNet unit is on; None: not known
     """
 
     cfg: float = 7.0
@@ -88,13 +88,29 @@ class Picture:
     distilled_cfg: "float | None" = None
     flux: bool = False
     pairs: bool = False
+    steps: int = 20
+    controlnet: "bool | None" = None
+
+
+def no_words(picture: Picture) -> str:
+    return ""
+
+
+def few_steps(picture: Picture) -> str:
+    """Of a preset for models that make a picture in few steps without guidance: why it is not for this picture."""
+    if picture.cfg == 1 and picture.steps <= FEW:
+        return ""
+    return f"This preset is for CFG 1 and 4 to {FEW} steps; yours are CFG {picture.cfg:g} and {picture.steps} steps."
 
 
 @dataclass(frozen=True)
 class Preset:
     """Settings by name.
 
-    about         one sentence of what it is for
+    about         what it is for, in two lines of a narrow window; what it takes, the page says
+    worth         how far up it stands in the list: the order of what pays (docs/paper/buys.md)
+    first         first(picture) -> why it is what to try first for a picture like this; "" mostly
+    unsuited      unsuited(picture) -> a sentence that says why it is not for a picture like this; "" mostly
     fields        the settings it fills; the others stay as they are
     halves_steps  the page's steps too, and lambda with them
     stays         settings that are the user's, whatever else the preset fills
@@ -109,6 +125,9 @@ class Preset:
     stays: "tuple[str, ...]" = ()
     needs: str = ""
     ask: str = ""
+    worth: int = 0
+    first: "Callable[[Picture], str]" = no_words
+    unsuited: "Callable[[Picture], str]" = no_words
 
 
 class Host(Protocol):
@@ -193,6 +212,10 @@ class Gap:
     def without_effect(self, settings) -> list:
         """What the user asked for that cannot count, in sentences."""
         return []
+
+    def idle(self, settings, picture: Picture) -> str:
+        """The words for its switch being on and nothing in it chosen yet."""
+        return f"The weak version has {self.switch}: nothing is chosen below yet, so it has not."
 
     def cautions(self, settings, picture: Picture) -> list:
         """What is worth a warning before the click, in sentences."""

@@ -3,12 +3,36 @@
 from dataclasses import replace
 
 from ..setting import Setting
-from .gap import FEW_STEPS, NEGATIVE_GAIN, UNTESTED, Gap, Preset
+from .gap import FEW_STEPS, NEGATIVE_GAIN, Gap, Picture, Preset, few_steps
+
+AT_FIRST = 10  # steps to improve, as the settings are at the start
+USUAL = 3.0, 10.0  # CFG scales at which the paper's preset is worth a try; its own are 5 to 7
 
 
 def scales(settings, picture_cfg: float) -> "tuple[float, float]":
     """The CFG scales of the strong and the weak side, for a picture drawn at `picture_cfg`."""
     return picture_cfg if settings.strong_cfg is None else settings.strong_cfg, settings.weak_cfg
+
+
+def _without_guidance(picture: Picture) -> str:
+    if picture.cfg > 1:
+        return ""
+    return f'At CFG {picture.cfg:g} there is no guidance to take away; "{FEW_NAME}" is for pictures like this.'
+
+
+def _with_guidance(picture: Picture) -> str:
+    if picture.cfg <= 1:
+        return ""
+    return "CFG above 1" + (", no ControlNet" if picture.controlnet is False else "")
+
+
+def _unusual(picture: Picture) -> str:
+    if USUAL[0] <= picture.cfg <= USUAL[1]:
+        return ""
+    return _without_guidance(picture) or f"This preset is for CFG scales of about 5 to 7; yours is {picture.cfg:g}."
+
+
+FEW_NAME = "Few steps: follow the prompt more"
 
 
 class Guidance(Gap):
@@ -22,6 +46,7 @@ class Guidance(Gap):
             "How closely the weak version follows your prompt. The further below your CFG scale, the more the picture "
             "is pushed to follow it. 0: not at all. May be negative.",
             "W2SD weak CFG",
+            line="Below your own. 0: it ignores your prompt.",
             minimum=-30.0,
             maximum=30.0,
             step=0.5,
@@ -36,6 +61,7 @@ class Guidance(Gap):
             "CFG scale of the good version while a step is improved; empty: your own. With 1 here and 1 above, "
             "guidance plays no part and only what else differs counts.",
             "W2SD strong CFG",
+            line="Its CFG scale in the improved steps. Empty: your own.",
             minimum=-30.0,
             maximum=30.0,
             step=0.5,
@@ -50,15 +76,27 @@ class Guidance(Gap):
     def presets(self):
         return (
             Preset(
-                "Follow the prompt more (Z-Sampling)",
-                "Pushes away from what the model draws without guidance, and takes no time: from what the step before "
-                "has shown. For CFG scales of 5 to 7; the paper's guidance gap.",
-                self.given,
+                "Follow the prompt a little more",
+                "Gently, in the first half of the steps. A higher CFG scale does more.",
+                {**self.given, "lambda_steps": AT_FIRST},
+                worth=50,
+                first=_with_guidance,
+                unsuited=_without_guidance,
             ),
             Preset(
-                "Few steps: follow the prompt more",
-                f"Pushes away from what the model draws without your prompt. {UNTESTED}",
+                "Follow the prompt more (Z-Sampling)",
+                "In all steps, for CFG 5 to 7. It did what a higher CFG scale does.",
+                self.given,
+                worth=40,
+                unsuited=_unusual,
+            ),
+            Preset(
+                FEW_NAME,
+                "For few steps at CFG 1: there our own model followed the prompt better.",
                 {**self.given, **FEW_STEPS},
+                worth=60,
+                first=lambda picture: "CFG 1" if picture.cfg == 1 else "",
+                unsuited=few_steps,
             ),
         )
 

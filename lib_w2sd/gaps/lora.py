@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import SettingError, W2SDError, is_out_of_memory
 from ..setting import Setting
 from . import lora_scales
-from .gap import FEW_STEPS, NEGATIVE_GAIN, UNTESTED, Gap, Preset
+from .gap import FEW_STEPS, NEGATIVE_GAIN, Gap, Preset, few_steps
 from .prompt import PROMPT, Prompt, check_tags
 
 
@@ -44,6 +44,7 @@ class Lora(Gap):
             "How much less of your LoRAs the weak version has: added to the scale of each. The more below 0, the more "
             "the picture is pushed towards what they do. The paper's is -2.3 (0.8 against -1.5), both CFG scales at 1.",
             "W2SD weak LoRA offset",
+            line="Lower: it has less of your LoRAs.",
             **_OFFSET,
         ),
         Setting(
@@ -52,6 +53,7 @@ class Lora(Gap):
             "LoRA offset of the good version",
             "The same for the good version, while a step is improved. The step itself keeps your scales.",
             "W2SD strong LoRA offset",
+            line="The same for the good version.",
             **_OFFSET,
         ),
         Setting(
@@ -61,6 +63,7 @@ class Lora(Gap):
             "Scales of single LoRAs in the weak version, as in a prompt: <lora:name:-1.5>; the offset does not count "
             "for them. One that your prompt does not use acts in the weak version only.",
             "W2SD weak LoRAs",
+            line="Single ones, as in a prompt: <lora:name:-1.5>.",
             pattern=r"^(\s|,|<lora:[^<>]*>)*$",
             allows="nothing but <lora:name:scale>, also <lora:name:te=0:unet=-1.5>, one after the other",
             checked=check_loras,
@@ -72,24 +75,27 @@ class Lora(Gap):
             "The weak version reads its prompt with the weak scales too. Otherwise both versions read with your own, "
             "and only the drawing differs.",
             "W2SD weak LoRA text encoder",
+            line="On: the weak version reads its prompt with its own scales.",
         ),
     )
     given = {"weak_lora_offset": -2.3}
 
     def presets(self):
         asks = {"needs": "prompt", "ask": "Put a LoRA into your prompt, as <lora:name:0.8>."}
-        what = "Pushes towards what a LoRA in your prompt does: "
         return (
             Preset(
                 "More of my LoRA",
-                f"{what}<lora:name:0.8> against the same at -1.5; the paper's LoRA gap.",
+                "Towards what your LoRA does. Its own scale does as much, for nothing.",
                 self.given,
+                worth=15,
                 **asks,
             ),
             Preset(
                 "Few steps: more of my LoRA",
-                f"{what}your scale against 1 less. {UNTESTED}",
+                "For few steps at CFG 1. On our own model it did not show.",
                 {"weak_lora_offset": -1.0, **FEW_STEPS},
+                worth=6,
+                unsuited=few_steps,
                 **asks,
             ),
         )

@@ -4,7 +4,7 @@ and 11)."""
 from dataclasses import replace
 
 from ..setting import Setting
-from .gap import Gap, Preset
+from .gap import Gap, Picture, Preset, no_words
 
 EVERYTHING = "everything"
 # Single ControlNet units, of those that are on, in their order.
@@ -15,6 +15,16 @@ PARTS = ("ControlNet", "IP-Adapter", *UNITS, "FreeU", "SAG", "PAG", "HRFix", "St
 CFG = 0.5
 # As close as the reflection brings it, for two thirds of its rows (docs/paper/pipeline.md).
 WAY = {"inversion": "auto-guidance", "strength": 1.0}
+# What each brought on our own model, the same report.
+ABOUT = {
+    "ControlNet": "Closer to its edges or pose; the prompt is kept better than by more weight.",
+    "IP-Adapter": "Closer to the reference picture than any weight of the unit gets.",
+}
+OF_CONTROLNET = ("ControlNet", "IP-Adapter", *UNITS)
+
+
+def _with_controlnet(picture: Picture) -> str:
+    return "ControlNet is on" if picture.controlnet else ""
 
 
 class Pipeline(Gap):
@@ -29,6 +39,7 @@ class Pipeline(Gap):
             "The picture comes closer to what this adds: the edges or the pose of ControlNet, the reference picture of "
             "IP-Adapter. Only what is on in your picture counts.",
             "W2SD weak without",
+            line="The picture comes closer to what is ticked. It has to be on in your picture.",
             several=PARTS,
         ),
         Setting(
@@ -37,6 +48,7 @@ class Pipeline(Gap):
             "Or only weaker: this share of its weight",
             "0: the weak version has nothing of it. 0.3: a ControlNet or IP-Adapter of weight 1 has 0.3 there.",
             "W2SD weak weight",
+            line="0: nothing of it. 1: as much as yours.",
             only_with="weak_without",
             minimum=0.0,
             maximum=1.0,
@@ -49,14 +61,24 @@ class Pipeline(Gap):
         return tuple(
             Preset(
                 f"Closer to my {part}",
-                f"Pushes from what the model draws without {part} towards what it draws with it (pipeline gap).",
+                about,
                 {**WAY, "weak_cfg": CFG, "strong_cfg": CFG, "weak_without": part},
+                worth=90 - i,
+                first=_with_controlnet if i == 0 else no_words,
             )
-            for part in ("ControlNet", "IP-Adapter")
+            for i, (part, about) in enumerate(ABOUT.items())
         )
 
     def differs(self, settings, picture):
         return bool(settings.weak_without) and settings.weak_weight < 1
+
+    def cautions(self, settings, picture):
+        parts = self.settings[0].names_in(settings.weak_without)
+        if picture.controlnet is False and self.differs(settings, picture):
+            off = [part for part in parts if part in OF_CONTROLNET]
+            if off:
+                return [f"No ControlNet unit is on, so the weak version cannot be without {' and '.join(off)}."]
+        return []
 
     def sides(self, settings, host, strong, weak):
         """Raises SettingError where this host has nothing to leave out; what the picture itself has not, is said at the

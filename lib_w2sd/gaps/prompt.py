@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..setting import Setting
 from . import lora_scales
-from .gap import FEW_STEPS, UNTESTED, Gap, Preset
+from .gap import FEW_STEPS, Gap, Preset, few_steps
 
 PROMPT, NEGATIVE_PROMPT = "{prompt}", "{negative_prompt}"
 
@@ -83,6 +83,7 @@ class Prompt(Gap):
             "own, {negative_prompt} for your negative; <lora:name:scale> sets that LoRA's scale here. No effect at "
             "weak CFG 0.",
             "W2SD weak prompt",
+            line="A shorter, plainer one. {prompt} stands for your own.",
             **_TEXT,
         ),
         Setting(
@@ -91,6 +92,7 @@ class Prompt(Gap):
             "Weak negative prompt",
             "The negative prompt of the weak version, with the same placeholders. No effect at weak CFG 1.",
             "W2SD weak negative prompt",
+            line="{negative_prompt} stands for your own.",
             **_TEXT,
         ),
     )
@@ -101,10 +103,22 @@ class Prompt(Gap):
             "needs": "weak_prompt",
             "ask": "Write a shorter, plainer version of your prompt as the weak prompt.",
         }
-        what = "Pushes from the short, plain prompt that you write below towards your rich one"
         return (
-            Preset("More of my prompt's detail", f"{what}; the paper's prompt gap.", {}, **asks),
-            Preset("Few steps: more of my prompt's detail", f"{what}. {UNTESTED}", FEW_STEPS, **asks),
+            Preset(
+                "More of my prompt's detail",
+                "Away from a plain prompt, written below. On our own model it did not show.",
+                {},
+                worth=10,
+                **asks,
+            ),
+            Preset(
+                "Few steps: more of my prompt's detail",
+                "For few steps at CFG 1. On our own model it did not show.",
+                FEW_STEPS,
+                worth=5,
+                unsuited=few_steps,
+                **asks,
+            ),
         )
 
     def differs(self, settings, picture):

@@ -45,7 +45,14 @@ def reflecting(func, settings, open_sides, new_pass, hires_pass: bool = False, k
                 # The first state may be the caller's own noise: it is not ours to write into.
                 result = func(denoiser, x.clone(), *args, **kwargs)
                 denoiser.check()
+                trace.ended = "whole"
                 return result
+        except Exception:
+            trace.ended = "failed"
+            raise
+        except BaseException:  # so hosts interrupt and skip
+            trace.ended = "interrupted"
+            raise
         finally:
             # DPM adaptive knows only now.
             trace.steps, trace.reflected = window.total, window.reflected

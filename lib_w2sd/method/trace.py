@@ -22,6 +22,7 @@ class Pass:
     of: "Trace | None" = field(default=None, repr=False)
     overlays: list = field(default_factory=list)  # what was changed in the UNet, and what that took
     toggles: list = field(default_factory=list)  # milliseconds to switch a side's overlays on and off, each time
+    ended: str = ""  # whole, interrupted or failed
     _gaps: dict = field(default_factory=dict, repr=False)  # of the latest step and the one before
 
     @contextmanager
@@ -69,6 +70,11 @@ class Pass:
         Trace.last = self.of
 
     @property
+    def made(self) -> int:
+        """The steps that the sampler has made: fewer than `steps` where it was interrupted."""
+        return len({e["step"] for e in self.evaluations if e["kind"] == "step"})
+
+    @property
     def rows(self) -> int:
         return sum(e["rows"] for e in self.evaluations)
 
@@ -96,6 +102,8 @@ class Pass:
             "sampler": self.sampler,
             "steps": self.steps,
             "reflected": self.reflected,
+            "made": self.made,
+            "ended": self.ended,
             "inversion": self.inversion,
             "rows": self.rows,
             "seconds": self.seconds,

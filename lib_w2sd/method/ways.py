@@ -18,4 +18,5 @@ RE_SAMPLING, ADVANCED_RE_SAMPLING = "re-sampling", "advanced-re-sampling"
 NOISY = RE_SAMPLING, ADVANCED_RE_SAMPLING
 # Where both sides are asked at the place of the sampler's own call.
 ALONG = PREVIOUS_GAP, AUTO_GUIDANCE
-WAYS = (*INVERSIONS, *ALONG, *NOISY)
+# In the order of what they are recommended for: the last three for nothing (docs/paper/buys.md).
+WAYS = tuple(dict.fromkeys((*ALONG, "matched", *INVERSIONS, *NOISY)))

@@ -203,7 +203,7 @@ def estimate(request: dict) -> dict:
 def _more(settings: Settings, picture: Picture, one: "_Sampling", call: int, skips_uncond: bool) -> int:
     """Rows that the sides take beside a call of the sampler's."""
     if one.unguided(call):  # theirs neither: the prompts' rows at any scale
-        settings = replace(settings, strong_cfg=1.0, weak_cfg=1.0, measure=False)
+        settings = replace(settings, measure=False, **Guidance().off)
         return reflection_rows(settings, replace(picture, pairs=False), 1)
     return reflection_rows(settings, picture, one.of_call(skips_uncond))
 

@@ -14,8 +14,8 @@ from ..gaps.lora_scales import has_tags
 from ..method import ways
 from ..method.reflection import INVERSIONS
 from ..setting import NONE
-from . import cost
-from .settings import SETTINGS, Settings, as_dict
+from . import advice, cost
+from .settings import BY_NAME, SETTINGS, Settings, as_dict
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Facts:
                   cost.estimate), minimum_sigma ("Negative guidance minimum sigma")
     gaps          those that it can do
     presets       the built-in ones that need no other gap, by name
+    find_preset   find_preset(name) -> the built-in one or the user's own, or None
+    misfit        misfit(settings, loaded) -> why the weak checkpoint does not fit the loaded one, or ""
     reward_bytes  reward_bytes(name): what a reward takes of memory; 0 where there is none of the name
     model_bytes   model_bytes(settings): what a weak model of another architecture takes; 0 where it is not known
     uncommented   uncommented(text): a prompt without what the WebUI takes for comments
@@ -41,6 +43,8 @@ class Facts:
     unguided: "Callable[[], dict]" = dict
     gaps: "tuple[Gap, ...]" = tuple(GAPS)
     presets: "dict[str, Preset]" = field(default_factory=dict)
+    find_preset: "Callable[[str], Preset | None]" = lambda name: None
+    misfit: "Callable[[Settings, str], str]" = lambda settings, loaded: ""
     reward_bytes: "Callable[[str], int]" = lambda name: 0
     model_bytes: "Callable[[Settings], int]" = lambda settings: 0
     uncommented: "Callable[[str], str]" = lambda text: text
@@ -53,24 +57,38 @@ def forecast(facts: Facts, request: dict) -> dict:
     request
         settings   the accordion's controls by name, as they stand, right or wrong
         page       the page's own fields, None for what a tab or a WebUI has not (see picture_of, estimate_of)
-        preset     the chosen preset's name
+        on         whether W2SD is on; what is not said is on
+        preset     what stands in the box of presets
+        was        the preset that was named last
         had_steps  the steps before a preset halved them, or None
+        opened     names of the gaps whose switch is on, whatever the settings say
     returns
         cost       one line; empty where nothing can be said
-        warnings   sentences
+        rows       the same in the model's rows
+        warnings   sentences; none while W2SD is off
+        preset     see advice.named
+        start      what to try first for a picture like this; empty where it is chosen
         gaps       {name: {"active", "offered"}}: whether the settings have the gap, and the page can
         hidden     names of settings that have nothing to say now
     """
     settings, refusals = read(request.get("settings") or {}, facts.uncommented)
-    page = request.get("page") or {}
+    page, had_steps = request.get("page") or {}, request.get("had_steps")
     page = {**page, "prompt": facts.uncommented(page.get("prompt") or "")}
-    picture = picture_of(page)
+    picture, on = picture_of(page), request.get("on") is not False
     result = estimate_of(facts, settings, page)
-    return {
-        "cost": words(result, plain_of(facts, settings, page, request.get("had_steps")))
+    preset = advice.named(facts, settings, picture, request.get("preset") or "", request.get("was") or "", had_steps)
+    told = (
+        words(settings, result, plain_of(facts, settings, page, had_steps))
         + of_the_reward(facts, settings, page, result)
-        + of_the_model(facts, settings, result),
-        "warnings": refusals + warnings(facts, settings, page, result, request.get("preset") or ""),
+        + of_the_model(facts, settings, result)
+    )
+    said = refusals + warnings(facts, settings, page, result, preset["name"], request.get("opened") or ())
+    return {
+        "cost": told if on else f"W2SD is off: nothing below counts. Switched on: {told[0].lower()}{told[1:]}",
+        "rows": f"{result['rows']} UNet rows instead of {result['plain']}.",
+        "warnings": said if on else [],
+        "preset": preset,
+        "start": advice.start(facts, picture, preset["name"]),
         "gaps": {
             gap.name: {"active": gap.touched(settings, picture), "offered": gap.offered(picture)} for gap in facts.gaps
         },
@@ -94,13 +112,16 @@ def read(values: dict, uncommented=lambda text: text) -> "tuple[Settings, list]"
 
 
 def picture_of(page: dict) -> Picture:
-    """`page`: cfg, prompt, checkpoint, distilled_cfg, preset (Forge's choice of what its page is for)."""
+    """`page`: cfg, prompt, checkpoint, distilled_cfg, steps, controlnet, preset (Forge's choice of what its page is
+    for)."""
     return Picture(
         cfg=_or(page, "cfg", 7.0),
         loras=has_tags(page.get("prompt") or ""),
         checkpoint=page.get("checkpoint") or "",
         distilled_cfg=page.get("distilled_cfg"),
         flux=page.get("preset") in ("flux", "all"),
+        steps=int(_or(page, "steps", 20)),
+        controlnet=page.get("controlnet"),
     )
 
 
@@ -175,20 +196,20 @@ def plain_of(facts: Facts, settings: Settings, page: dict, had_steps) -> "dict |
     return {**estimate_of(facts, settings, page, int(had_steps)), "had": int(had_steps)}
 
 
-def words(result: dict, had: "dict | None" = None) -> str:
+def words(settings: Settings, result: dict, had: "dict | None" = None) -> str:
     """One line for the accordion, against the plain picture, or what was `had` before."""
     ratio, plain, of = result["ratio"], result["plain"], ""
     if had:
         # The same sampler at the same size: time goes by the rows.
         ratio = ratio * plain / had["plain"] if had["plain"] else ratio
-        plain, of = had["plain"], f" of your {had['had']} steps"
+        of = f" of your {had['had']} steps"
     times = f"{ratio:.2f}".rstrip("0").rstrip(".")
     reflected, steps = (" + ".join(map(str, result[name])) for name in ("reflected", "steps"))
-    compared = f", {result['compared']} of them for the comparison picture" if result["compared"] else ""
-    return (
-        f"About {times} × the time{of}: {reflected} of {steps} steps improved, {result['rows']} UNet rows instead of "
-        f"{plain}{compared}."
-    )
+    # Why there are not as many as the slider says.
+    later = settings.plan_of(False).later and settings.first_step == 1 and any(result["reflected"])
+    since = ", from the second on" if later else ""
+    compared = " The comparison picture is counted." if result["compared"] else ""
+    return f"About {times} × the time{of}: {reflected} of {steps} steps improved{since}.{compared}"
 
 
 def of_the_reward(facts: Facts, settings: Settings, page: dict, result: dict) -> str:
@@ -205,7 +226,7 @@ def of_the_model(facts: Facts, settings: Settings, result: dict) -> str:
     if not result["pixels"]:
         return ""
     return (
-        f" The weak version's rows are {cost.through_pixels(settings)}'s{_of_memory(facts.model_bytes(settings))}; and "
+        f" The weak version is {cost.through_pixels(settings)}{_of_memory(facts.model_bytes(settings))}; and "
         f"{result['pixels']} pictures are decoded and as many encoded."
     )
 
@@ -215,8 +236,11 @@ def _of_memory(taken: int) -> str:
     return f", which takes {gigabytes:.1f} GB of memory" if gigabytes >= 0.05 else ""
 
 
-def warnings(facts: Facts, settings: Settings, page: dict, result: dict, preset: str = "") -> list:
-    """What a user should know before the click, in sentences."""
+def warnings(facts: Facts, settings: Settings, page: dict, result: dict, preset: str = "", opened=()) -> list:
+    """What a user should know before the click, in sentences.
+
+    preset  the name of the one in force
+    """
     picture, said = picture_of(page), []
     made, sampler = result["steps"][0], page.get("sampler")
     if sampler in facts.footnotes:
@@ -224,17 +248,27 @@ def warnings(facts: Facts, settings: Settings, page: dict, result: dict, preset:
     plan = settings.plan_of(False)
     most = len(replace(plan, lambda_steps=-1, later=False).steps(made))
     if settings.lambda_steps > most and made > 1:
-        said.append(f"Lambda is {settings.lambda_steps}, but {made} steps allow {most}: the last is never improved.")
+        improved, why = len(plan.steps(made)), "the last is never improved"
+        if improved < most:
+            why += ", and the first has no step before it"
+        said.append(f"{settings.lambda_steps} steps to improve are asked for, {made} steps allow {improved}: {why}.")
     elif settings.lambda_steps and not plan.steps(made) and not settings.weak_alone:
-        said.append("No step is improved: previous-gap needs a step before, so a lambda of at least 2.")
+        said.append(f"No step is improved: {settings.inversion} needs a step before, so at least 2 steps to improve.")
     if settings.lambda_steps == 0 or settings.strength == 0:
-        zero = "Lambda" if settings.lambda_steps == 0 else "Strength"
+        zero = BY_NAME["lambda_steps" if settings.lambda_steps == 0 else "strength"].label
         said.append(f"{zero} is 0: this is the plain picture.")
+    chosen = facts.find_preset(preset) if preset else None
+    if chosen and (unsuited := chosen.unsuited(picture)):
+        said.append(unsuited)
+    ask = missing(chosen, settings, picture)
     for gap in facts.gaps:
         said += gap.without_effect(settings) + gap.cautions(settings, picture)
+        if gap.name in opened and not gap.given and not gap.touched(settings, picture) and not ask:
+            said.append(gap.idle(settings, picture))
+    if misfit := facts.misfit(settings, picture.checkpoint):
+        said.append(misfit)
     said += facts.company(settings)
     said += _of_the_way(settings)
-    ask = missing(facts.presets.get(preset), settings, picture)
     if ask:
         said.append(ask)
     elif settings.inversion != ways.RE_SAMPLING and not any(gap.differs(settings, picture) for gap in facts.gaps):
@@ -263,7 +297,7 @@ def _of_the_way(settings: Settings) -> list:
     if settings.reward and way not in INVERSIONS:
         said.append(f"A reward is refused with {way}: choose one of {', '.join(INVERSIONS)}.")
     if settings.reward and settings.measure:
-        said.append("Measure has no effect with a reward: the push changes its direction.")
+        said.append("Measure has no effect with a score to choose by: the push changes its direction.")
     if settings.strength > 1 and way in ways.NOISY:
         said.append(f"A strength above 1 counts as 1 with {way}: all noise is new then.")
     if way == ways.RE_SAMPLING:
@@ -272,11 +306,8 @@ def _of_the_way(settings: Settings) -> list:
 
 
 def missing(preset: "Preset | None", settings: Settings, picture: Picture) -> str:
-    """What the chosen preset still needs from the user; nothing once it is there, or other settings were chosen."""
+    """What the preset in force still needs from the user; nothing once it is there."""
     if preset is None or not preset.needs:
-        return ""
-    of_gaps = {s.name for gap in GAPS for s in gap.settings} & set(preset.fields)
-    if any(getattr(settings, name) != preset.fields[name] for name in of_gaps):
         return ""
     if preset.needs == "prompt":
         return "" if any(gap.differs(settings, picture) for gap in GAPS) else preset.ask

@@ -11,23 +11,52 @@ WIDTH, HEIGHT = 320, 130  # of one plot; the picture scales with its column
 LEFT, RIGHT, TOP, BOTTOM = 40, 10, 22, 30
 
 
-def html(trace: dict) -> str:
-    """`trace`: what GET /w2sd/v1/trace answers."""
+# Of the lines, and of their names below: as attributes, which no page's own style of text overrules.
+COLOURS = ("#2f7ae5", "#e0700f", "#2a9d5b", "#b257c4")
+DASHES = ("none", "6 3", "2 2")
+
+
+def html(trace: dict, runs: int = 1) -> str:
+    """`trace`: what GET /w2sd/v1/trace answers; `runs`: of how many it is the last."""
     passes = [p for p in trace["passes"] if p["evaluations"]]
     if not passes:
         return f'<div class="w2sd-run"><p>{escape(trace["said"])}</p></div>' if trace.get("said") else ""
+    if any(p["ended"] == "failed" for p in passes):
+        return ""
     reflected = [p for p in passes if p["reflections"]]
     plots = ""
     if reflected:
         steps = max(p["steps"] for p in reflected)
         sizes, cosines = ([_line(p, name) for p in reflected] for name in ("gap_norm", "cosine"))
-        plots = _plot("how far each step was pushed (size of the gap)", sizes, steps, 0.0, None)
-        plots += _plot("does it keep its direction? (cosine to the step before)", cosines, steps, -1.0, 1.0)
+        plots = _plot("how far each step was pushed", sizes, steps, 0.0, None)
+        plots += _plot("does it keep its direction? (1: the same)", cosines, steps, -1.0, 1.0)
         plots += _ahead(reflected, steps)
-    names = [p["pass"] for p in reflected]
-    legend = " · ".join(f'<span class="w2sd-line-{i % 4}">{escape(name)}</span>' for i, name in enumerate(names))
-    key = f'<div class="w2sd-legend">{legend}</div>' if len(names) > 1 else ""
-    return f'<div class="w2sd-run"><p>{escape(words(passes))}</p><div class="w2sd-plots">{plots}</div>{key}</div>'
+    legend = "".join(_name(i, name) for i, name in enumerate(_names(reflected)))
+    key = f'<div class="w2sd-legend">{legend}</div>' if len(reflected) > 1 else ""
+    rows = f"{sum(p['rows'] for p in passes)} UNet rows"
+    return (
+        f'<div class="w2sd-run"><p title="{rows}">{escape(words(passes, runs))}</p>'
+        f'<div class="w2sd-plots">{plots}</div>{key}</div>'
+    )
+
+
+def _names(passes: list) -> list:
+    """What each pass is called: by its batch too, where there are several."""
+    found, batches = [], {}
+    for p in passes:
+        batches[p["pass"]] = batches.get(p["pass"], 0) + 1
+        found.append((p["pass"], batches[p["pass"]]))
+    several = max(batches.values(), default=1) > 1
+    return [f"batch {batch}, {name}" if several else name for name, batch in found]
+
+
+def _look(i: int) -> str:
+    return f'stroke="{COLOURS[i % 4]}" stroke-dasharray="{DASHES[i // 4 % 3]}"'
+
+
+def _name(i: int, name: str) -> str:
+    sample = f'<svg width="26" height="10"><line x1="1" x2="25" y1="5" y2="5" stroke-width="2.5" {_look(i)}/></svg>'
+    return f"<span>{sample} <span>{escape(name)}</span></span>"
 
 
 def _ahead(reflected: list, steps: int) -> str:
@@ -49,12 +78,17 @@ def _line(run: dict, name: str) -> list:
     return [(step, value) for step, value in values if value is not None and math.isfinite(value)]
 
 
-def words(passes: list) -> str:
-    """What the run took: rows, and how much longer than its sampler's own calls alone."""
-    rows, seconds = sum(p["rows"] for p in passes), sum(p["seconds"] for p in passes)
-    reflected = " + ".join(str(p["reflected"]) for p in passes)
-    steps = " + ".join(str(p["steps"]) for p in passes)
-    text = f"Last run: {reflected} of {steps} steps improved, {rows} UNet rows"
+def words(passes: list, runs: int = 1) -> str:
+    """What the run did, and how much longer it took than its sampler's own calls alone."""
+    seconds = sum(p["seconds"] for p in passes)
+    # Of one that was stopped: what was made, not what was to be.
+    reflected = " + ".join(str(p["reflected"] if p["ended"] == "whole" else len(p["reflections"])) for p in passes)
+    steps = " + ".join(str(p["steps"] if p["ended"] == "whole" else p["made"]) for p in passes)
+    stopped = next((p for p in passes if p["ended"] == "interrupted"), None)
+    text = f"Last run{f', the last of {runs}' if runs > 1 else ''}: "
+    if stopped:
+        text += f"interrupted after {stopped['made']} of {stopped['steps']} steps, "
+    text += f"{reflected} of {steps} steps improved"
     pushed = push(passes) or led(passes)
     plain = sum(e["ms"] for p in passes for e in p["evaluations"] if e["kind"] == "step") / 1e3
     text += f", {seconds / plain:.2f} × the time of its steps alone." if plain else "."
@@ -88,10 +122,11 @@ def _plot(title: str, lines: list, steps: int, low: float, high: "float | None")
 
     drawn = []
     for i, line in enumerate(lines):
+        colour = COLOURS[i % 4]
         points = " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in line)
-        drawn.append(f'<polyline class="w2sd-line-{i % 4}" points="{points}"/>')
+        drawn.append(f'<polyline fill="none" stroke-width="1.8" {_look(i)} points="{points}"/>')
         drawn += [
-            f'<circle class="w2sd-line-{i % 4}" cx="{x(step):.1f}" cy="{y(value):.1f}" r="2.5">'
+            f'<circle fill="{colour}" cx="{x(step):.1f}" cy="{y(value):.1f}" r="2.5">'
             f"<title>step {step}: {value:.3g}</title></circle>"
             for step, value in line
         ]

@@ -10,11 +10,13 @@ from pathlib import Path
 from ..errors import SettingError
 from ..gaps import GAPS
 from ..gaps.gap import Preset
+from ..setting import NONE
 from .settings import BY_NAME, SETTINGS, check
 
 KEPT = tuple(s.name for s in SETTINGS if s.kept)
 
-# Names are the keys of one file, never a path; what can be typed into a list and read there is enough.
+# Names are the keys of one file, never a path; what can be typed into a list and read there is enough. What a list
+# calls nothing, or the program a preset of its own, is in any capitals no name for another.
 NAME = re.compile(r"[^\W_][\w .,()+-]{0,59}")
 
 
@@ -34,17 +36,16 @@ def _whole(preset: Preset) -> Preset:
     return replace(preset, fields={name: value for name, value in filled.items() if name not in preset.stays})
 
 
-def _together(name: str, about: str, *presets: Preset) -> Preset:
+def _together(name: str, about: str, *presets: Preset, worth: int) -> Preset:
     """Several gaps' own presets as one, which asks for what the last of them needs."""
     fields = {key: value for preset in presets for key, value in preset.fields.items()}
     stays = tuple(key for preset in presets for key in preset.stays)
-    return Preset(name, about, fields, stays=stays, needs=presets[-1].needs, ask=presets[-1].ask)
+    return Preset(name, about, fields, stays=stays, needs=presets[-1].needs, ask=presets[-1].ask, worth=worth)
 
 
 SAME_TIME = Preset(
     "Same time as before",
-    "About as long as your picture took without W2SD: half of your steps, half of those improved. What differs stays "
-    "as it is.",
+    "Half of your steps, half of those improved: no longer than before.",
     {"inversion": "matched"},  # which takes the half of the time that is saved
     halves_steps=True,
 )
@@ -54,26 +55,45 @@ CUMULATIVE = "Follow the prompt more, and more of my checkpoint"
 
 
 def built_in(gaps=GAPS) -> "dict[str, Preset]":
-    """The paper's settings for `gaps`, by name, and what goes with any of them."""
+    """The paper's settings for `gaps`, by name, and what goes with any of them; first what pays most."""
     own = {gap.name: gap.presets() for gap in gaps}
     found = [_whole(preset) for presets in own.values() for preset in presets]
     if {"guidance", "checkpoint"} <= set(own):
         both = _together(
             CUMULATIVE,
-            "Both at once (the paper's Table 7): your CFG scale against none, the loaded checkpoint against the "
-            "plainer one that you choose below.",
+            "Both: against no guidance, and against a plainer checkpoint, chosen below.",
             own["guidance"][0],
             own["checkpoint"][0],
+            worth=35,
         )
         found.append(_whole(both))
-    return {preset.name: preset for preset in (*found, SAME_TIME)}
+    in_order = sorted((*found, SAME_TIME), key=lambda preset: -preset.worth)
+    return {preset.name: preset for preset in in_order}
 
 
 BUILT_IN = built_in()
+TAKEN = {NONE.casefold(): "no preset", **{name.casefold(): "a built-in preset" for name in BUILT_IN}}
 
 
 def lambda_for_same_time(steps: int) -> int:
     """Section 5, Time Efficiency: T_w2s = T_std / 2 and lambda = T_w2s / 2. `steps`: T_w2s."""
+    return half(steps)
+
+
+def in_force(preset: Preset, settings, steps: int, had_steps: "int | None" = None) -> bool:
+    """Whether the settings, and the page's steps, are as the preset leaves them.
+
+    had_steps  the page's steps before a preset halved them, or None
+    """
+    fields = dict(preset.fields)
+    if preset.halves_steps:
+        if not had_steps or steps != half(had_steps):
+            return False
+        fields["lambda_steps"] = lambda_for_same_time(steps)
+    return all(getattr(settings, name) == value for name, value in fields.items())
+
+
+def half(steps: int) -> int:
     return max(int(steps) // 2, 1)
 
 
@@ -121,13 +141,17 @@ class Store:
             raise PresetError(f"The preset {name!r} cannot be used. {error}") from error
         return Preset(name, "Your own.", fields)
 
+    def has(self, name: str) -> bool:
+        """Whether it is one of the user's own. Raises PresetError."""
+        return (name or "").strip() in self.read()
+
     def save(self, name: str, values: dict) -> str:
         """Keep `values` (settings by name; those of KEPT count) and return the name as kept. Raises PresetError."""
         name = (name or "").strip()
         if not NAME.fullmatch(name):
             raise PresetError("A preset's name is 1 to 60 letters, digits, spaces and . , ( ) + - and starts with one.")
-        if name in BUILT_IN:
-            raise PresetError(f"{name!r} is a built-in preset: choose another name.")
+        if name.casefold() in TAKEN:
+            raise PresetError(f"{name!r} is what the list calls {TAKEN[name.casefold()]}: choose another name.")
         try:
             fields = {key: check(key, values[key]) for key in KEPT if key in values}
         except SettingError as error:

@@ -23,10 +23,11 @@ METHOD = (
     Setting(
         "lambda_steps",
         10,
-        "Steps to improve (lambda)",
+        "Steps to improve",
         "How many of the first steps are improved; they decide what is where. More: a stronger effect, and more time. "
-        "-1: all but the last.",
+        "-1: all but the last. Lambda in the paper.",
         "W2SD lambda",
+        line="Of the first ones. -1: all but the last.",
         minimum=-1,
         maximum=150,
         step=1,
@@ -39,6 +40,7 @@ METHOD = (
         "Strength",
         "How far each of them is pushed: 0 is the plain picture, 1 the paper's. Too much: lower this first.",
         "W2SD strength",
+        line="0: not at all. Too much: lower this first.",
         minimum=0.0,
         maximum=2.0,
         step=0.05,
@@ -48,12 +50,19 @@ METHOD = (
         "inversion",
         ways.PREVIOUS_GAP,
         "Way (inversion)",
-        "How the weak version is used. matched: a step back with it, the fewest side effects. paper: pushes harder, "
-        "smooths, costs more. fixed-point: exact, the slowest. previous-gap: by what the step before has shown; with "
-        "less guidance as the gap it is free. auto-guidance: changes the model's answer, not the noise. re-sampling: a "
-        "step back with new noise, no weak version; advanced-re-sampling: with noise that the weak version agrees to.",
+        "How the weak version is used.",
         "W2SD inversion",
+        line="How the weak version is used.",
         choices=ways.WAYS,
+        of_each={
+            ways.PREVIOUS_GAP: "what the step before has shown. Less guidance takes no time.",
+            ways.AUTO_GUIDANCE: "changes the answer, not the noise. Less guidance takes no time.",
+            "matched": "a step back, the fewest side effects. 2 × the time.",
+            "paper": "the paper's step back: pushes harder. 2 to 3 × the time.",
+            "fixed-point": "the exact step back. 3 to 5 × the time.",
+            ways.RE_SAMPLING: "new noise, no weak version. 2 × the time.",
+            ways.ADVANCED_RE_SAMPLING: "new noise that the weak version agrees to. 2 to 3 × the time.",
+        },
         always=True,
     ),
     Setting(
@@ -62,6 +71,7 @@ METHOD = (
         "In the hires pass",
         "same: improved as the first pass. off: left as it is. own: as many steps as chosen below.",
         "W2SD hires",
+        line="same: as the first pass. off: left as it is. own: as many as below.",
         choices=HIRES,
     ),
     Setting(
@@ -70,6 +80,7 @@ METHOD = (
         "Steps to improve in the hires pass",
         "Used when the hires pass has its own. -1: all but the last.",
         "W2SD hires lambda",
+        line="-1: all but the last.",
         only_with=("hires", "own"),
         minimum=-1,
         maximum=150,
@@ -82,6 +93,7 @@ METHOD = (
         "How often a step is improved before it is taken. More: stronger, and slower. Not with previous-gap and "
         "auto-guidance.",
         "W2SD rounds",
+        line="More: stronger, and slower.",
         minimum=1,
         maximum=5,
         step=1,
@@ -92,6 +104,7 @@ METHOD = (
         "First step to improve",
         "Steps before it are left as they are. The first ones decide what is where, later ones how it looks.",
         "W2SD first step",
+        line="Steps before it stay as they are.",
         minimum=1,
         maximum=150,
         step=1,
@@ -102,6 +115,7 @@ METHOD = (
         "Every n-th step",
         "2: every other step from there on is improved, as many as chosen above.",
         "W2SD every",
+        line="2: every other step from there on.",
         minimum=1,
         maximum=50,
         step=1,
@@ -113,6 +127,7 @@ METHOD = (
         "Says after the run which CFG scale pushes as far, and how much of it goes elsewhere (effective guidance). "
         "Where the prompt's or the negative prompt's rows are not asked for anyway, it asks for them.",
         "W2SD measure",
+        line="Says after the run which CFG scale pushes as far.",
         kept=False,
     ),
     Setting(
@@ -123,6 +138,7 @@ METHOD = (
         "two that are each better at something. Rewards are files in models/rewards; the way has to be matched, paper "
         "or fixed-point.",
         "W2SD reward",
+        line="The better one leads. Files in models/rewards.",
         listed=REWARDS,
         in_memory="the reward",
         allows="the name of a file or folder in models/rewards, or nothing",
@@ -133,6 +149,7 @@ METHOD = (
         "By how much your model has to be better (epsilon_r)",
         "In the reward's own numbers. Where it is not better by more than this, the weak version leads.",
         "W2SD reward threshold",
+        line="In the score's own numbers.",
         only_with="reward",
         minimum=0.0,
         maximum=100.0,
@@ -144,6 +161,7 @@ METHOD = (
         "What is scored",
         "preview: what the live preview would show, fast. vae: the picture as it would be saved, slower.",
         "W2SD reward decoder",
+        line="preview: fast. vae: the picture as it would be saved, slower.",
         only_with="reward",
         choices=("preview", "vae"),
     ),
@@ -153,6 +171,7 @@ METHOD = (
         "Draw with the weak version alone",
         "To see what the picture is pushed away from: nothing is improved.",
         "W2SD weak alone",
+        line="To see what the picture is pushed away from.",
     ),
     Setting(
         "comparison",
@@ -161,6 +180,7 @@ METHOD = (
         "Beside each picture: the plain one of the same seed, and where they differ; in the gallery and among the "
         "saved grids. Takes the time of a plain picture more.",
         "W2SD comparison",
+        line="The plain picture of the same seed and the difference beside it.",
         kept=False,
     ),
     Setting(
@@ -170,6 +190,7 @@ METHOD = (
         "plain: the plain picture. same push: also the plain one at the CFG scale that pushes as far. same time: also "
         "the plain one with as many steps as take as long. Each takes its own time more.",
         "W2SD comparison with",
+        line="Also a plain one with the same push, or one that takes the same time.",
         only_with="comparison",
         choices=("plain", "same push", "same time"),
         kept=False,
@@ -246,7 +267,7 @@ def parse(args) -> Settings:
             if key not in BY_NAME:
                 raise SettingError(f"W2SD: unknown setting {str(key)[:200]!r}; allowed are {', '.join(NAMES)}.")
     else:
-        if len(args) > len(SETTINGS):
+        if any(more not in ("", None) for more in args[len(SETTINGS) :]):  # see controls.behind
             raise SettingError(
                 f"W2SD was given {len(args)} arguments; allowed are at most {len(SETTINGS)}: {', '.join(NAMES)}."
             )

@@ -80,7 +80,7 @@ def options(axis_option, given, put, lists: "dict | None" = None) -> list:
 
     given  given(p) -> the settings in the request, by name
     put    put(p, values) changes settings of one cell's request
-    lists  accordion.Listed of the settings that are names on a list
+    lists  controls.Listed of the settings that are names on a list
     """
     axes = []
     # What a grid is made of most often comes first; a comparison picture of its own is no part of a grid's cell.

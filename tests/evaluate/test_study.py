@@ -145,7 +145,7 @@ def test_ways_of_ones_own(tmp_path, capsys):
     assert "'50 steps': this name is given twice" in refused(more_steps, more_steps)
     assert "allowed is an object with a name" in refused({}, more_steps)
     assert "lamda was given" in refused(more_steps, {"name": "a", "lamda": 1})
-    assert "allowed is Follow the prompt" in refused(more_steps, {"name": "a", "preset": "nothing"})
+    assert "allowed is Closer to my ControlNet" in refused(more_steps, {"name": "a", "preset": "nothing"})
     assert "strength" in refused(more_steps, {"name": "a", "w2sd": {"strength": -1}})
     assert "a way with W2SD that stands before it" in refused(more_steps, like)
     assert "allowed is both" in refused(more_steps, zigzag, {"name": "a", "like": "zigzag"})

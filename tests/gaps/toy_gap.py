@@ -148,7 +148,7 @@ def in_a_host(flavour):
             asked = {**REFLECTED, "lambda_steps": 3, "weak_cfg": 7, **settings}
             return forecast(host.extension.PAGE.facts, {"settings": asked, "page": {"steps": 6, "cfg": 7}})
 
-        assert "18 UNet rows" in said()["cost"] and "24 UNet rows" in said(weak_factor=0.5)["cost"]
+        assert "18 UNet rows" in said()["rows"] and "24 UNet rows" in said(weak_factor=0.5)["rows"]
         assert said(weak_factor=2)["warnings"] == ["Factor 2 is above 1."]
         assert said(weak_factor=0.5, strength=0)["warnings"] == [
             "Strength is 0: this is the plain picture.",

@@ -1,6 +1,7 @@
 """A study from the WebUI's list of scripts: it draws the pairs that the command line draws, keeps them, goes on."""
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -97,7 +98,7 @@ def test_a_weak_prompt_behind_a_tab(host, studied, tmp_path):
 
 
 def test_presets_and_the_accordion(host, studied, tmp_path):
-    preset = next(iter(host.study_script.PRESETS))
+    preset = "Follow the prompt more (Z-Sampling)"
     studied(presets=[preset], beside=["plain, same time"], pairs=1)
     assert list(pairs_in(tmp_path / "w2sd" / "study")[0]["made"]) == ["plain", "W2SD", preset, "plain, same time"]
     studied({"enabled": False}, presets=[preset], beside=[], name="alone", pairs=1)
@@ -137,9 +138,8 @@ def test_its_page(host, tmp_path):
     script = host.study_script.W2SDStudy()
     with gr.Blocks() as page:
         made = script.ui(False)
-    assert host.study.Choices(*(control.value for control in made)) == host.study.Choices(
-        rewards=[], presets=[], beside=list(host.study.BESIDE)
-    )
+    given = [control.value for control in made[: len(fields(host.study.Choices))]]
+    assert host.study.Choices(*given) == host.study.Choices(rewards=[], presets=[], beside=list(host.study.BESIDE))
     clicked = {fn.fn.__name__: fn.fn for fn in page.fns.values() if fn.fn is not None}
     link, told, sheets = clicked["results"]("study")
     assert link == "" and "no results under 'study'" in told and sheets["visible"] is False

@@ -20,6 +20,7 @@ FACTS = Facts(
     footnotes={"DPM fast": "counts blocks"},
     skips_uncond=True,
     presets=presets.BUILT_IN,
+    find_preset=presets.BUILT_IN.get,
 )
 PAGE = {
     "cfg": 7,
@@ -53,10 +54,8 @@ VIDEOS = [
 @pytest.mark.parametrize("page,frames", VIDEOS)
 def test_a_videos_frames_are_its_pictures(page, frames):
     rows = 2 * 20 * frames  # of a pair at every step
-    assert (
-        f"{rows // 2 * 3} UNet rows instead of {rows}."
-        in said({"lambda_steps": 10}, {**page, "preset": page.get("preset")})["cost"]
-    )
+    told = said({"lambda_steps": 10}, {**page, "preset": page.get("preset")})
+    assert told["rows"] == f"{rows // 2 * 3} UNet rows instead of {rows}."
 
 
 def test_a_comparison_is_counted_where_one_is_made():
@@ -120,16 +119,20 @@ CASES = [
     ({}, {}, []),
     ({"lambda_steps": -1}, {}, []),
     ({"lambda_steps": 19}, {}, []),
-    ({"lambda_steps": 20}, {}, ["Lambda is 20, but 20 steps allow 19"]),
+    ({"lambda_steps": 20}, {}, ["20 steps to improve are asked for, 20 steps allow 19: the last is never"]),
     ({"lambda_steps": 19, "inversion": "previous-gap"}, {}, []),
-    ({"lambda_steps": 20, "inversion": "previous-gap"}, {}, ["Lambda is 20, but 20 steps allow 19"]),
-    ({"lambda_steps": 1, "inversion": "previous-gap"}, {}, ["needs a step before, so a lambda of at least 2"]),
-    ({"lambda_steps": 0}, {}, ["Lambda is 0"]),
+    (
+        {"lambda_steps": 20, "inversion": "previous-gap"},
+        {},
+        ["20 steps allow 18: the last is never improved, and the first"],
+    ),
+    ({"lambda_steps": 1, "inversion": "previous-gap"}, {}, ["needs a step before, so at least 2 steps to improve"]),
+    ({"lambda_steps": 0}, {}, ["Steps to improve is 0"]),
     ({"strength": 0}, {}, ["Strength is 0"]),
     (
         {"weak_cfg": 9},
         {},
-        ["Weak CFG 9 is above the strong side's 7: the paper's gains then turn negative (Figure 12)"],
+        ["Weak CFG 9 is above the strong side's 7: that turns the gain around (Figure 12)"],
     ),
     ({"weak_cfg": 3, "strong_cfg": "2.5"}, {}, ["Weak CFG 3 is above the strong side's 2.5"]),
     ({"weak_cfg": 7}, {}, ["Nothing differs"]),
@@ -148,7 +151,7 @@ CASES = [
     ({"weak_checkpoint": "weak.safetensors", "weak_lora_offset": -1}, LORA, []),
     ({"weak_checkpoint_loras": True}, {}, ["LoRAs on the weak checkpoint have no effect"]),
     ({"weak_model": "sd15", "lambda_steps": 3}, {}, []),
-    ({"weak_model": "sd15"}, {}, ["try a lambda of 3 first"]),
+    ({"weak_model": "sd15"}, {}, ["try 3 steps to improve first"]),
     ({"weak_refiner_checkpoint": "c"}, {}, ["A weak checkpoint for the refiner has no effect"]),
     ({"weak_model_modules": "ae"}, {}, ["no weak model is chosen"]),
     (
@@ -199,13 +202,17 @@ def test_a_preset_names_what_it_still_needs_until_it_is_there(name, given_then):
 def test_a_preset_for_few_steps_acts_at_cfg_1_on_some_of_four_steps():
     preset = presets.BUILT_IN["Few steps: follow the prompt more"]
     told = said(preset.fields, {"cfg": 1, "steps": 4}, preset=preset.name)
+    assert told["preset"]["name"] == preset.name
     assert told["warnings"] == [] and "2 of 4 steps improved" in told["cost"]
 
 
 def test_cost_is_one_line():
     page = {"settings": {}, "page": PAGE}
-    assert forecast(FACTS, page)["cost"] == "About 1 × the time: 9 of 20 steps improved, 40 UNet rows instead of 40."
-    assert said()["cost"] == "About 1.5 × the time: 10 of 20 steps improved, 60 UNet rows instead of 40."
+    told = forecast(FACTS, page)
+    assert told["cost"] == "About 1 × the time: 9 of 20 steps improved, from the second on."
+    assert told["rows"] == "40 UNet rows instead of 40."
+    assert said()["cost"] == "About 1.5 × the time: 10 of 20 steps improved."
+    assert said()["rows"] == "60 UNet rows instead of 40."
     hires = {"hires": True, "hires_scale": 2.0, "hires_steps": 0, "hires_cfg": 7}
     assert "10 + 10 of 20 + 20 steps" in said(page=hires)["cost"]
     assert "About 1 ×" in said({"lambda_steps": 0})["cost"]
@@ -214,7 +221,7 @@ def test_cost_is_one_line():
 def test_half_the_steps_are_set_against_what_the_user_had():
     """10 steps, 5 of them improved, two rows more each: 30 rows against the 40 of 20 steps."""
     cost = said({"lambda_steps": 5}, {"steps": 10}, had_steps=20)["cost"]
-    assert cost == "About 0.75 × the time of your 20 steps: 5 of 10 steps improved, 30 UNet rows instead of 40."
+    assert cost == "About 0.75 × the time of your 20 steps: 5 of 10 steps improved."
     assert "of your" not in said({"lambda_steps": 5}, {"steps": 10}, had_steps=10)["cost"]
 
 

@@ -27,16 +27,41 @@ def test_every_reflected_step_is_a_point(host):
     assert sorted(heights) == [heights[i] for i in sorted(range(4), key=lambda i: -norms[i])]
     assert min(heights) == gap_plot.TOP
     rows = trace["passes"][0]["rows"]
-    assert f"4 of 6 steps improved, {rows} UNet rows" in text
+    assert "4 of 6 steps improved" in text and f'title="{rows} UNet rows"' in text
 
 
 def test_a_hires_pass_is_a_line_of_its_own(host):
     host.txt2img({"lambda_steps": 2}, steps=6, enable_hr=True)
     _, root, text = drawn(host)
-    lines = [line.get("class") for line in root.find(".//svg").findall("polyline")]
-    assert lines == ["w2sd-line-0", "w2sd-line-1"]
+    lines = [line.get("stroke") for line in root.find(".//svg").findall("polyline")]
+    assert lines == list(gap_plot.COLOURS[:2])
     assert "2 + 2 of 6 + 6 steps" in text
-    assert [span.text for span in root.findall(".//span")] == ["txt2img", "hires"]
+    assert legend(root) == list(zip(("txt2img", "hires"), lines))
+
+
+def legend(root) -> list:
+    """(name, colour) of each line. Both stand in attributes: a page's style of all that is text overrules a class."""
+    entries = root.findall(".//div[@class='w2sd-legend']/span")
+    return [(entry.find("span").text, entry.find("svg/line").get("stroke")) for entry in entries]
+
+
+def test_batches_are_told_apart(host):
+    host.txt2img({"lambda_steps": 2}, steps=6, enable_hr=True, n_iter=3)
+    _, root, _ = drawn(host)
+    names = [f"batch {batch}, {name}" for batch in (1, 2, 3) for name in ("txt2img", "hires")]
+    assert [name for name, _ in legend(root)] == names
+    looks = [(line.get("stroke"), line.get("stroke-dasharray")) for line in root.find(".//svg").findall("polyline")]
+    assert len(set(looks)) == 6
+
+
+def test_an_interrupted_run_says_what_was_made(host):
+    trace = {"passes": host.txt2img({"lambda_steps": -1}, steps=6) and host.trace()}
+    (run,) = trace["passes"]
+    assert run["ended"] == "whole" and "interrupted" not in gap_plot.html(trace)
+    few = [e for e in run["evaluations"] if e["step"] < 2]
+    stopped = {**run, "ended": "interrupted", "made": 2, "evaluations": few, "reflections": run["reflections"][:2]}
+    assert "interrupted after 2 of 6 steps, 2 of 2 steps improved" in gap_plot.html({"passes": [stopped]})
+    assert gap_plot.html({"passes": [{**stopped, "ended": "failed"}]}) == "", "a refusal is said below the gallery"
 
 
 def test_time_is_set_against_the_steps_alone():
@@ -44,10 +69,9 @@ def test_time_is_set_against_the_steps_alone():
         {"kind": kind, "ms": ms, "rows": 2, "step": 0, "t": 1.0}
         for kind, ms in (("strong", 100.0), ("weak", 50.0), ("step", 100.0), ("step", 100.0))
     ]
-    run = {"reflected": 1, "steps": 2, "rows": 8, "seconds": 0.35, "evaluations": evaluations, "reflections": []}
-    assert gap_plot.words([run]) == (
-        "Last run: 1 of 2 steps improved, 8 UNet rows, 1.75 × the time of its steps alone."
-    )
+    run = {"reflected": 1, "steps": 2, "ended": "whole", "seconds": 0.35, "evaluations": evaluations, "reflections": []}
+    assert gap_plot.words([run]) == "Last run: 1 of 2 steps improved, 1.75 × the time of its steps alone."
+    assert gap_plot.words([run], runs=9).startswith("Last run, the last of 9: 1 of 2")
 
 
 def test_the_push_is_said_as_a_cfg_scale():

@@ -37,10 +37,22 @@ def test_numbers_of_the_paper():
     assert (flux.strong_distilled_cfg, flux.weak_distilled_cfg, flux.lambda_steps) == (2.0, 1.0, 10)
     ours = {name for name in BUILT_IN if name.startswith("Few steps")}
     few = {"Flux: follow the prompt more", "Same time as before", "More than an older kind of model"}
+    few.add("Follow the prompt a little more")
     others = set(BUILT_IN) - few - ours
     assert {settings_of(name).lambda_steps for name in others} == {-1}, "T - 1"
     assert all(settings_of(name).inversion == "matched" for name in ours), "the step before shows the first one nothing"
-    assert len(ours) == 3 and all("the paper has not tried it" in BUILT_IN[name].about for name in ours)
+    assert len(ours) == 3 and all("ur own model" in BUILT_IN[name].about for name in ours), "what was measured"
+
+
+def test_the_settings_at_the_start_are_a_preset():
+    assert settings_of("Follow the prompt a little more") == Settings(enabled=True)
+
+
+def test_what_pays_stands_first():
+    """docs/paper/buys.md and pipeline.md: the pipeline gap, a checkpoint's habit, CFG 1; half the steps at the end."""
+    names = list(BUILT_IN)
+    assert names[:3] == ["Closer to my ControlNet", "Closer to my IP-Adapter", "More of my checkpoint"]
+    assert names[-1] == "Same time as before"
 
 
 def test_same_time_as_before():
@@ -60,7 +72,7 @@ def test_every_built_in_preset_says_what_it_is_for():
 @given(valid_requests, st.from_regex(presets.NAME, fullmatch=True))
 def test_saved_and_read_again(tmp_path_factory, request, name):
     store = Store(tmp_path_factory.mktemp("presets") / "w2sd_presets.json")
-    if name.strip() in BUILT_IN:
+    if name.strip().casefold() in presets.TAKEN:
         return
     settings = as_dict(parse([request]))
     kept = store.save(name, settings)
@@ -79,9 +91,19 @@ def test_names_that_are_none(store, name):
     assert not store.path.exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["None", "none", "NONE", " nOnE ", "More of my LoRA", "more of my lora", "MORE OF MY LORA"]
+)
+def test_names_that_the_list_has_already(store, name):
+    with pytest.raises(PresetError, match="choose another name"):
+        store.save(name, as_dict(Settings()))
+    assert not store.path.exists()
+
+
 def test_built_in_ones_are_neither_overwritten_nor_deleted(store):
     with pytest.raises(PresetError, match="built-in"):
         store.save("More of my LoRA", as_dict(Settings()))
+    assert not store.has("More of my LoRA")
     with pytest.raises(PresetError, match="built-in"):
         store.delete("More of my LoRA")
     with pytest.raises(PresetError, match="no preset"):

@@ -1,15 +1,18 @@
 """The accordion, with whatever Gradio is installed."""
 
 import html
+import importlib
 import json
 import re
+from urllib.parse import quote
 
 import gradio as gr
 import pytest
 
+from lib_w2sd.errors import SettingError
 from lib_w2sd.gaps import GAPS
-from lib_w2sd.page import accordion as ui
-from lib_w2sd.page import infotext, presets
+from lib_w2sd.page import controls as made
+from lib_w2sd.page import grid, infotext, presets
 from lib_w2sd.page.settings import BY_NAME, NAMES, SETTINGS, Settings, as_dict, parse
 
 
@@ -23,10 +26,37 @@ def tab(request, host):
 
 def test_controls_are_the_settings_in_their_order(tab):
     _, controls, _ = tab
-    assert len(controls) == len(SETTINGS)
-    assert [control.label for control in controls] == [f.label for f in SETTINGS]
-    for control, f in zip(controls[1:], SETTINGS[1:]):
-        assert control.info == f.help
+    own = controls[: len(SETTINGS)]
+    assert [control.label for control in own] == [f.label for f in SETTINGS]
+    for control, f in zip(own[1:], SETTINGS[1:]):
+        assert control.info == f.on_the_page
+
+
+def of_scripts(host):
+    """The controls of each of the extension's scripts, as the host sends them with a click."""
+    for script in (host.script, host.study_script.W2SDStudy()):
+        for is_img2img in (False, True):
+            with gr.Blocks():
+                yield script.ui(is_img2img)
+
+
+def test_no_list_is_among_the_last_arguments(host):
+    """Forge Neo (javascript/ui.js, create_submit_args) takes a list in the fifth, fourth or third place from the end of
+    a click's arguments for the gallery among the outputs, which Gradio up to 5 sends behind the inputs, and cuts all
+    that follow. Gradio 6 sends no outputs, so the last arguments are the last script's own: with a list there, every
+    Generate of the page fails. A1111 empties the third."""
+    for controls in of_scripts(host):
+        assert not any(isinstance(control.value, (list, tuple)) for control in controls[-made.LAST :])
+        assert any(isinstance(control.value, (list, tuple)) for control in controls), "there is one to be told of"
+
+
+def test_what_stands_behind_the_arguments_is_none(tab):
+    """Neither to us nor to an API client that gives one too many."""
+    _, controls, _ = tab
+    values = [control.value for control in controls]
+    assert len(values) > len(SETTINGS) and parse([True, *values[1:]]) == Settings(enabled=True)
+    with pytest.raises(SettingError, match="arguments; allowed are at most"):
+        parse([*values, True])
 
 
 def test_untouched_controls_are_the_defaults(tab):
@@ -38,7 +68,7 @@ def test_untouched_controls_are_the_defaults(tab):
 
 def test_ranges_and_choices_are_the_settings(tab):
     _, controls, _ = tab
-    for name, control in zip(NAMES, controls):
+    for name, control in zip(NAMES, controls[: len(NAMES)]):
         limits = BY_NAME[name]
         if isinstance(control, gr.Slider):
             assert (control.minimum, control.maximum, control.step) == (limits.minimum, limits.maximum, limits.step)
@@ -55,7 +85,7 @@ def test_element_ids_are_there_and_of_one_kind_a_tab(host):
     found = {}
     for is_img2img in (False, True):
         with gr.Blocks():
-            found[is_img2img] = [control.elem_id for control in host.script.ui(is_img2img)]
+            found[is_img2img] = [control.elem_id for control in host.script.ui(is_img2img)[: len(SETTINGS)]]
     assert len({*found[False], *found[True]}) == 2 * len(SETTINGS)
     assert all(name.startswith("w2sd_txt2img") for name in found[False])
     assert all(name.startswith("w2sd_img2img") for name in found[True])
@@ -74,7 +104,7 @@ def test_paste_fields_put_the_settings_back(tab):
     wanted = Settings(enabled=True, lambda_steps=3, strong_cfg=2.5, weak_prompt="a, b", hires="own")
     params = {}
     infotext.write(wanted, params)
-    assert [field.component for field in script.infotext_fields] == controls
+    assert [field.component for field in script.infotext_fields] == controls[: len(SETTINGS)]
     assert parse([field.function(params) for field in script.infotext_fields]) == wanted
     assert set(params) <= set(script.paste_field_names)
     assert as_dict(wanted)["weak_prompt"] == "a, b"
@@ -103,7 +133,9 @@ def test_page_is_told_of_the_hosts_samplers(txt2img):
     host, page = txt2img
     panel = by_id(page, "w2sd_txt2img_panel").value
     facts = json.loads(html.unescape(re.search('data-facts="([^"]*)"', panel)[1]))
-    assert list(facts["controls"]) == list(NAMES[1:])
+    assert facts["controls"] == list(NAMES[1:])
+    assert facts["each"]["inversion"].keys() == set(BY_NAME["inversion"].choices)
+    assert all(name in facts["titles"][name] for name in NAMES[1:])
     assert facts["page"]["steps"] == ["number", "#txt2img_steps"]
     # A box is known by its place: its words may be translated.
     group = by_id(page, "w2sd_txt2img_weak_without")
@@ -173,16 +205,22 @@ def test_presets_on_the_page(txt2img):
         return about, {key: u["value"] for key, u in zip(presets.KEPT, updates) if "value" in u}
 
     about, fields = filled("More of my LoRA")
-    assert "LoRA" in about and fields["weak_lora_offset"] == -2.3 and fields["strong_cfg"] == "1"
+    assert about == "" and fields["weak_lora_offset"] == -2.3 and fields["strong_cfg"] == "1"
     assert filled("Same time as before", 12)[1]["lambda_steps"] == 6
-    values = [ui.shown(key, as_dict(Settings(lambda_steps=3, strong_cfg=2.5))[key]) for key in presets.KEPT]
-    update, about = save("a <b>", *values)
+    values = [made.shown(key, as_dict(Settings(lambda_steps=3, strong_cfg=2.5))[key]) for key in presets.KEPT]
+    update, about = save("a <b>", False, *values)
     assert "1 to 60" in about and "<b>" not in about
-    update, about = save("mine", *values)
+    update, about = save("mine", False, *values)
     assert update["value"] == "mine" and ("mine" in update["choices"] or ("mine", "mine") in update["choices"])
     assert filled("mine")[1]["lambda_steps"] == 3 and filled("mine")[1]["strong_cfg"] == "2.5"
-    delete("mine")
+    others = [made.shown(key, as_dict(Settings())[key]) for key in presets.KEPT]
+    assert "again to overwrite" in save(" mine ", False, *others)[1] and filled("mine")[1]["lambda_steps"] == 3
+    save("mine", True, *others)
+    assert filled("mine")[1]["lambda_steps"] == 10
+    assert "again to delete" in delete("mine", False)[1] and filled("mine")[1] != {}
+    delete("mine", True)
     assert filled("mine")[1] == {}
+    assert "There is no preset" in delete("mine", False)[1]
 
 
 def test_ready_grid(txt2img):
@@ -192,7 +230,7 @@ def test_ready_grid(txt2img):
     button = by_id(page, "w2sd_txt2img_grid")
     assert not button.visible
     with page:
-        for part in (*reversed(ui.grid_parts("txt2img")), "another", *ui.grid_parts("img2img")):
+        for part in (*reversed(grid.parts("txt2img")), "another", *grid.parts("img2img")):
             component = button if part == button.elem_id else gr.Textbox(elem_id=part)
             host.script.after_component(component, elem_id=part)
     assert button.visible
@@ -210,3 +248,64 @@ def test_script_is_always_on_in_both_tabs(host):
     assert host.script.title() == "W2SD"
     always = host.modules["scripts"].AlwaysVisible
     assert host.script.show(False) is always and host.script.show(True) is always
+
+
+# ---------------------------------------------------------------------- words
+
+# In what everybody sees: nothing of the paper's. It has its place in the experts' part and under the mouse.
+OURS = re.compile(r"UNet rows|inversion|T_max|lambda|\bgaps?\b", re.IGNORECASE)
+# Two lines of a window of 360 pixels, as test_page_accordion.py looks at.
+TWO_LINES, BESIDE_A_NUMBER = 80, 45
+
+
+def words_of(block):
+    yield from (str(getattr(block, name, None) or "") for name in ("label", "info"))
+    yield from map(str, getattr(block, "choices", None) or ())
+    if isinstance(block, (gr.HTML, gr.Button)):
+        yield re.sub("<[^>]*>", "", str(block.value))
+
+
+def test_what_everybody_sees_has_no_words_of_the_paper(txt2img):
+    _, page = txt2img
+    experts = by_id(page, "w2sd_txt2img_experts")
+
+    def within(block, of):
+        return block is not None and (block is of or within(getattr(block, "parent", None), of))
+
+    seen = [block for block in page.blocks.values() if not within(block, experts) and getattr(block, "visible", True)]
+    said = [words for block in seen for words in words_of(block)]
+    said += [preset.about for preset in presets.BUILT_IN.values()] + [
+        preset.ask for preset in presets.BUILT_IN.values()
+    ]
+    said += list(presets.BUILT_IN)
+    assert any("Steps to improve" in words for words in said)
+    assert [words for words in said if OURS.search(words)] == []
+
+
+def test_nothing_is_longer_than_two_lines_of_a_narrow_window(txt2img):
+    _, page = txt2img
+    controls = [block for block in page.blocks.values() if getattr(block, "info", None)]
+    assert [c.info for c in controls if isinstance(c, gr.Slider) and len(c.info) > BESIDE_A_NUMBER] == []
+    said = [control.info for control in controls]
+    said += [preset.about for preset in presets.BUILT_IN.values()]
+    said += [words for s in SETTINGS for words in s.of_each.values()]
+    assert [words for words in said if len(words) > TWO_LINES] == []
+
+
+def test_every_way_is_told_and_what_is_recommended_stands_first():
+    ways = BY_NAME["inversion"]
+    assert set(ways.of_each) == set(ways.choices) and all(ways.of_each.values())
+    assert ways.choices[:3] == ("previous-gap", "auto-guidance", "matched")
+    assert ways.choices[-2:] == ("re-sampling", "advanced-re-sampling")
+
+
+@pytest.mark.parametrize(("version", "at"), [("3.41.2", "file="), ("4.40.0", "file="), ("6.17.3", "gradio_api/file=")])
+def test_where_the_page_finds_a_file(monkeypatch, tmp_path, version, at):
+    """Gradio 5 moved its routes: what is linked the old way is not found there."""
+    monkeypatch.setattr(gr, "__version__", version)
+    fresh = importlib.reload(made)
+    try:
+        assert fresh.address(tmp_path / "a b") == f"{at}{quote(str(tmp_path.resolve()))}/a%20b"
+    finally:
+        monkeypatch.undo()
+        importlib.reload(made)

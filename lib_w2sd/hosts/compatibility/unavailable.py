@@ -7,7 +7,7 @@ from html import escape
 import gradio as gr
 
 from ...errors import LacksError, W2SDError
-from ...page import accordion, api
+from ...page import api, controls
 from ...page.forecast import Facts
 from ...page.settings import SETTINGS, parse
 from ..request import refusal
@@ -56,7 +56,8 @@ def build(tab: str, words: str) -> list:
     with gr.Accordion("W2SD (cannot work here)", open=False, elem_id=f"w2sd_{tab}", elem_classes=["w2sd-lacking"]):
         gr.HTML(f'<p class="w2sd-about">{escape(words)}</p>')
         with gr.Column(visible=False):
-            return [accordion.unsaved(accordion.control(s, f"w2sd_{tab}_{s.name}")) for s in SETTINGS]
+            made = [controls.unsaved(controls.control(s, f"w2sd_{tab}_{s.name}")) for s in SETTINGS]
+            return [*made, *controls.behind(made)]
 
 
 def add_routes(lacks: list) -> None:

@@ -1,5 +1,6 @@
 """Weak checkpoints as the WebUIs know them: by their own names and hashes, beside the loaded one."""
 
+import functools
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -11,7 +12,7 @@ from ...errors import CheckpointError
 from ...page import infotext
 from ...weights import exchange as checkpoint
 from ...weights.exchange import CACHE, CheckpointOverlay, Slot, Weights
-from ...weights.file import WeightsFile, check_fit, open_weights, unfit
+from ...weights.file import WeightsFile, architecture, check_fit, open_weights, unfit
 from ...weights.names import Known, NotMeant, meant
 
 
@@ -54,6 +55,37 @@ def _known(info) -> Known:
     model_name = getattr(info, "model_name", info.name_for_extra)  # ersatzForge has none
     others = (model_name, info.name_for_extra, str(info.filename))
     return Known(info.name, others, tuple(one.lower() for one in hashes if one))
+
+
+def misfit(settings, loaded: str) -> str:
+    """Why the weak checkpoint cannot be used with the loaded one, whose title this is, by what their files' first bytes
+    say; "" where nothing speaks against it, or is known."""
+    if not (settings.weak_checkpoint and loaded):
+        return ""
+    try:
+        weak = _kind_of(find(settings.weak_checkpoint))
+    except CheckpointError as error:
+        return str(error).removeprefix("W2SD: ")
+    with suppress(CheckpointError):
+        own = _kind_of(find(loaded))
+        if weak and own and weak != own:
+            return f"The weak checkpoint is {weak} and yours is {own}: it will be refused."
+    return ""
+
+
+def _kind_of(info) -> "str | None":
+    """The architecture of a checkpoint; None of a file that would have to be read whole."""
+    path = Path(info.filename)
+    if path.suffix.lower() != ".safetensors" or not path.is_file():
+        return None
+    return _kind_in(str(path), path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _kind_in(path: str, changed: int) -> "str | None":
+    with suppress(CheckpointError):
+        return architecture(open_weights(path, path).shapes)
+    return None
 
 
 class WeakCheckpoint:

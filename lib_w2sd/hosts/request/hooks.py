@@ -8,12 +8,13 @@ import functools
 import inspect
 from dataclasses import replace
 
+from modules import progress as job_at_work
 from modules import shared
 
 from ...errors import LacksError, SamplerError, SettingError, W2SDError
 from ...gaps import without_effect
 from ...method.trace import Trace
-from ...page import infotext, xyz
+from ...page import infotext, runs, xyz
 from ...page.settings import Settings, parse
 from ..compatibility import requirements
 from ..models import checkpoints
@@ -51,6 +52,7 @@ def before_process(host: type, p, args) -> None:
         return
     checkpoints.write_infotext(settings, p.extra_generation_params)
     setattr(p, TRACE, Trace() if settings.enabled else None)
+    runs.LAST.begin(job_at_work.current_task, getattr(p, TRACE))
     if settings.enabled:
         for note in without_effect(settings):
             p.comment(f"W2SD: {note}")

@@ -1,21 +1,23 @@
 """What the accordion's page is told of the host: its samplers, its way at CFG 1, and where presets are kept."""
 
+import configparser
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from modules import sd_samplers_kdiffusion, sd_samplers_timesteps
 from modules.paths_internal import data_path
 
 from ...gaps import GAPS
 from ...gaps.prompt import has_prompt_gap
-from ...method.trace import Trace
-from ...page import accordion, cost, plot, presets
+from ...page import accordion, cost, presets, runs
 from ...page.forecast import Facts
 from ...page.settings import SETTINGS
 from ...setting import CHECKPOINTS, REWARDS
 from ..models import checkpoints, rewards
 from ..sampling import reading, regions
 
+ROOT = Path(__file__).resolve().parents[3]
 PRESETS = "w2sd_presets.json"  # beside the host's own styles.csv
 
 
@@ -46,6 +48,7 @@ def fields(tab: str) -> dict:
         "width": ("number", f"#{tab}_width"),
         "height": ("number", f"#{tab}_height"),
         "prompt": ("text", f"#{tab}_prompt"),
+        "controlnet": ("any", f"[id^={tab}_controlnet][id$=enable_checkbox] input[type=checkbox]"),
         # The list of checkpoints of A1111, then of Forge; Forge's choice of what its page is for.
         "checkpoint": ("text", "#setting_sd_model_checkpoint, .model_selection"),
         "preset": ("choice", "#forge_ui_preset"),
@@ -97,12 +100,26 @@ def presets_of(host: type) -> dict:
     return presets.built_in(gaps_of(host))
 
 
+def guide() -> str:
+    """The address of docs/guide where this extension came from; "" where that is not known."""
+    config = configparser.ConfigParser(strict=False)
+    try:
+        config.read(ROOT / ".git" / "config", encoding="utf8")
+        origin = urlsplit(config.get('remote "origin"', "url", fallback=""))
+    except (configparser.Error, ValueError):
+        return ""
+    # The name alone of who asks: before it may stand a password.
+    known = origin.scheme == "https" and origin.hostname
+    return f"https://{origin.hostname}{origin.path.removesuffix('.git')}/blob/HEAD/docs/guide/" if known else ""
+
+
 def page(host: type) -> accordion.Page:
     known = samplers()
     footnotes = {label: cost.footnote_of(function) for label, (function, _) in known.items()}
     gaps, built_in = gaps_of(host), presets_of(host)
+    store = presets.Store(Path(data_path) / PRESETS, built_in)
     return accordion.Page(
-        presets=presets.Store(Path(data_path) / PRESETS, built_in),
+        presets=store,
         facts=Facts(
             kinds={label: cost.kind_of(*function) for label, function in known.items()},
             footnotes={label: note for label, note in footnotes.items() if note},
@@ -110,11 +127,14 @@ def page(host: type) -> accordion.Page:
             unguided=host.unguided,
             gaps=gaps,
             presets=built_in,
+            find_preset=store.find,
+            misfit=checkpoints.misfit if host.has("checkpoint") else lambda settings, loaded: "",
             reward_bytes=rewards.bytes_of,
             model_bytes=host.able("architecture").bytes_of if host.has("architecture") else lambda settings: 0,
             uncommented=reading.without_comments,
             company=lambda settings: regions.cautions(reading.loaded(), has_prompt_gap(settings)),
         ),
         fields=fields,
-        last_run=lambda: plot.html(Trace.last.as_dict()) if Trace.last else "",
+        last_run=runs.LAST.html,
+        guide=guide(),
     )

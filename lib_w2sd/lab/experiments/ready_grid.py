@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ...page import accordion as ui
+from ...page import grid as ready
 from ..emoji import grid
 from ..emoji.draw import CFG, STEPS, draw
 
@@ -13,7 +13,7 @@ SHOWN, SEED = ("a firefighter", "a purple apple"), 1
 
 
 def section(out: Path, results=None) -> str:
-    lambdas, scales = (setting.grid(STEPS) for setting in ui.GRID)
+    lambdas, scales = (setting.grid(STEPS) for setting in ready.AXES)
     rows = [(scale, prompt) for scale in scales for prompt in SHOWN]
     columns = {}
     for steps in lambdas:

@@ -1,4 +1,19 @@
+"""As in the hosts: which job is at work, by the id that the page or the API gave it, and how far it is."""
+
 from modules import shared
+
+current_task = None
+
+
+def start_task(id_task):
+    global current_task
+    current_task = id_task
+
+
+def finish_task(id_task):
+    global current_task
+    if current_task == id_task:
+        current_task = None
 
 
 def progressapi(req=None):

@@ -1,0 +1,78 @@
+// The box of presets, and the page's steps that one of them halves; see w2sd.js.
+
+var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
+    const AGAIN = 10000;  // ms in which a second press means yes
+    const {
+        PATIENCE, element, factsOf, find, isOn, presetBox, presetOf, refreshSoon, state, stepsBox, stepsOf,
+    } = w2sdPage;
+
+    // A preset is chosen: the steps that go to the server with its name. One that halves them halves the page's own
+    // first, once, however often it is chosen; any other gives back what it found.
+    function presetChosen(tab, [name]) {
+        const own = state[tab], preset = factsOf(tab).presets[name];
+        own.opened.clear();
+        own.was = name ?? "";
+        own.chosenAt = Date.now();
+        setTimeout(refreshSoon, PATIENCE / 2);
+        if (preset?.opens) own.opened.add(preset.opens);
+        if (preset?.needs) {
+            setTimeout(() => find(preset.needs)?.querySelector("textarea, input")?.focus(), 500);
+        }
+        if (preset?.halves_steps && isOn(tab)) halveSteps(tab);
+        else giveStepsBack(tab);
+        return [name, stepsOf(tab)];
+    }
+
+    function setSteps(tab, steps) {
+        const box = stepsBox(tab);
+        box.value = String(steps);
+        updateInput(box);
+    }
+
+    function halveSteps(tab) {
+        const own = state[tab], steps = stepsOf(tab);
+        if (own.had && own.had.half === steps) return;
+        own.had = {steps, half: Math.max(Math.floor(steps / 2), 1)};
+        setSteps(tab, own.had.half);
+    }
+
+    // Steps that are others by now are what the user wants.
+    function giveStepsBack(tab) {
+        const own = state[tab], had = own.had;
+        own.had = null;
+        if (had && stepsOf(tab) === had.half) setSteps(tab, had.steps);
+    }
+
+    function forgetSteps(event) {
+        for (const tab of Object.keys(state)) {
+            const where = factsOf(tab)?.page.steps[1];
+            if (event.isTrusted && where && event.target.closest(where)) state[tab].had = null;
+        }
+    }
+
+    // The box names the preset that the settings are, and no other; a name that is being written is left alone.
+    function namePreset(tab) {
+        const own = state[tab], {name, keep} = own.answer.preset;
+        if (name) own.was = name;
+        const box = presetBox(tab), filling = !name && Date.now() - own.chosenAt < PATIENCE / 2;
+        if (!box || keep || filling || box === document.activeElement || presetOf(tab) === name) return;
+        own.named = name;
+        element(tab, "preset_named").click();
+    }
+
+    const presetNamed = (tab) => [state[tab].named];
+
+    // Whether the same button was pressed before, with the same name.
+    function pressedAgain(tab, what, name) {
+        const own = state[tab], before = own.sure;
+        own.sure = {what, name, at: Date.now()};
+        const again = before.what === what && before.name === name && Date.now() - before.at < AGAIN;
+        if (again) own.sure = {};
+        return again;
+    }
+
+    const presetSaved = (tab, [, , ...kept]) => [presetOf(tab), pressedAgain(tab, "save", presetOf(tab)), ...kept];
+    const presetDeleted = (tab) => [presetOf(tab), pressedAgain(tab, "delete", presetOf(tab))];
+
+    return {forgetSteps, giveStepsBack, namePreset, presetChosen, presetDeleted, presetNamed, presetSaved};
+})());

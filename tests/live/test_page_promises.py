@@ -1,0 +1,307 @@
+"""What the page tells in a real browser is so: of the last job, of the preset in force, of the steps, of a name."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from .pages import ACCORDION, TIMEOUT, browser, page, paste  # noqa: F401  (fixtures)
+
+GENTLE = "Follow the prompt a little more"
+SAME_TIME = "Same time as before"
+OWN = "made by a test of promises"
+
+
+def box(page):
+    return page.setting("preset").locator("input").first
+
+
+def steps(page):
+    return page.page.locator("#txt2img_steps input[type=number]").first
+
+
+def asked(page) -> list:
+    """Every estimate that the page asks for from now on, as it was asked."""
+    bodies = []
+    page.page.on("request", lambda request: bodies.append(request.post_data) if "estimate" in request.url else None)
+    return bodies
+
+
+# ---------------------------------------------------------------------- the last job
+
+
+def test_the_panel_tells_of_this_tabs_last_job_alone(page, webui):
+    page.fill(steps=4).open().reflect()
+    page.number(f"{ACCORDION}_lambda_steps", 2)
+    page.generate()
+    run = page.setting("run")
+    expect(run).to_contain_text("2 of 4 steps improved", timeout=TIMEOUT)
+    webui.picture({"lambda_steps": 3}, steps=7)  # somebody else's, through the API
+    # Refused: no job of anybody's.
+    page.gap("prompt", True)
+    page.setting("weak_prompt").locator("textarea").fill("a (dog")
+    _, log = page.generate()
+    assert "weak_prompt" in log
+    expect(run).not_to_contain_text("steps improved", timeout=TIMEOUT)
+    page.gap("prompt", False)
+    page.generate()
+    expect(run).to_contain_text("2 of 4 steps improved", timeout=TIMEOUT)
+    # Without W2SD: neither.
+    page.page.locator(f"{ACCORDION}-visible-checkbox").click()
+    page.generate()
+    expect(run).not_to_contain_text("steps improved", timeout=TIMEOUT)
+
+
+@pytest.mark.parametrize("button", ["interrupt", "skip"])
+def test_a_stopped_run_says_how_far_it_came(page, button):
+    page.fill(steps=150, width=256, height=256).open().reflect()
+    page.number(f"{ACCORDION}_lambda_steps", 100)
+    log = page.page.locator("#html_log_txt2img").first
+    before = log.inner_html()
+    page.page.click("#txt2img_generate")
+    page.page.wait_for_timeout(2500)
+    page.page.click(f"#txt2img_{button}")
+    expect(log).not_to_have_text(before, timeout=TIMEOUT)
+    run = page.setting("run")
+    expect(run).to_contain_text("interrupted after", timeout=TIMEOUT)
+    made, of, improved, of_made = map(
+        int, re.search(r"after (\d+) of (\d+) steps, (\d+) of (\d+) steps improved", run.inner_text()).groups()
+    )
+    assert of == 150 and made < 150 and made == of_made and improved <= made + 1
+
+
+def test_batches_have_names_and_colours_in_the_legend(page):
+    page.fill(steps=4).open().reflect()
+    page.number(f"{ACCORDION}_lambda_steps", 3)
+    page.number("#txt2img_batch_count", 2)
+    page.generate()
+    page.number("#txt2img_batch_count", 1)
+    legend = page.page.locator(f"{ACCORDION}_run .w2sd-legend").first
+    expect(legend).to_contain_text("batch 2", timeout=TIMEOUT)
+    colours = "lines => lines.map(line => getComputedStyle(line).stroke)"
+    of_names = legend.locator("line").evaluate_all(colours)
+    of_lines = page.page.locator(f"{ACCORDION}_run svg.w2sd-plot").first.locator("polyline").evaluate_all(colours)
+    assert of_names == of_lines and len(set(of_names)) == 2
+
+
+# ---------------------------------------------------------------------- presets
+
+
+def test_the_preset_in_force_is_named_and_no_other(page, webui):
+    page.fill(steps=20).open()
+    expect(box(page)).to_have_value(GENTLE)
+    page.number(f"{ACCORDION}_weak_cfg", 2)
+    expect(box(page)).to_have_value("")
+    panel = page.setting("panel")
+    expect(panel).to_contain_text(f"Changed from '{GENTLE}'")
+    page.number(f"{ACCORDION}_weak_cfg", 0)
+    expect(box(page)).to_have_value(GENTLE)
+    expect(panel).not_to_contain_text("Changed from")
+    page.preset("More of my LoRA")
+    expect(box(page)).to_have_value("More of my LoRA")
+    page.page.wait_for_timeout(6000)
+    expect(box(page)).to_have_value("More of my LoRA")
+    paste(page, webui.picture({"lambda_steps": -1, "strength": 0.5, "inversion": "previous-gap"}).infotext)
+    expect(box(page)).to_have_value("Follow the prompt more (Z-Sampling)")
+
+
+def test_a_preset_is_held_against_the_page(page):
+    page.fill(steps=20).open()
+    panel = page.setting("panel")
+    page.preset("Few steps: follow the prompt more")
+    expect(panel).to_contain_text("This preset is for CFG 1 and 4 to 9 steps; yours are CFG 6.5 and 20 steps.")
+    page.number("#txt2img_cfg_scale", 1)
+    page.number("#txt2img_steps", 8)
+    expect(panel).not_to_contain_text("This preset is for")
+    page.preset("Follow the prompt more (Z-Sampling)")
+    expect(panel).to_contain_text("At CFG 1 there is no guidance to take away")
+    page.gap("prompt", True)
+    expect(panel).to_contain_text("nothing is chosen below yet")
+
+
+def test_same_time_halves_once_and_gives_the_steps_back(page):
+    page.fill(steps=20).open()
+    for _ in range(3):
+        page.preset(SAME_TIME)
+        expect(steps(page)).to_have_value("10")
+        assert page.value("lambda_steps") == "5"
+    page.preset(GENTLE)
+    expect(steps(page)).to_have_value("20")
+    page.preset(SAME_TIME)
+    page.page.locator(f"{ACCORDION}-visible-checkbox").click()
+    expect(steps(page)).to_have_value("20")
+    page.page.locator(f"{ACCORDION}-visible-checkbox").click()
+    page.preset(SAME_TIME)
+    expect(steps(page)).to_have_value("10")
+    page.number("#txt2img_steps", 12)  # the user's own
+    page.preset(GENTLE)
+    expect(steps(page)).to_have_value("12")
+
+
+def write(page, name: str):
+    """As paste, an input method and a phone's keyboard do: a value and an input event, and no key."""
+    box(page).evaluate(
+        """(box, name) => {
+            box.focus();
+            Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(box, name);
+            box.dispatchEvent(new InputEvent("input", {bubbles: true, data: name, inputType: "insertFromPaste"}));
+        }""",
+        name,
+    )
+
+
+def press(page, part: str, said: str):
+    page.page.click(f"{ACCORDION}_{part}")
+    expect(page.setting("preset_about")).to_contain_text(said, timeout=TIMEOUT)
+
+
+def save(page, name: str, said: str):
+    write(page, name)
+    press(page, "preset_save", said)
+
+
+def test_a_name_that_was_pasted_is_the_name_and_nothing_is_lost_by_one_click(page):
+    page.fill().open()
+    other, again = f"{OWN} 2", "press the disk again to overwrite"
+    try:
+        page.number(f"{ACCORDION}_lambda_steps", 3)
+        save(page, OWN, f"Saved as '{OWN}'.")
+        save(page, other, f"Saved as '{other}'.")
+        page.number(f"{ACCORDION}_lambda_steps", 4)
+        save(page, OWN, f"'{OWN}': {again}")
+        save(page, other, f"'{other}': {again}")
+        page.preset(OWN)
+        expect(page.setting("lambda_steps").locator("input[type=number]")).to_have_value("3")
+        for name in ("None", "more of my lora"):
+            save(page, name, "choose another name")
+        page.number(f"{ACCORDION}_lambda_steps", 4)
+        save(page, OWN, again)
+        press(page, "preset_save", f"Saved as '{OWN}'.")
+    finally:
+        for name in (OWN, other):
+            write(page, name)
+            press(page, "preset_delete", f"again to delete the preset '{name}'")
+            press(page, "preset_delete", f"Deleted '{name}'.")
+
+
+# ---------------------------------------------------------------------- asking
+
+
+def test_a_text_is_asked_about_once_it_is_written(page):
+    page.fill().open()
+    page.page.wait_for_timeout(1500)
+    bodies = asked(page)
+    page.page.locator("#txt2img_prompt textarea").press_sequentially(" in the soft light of a morning", delay=40)
+    page.page.wait_for_timeout(1500)
+    assert 1 <= len(bodies) <= 3
+    assert json.loads(bodies[-1])["page"]["prompt"].endswith("of a morning")
+    page.page.wait_for_timeout(2000)
+    assert len(bodies) <= 3, "and nothing without a change"
+
+
+def test_a_server_that_does_not_answer_is_said(page):
+    page.fill().open()
+    panel = page.setting("panel")
+    expect(panel).to_contain_text("× the time")
+    page.page.route("**/w2sd/v1/estimate", lambda route: route.abort())
+    page.number(f"{ACCORDION}_lambda_steps", 5)
+    expect(panel).to_contain_text("does not answer")
+    expect(panel).not_to_contain_text("× the time")
+    page.page.unroute("**/w2sd/v1/estimate")
+    page.number(f"{ACCORDION}_lambda_steps", 6)
+    expect(panel).to_contain_text("5 of 8 steps improved")
+
+
+def test_switched_off_the_panel_is_quiet(page):
+    page.fill(steps=8).open()
+    panel = page.setting("panel")
+    expect(panel.locator("li")).to_have_count(1)  # 10 of 8 steps
+    page.page.locator(f"{ACCORDION}-visible-checkbox").click()
+    expect(panel).to_contain_text("W2SD is off")
+    expect(panel.locator("li")).to_have_count(0)
+    page.page.locator(f"{ACCORDION}-visible-checkbox").click()
+    expect(panel).not_to_contain_text("W2SD is off")
+    expect(panel.locator("li")).to_have_count(1)
+
+
+def test_what_the_experts_part_holds_counts_while_it_is_closed(page):
+    page.fill(steps=20).open()
+    bodies = asked(page)
+    page.number(f"{ACCORDION}_lambda_steps", 9)
+    page.page.wait_for_timeout(1500)
+    settings = json.loads(bodies[-1])["settings"]
+    assert settings["inversion"] == "previous-gap" and settings["rounds"] == 1 and settings["weak_without"] == []
+    assert "was given" not in page.said()
+
+
+# ---------------------------------------------------------------------- who cannot see, or has no mouse
+
+
+def test_every_button_that_is_a_picture_has_a_name(page):
+    page.fill().open().experts()
+    page.page.wait_for_timeout(1000)
+    for part in ("preset_save", "preset_delete", "refresh_weak_checkpoint"):
+        button = page.setting(part)
+        assert button.get_attribute("aria-label") and button.get_attribute("title")
+    assert page.setting("preset_about").get_attribute("aria-live") == "polite"
+    assert "API: lambda_steps" in page.setting("lambda_steps").get_attribute("title")
+    expect(page.setting("inversion")).to_contain_text("by what the step before has shown")
+
+
+def test_the_accordion_opens_from_the_keyboard(page):
+    head = page.page.locator(f"{ACCORDION} > .label-wrap")
+    page.page.wait_for_timeout(1000)
+    for key in ("Enter", "Space"):
+        head.focus()
+        page.page.keyboard.press(key)
+        expect(page.setting("lambda_steps")).to_be_visible()
+        page.page.keyboard.press(key)
+        expect(page.setting("lambda_steps")).to_be_hidden()
+        head.focus()
+
+
+def test_the_grids_note_stands_at_the_grid_and_goes_with_it(page):
+    page.fill(steps=4).open()
+    page.page.click(f"{ACCORDION}_grid")
+    told = page.page.locator(".w2sd-filled")
+    expect(told).to_contain_text("Press Generate")
+    below, at = told.bounding_box(), page.page.locator("#txt2img_script_container #script_list").first.bounding_box()
+    assert 0 <= below["y"] - at["y"] - at["height"] < 60, "below the list of scripts"
+    page.choose("#script_list", "None")
+    expect(told).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [360])
+def test_nothing_is_longer_than_two_lines_of_a_narrow_window(browser, webui, request, width):  # noqa: F811
+    from pathlib import Path
+
+    from .pages import Page
+
+    page = Page(browser, webui, Path(request.config.rootpath) / "out" / "live", width=width)
+    page.open().experts()
+    for gap in ("prompt", "loras", "checkpoint"):
+        page.gap(gap, True)
+    page.page.wait_for_timeout(1000)
+    page.shot(f"accordion-{width}", ACCORDION)
+    lines = page.page.locator(ACCORDION).evaluate(
+        """accordion => {
+            const found = [];
+            const walker = document.createTreeWalker(accordion, NodeFilter.SHOW_TEXT);
+            while (walker.nextNode()) {
+                const words = walker.currentNode.textContent.trim(), of = walker.currentNode.parentElement;
+                if (words.length < 25 || !of.offsetParent || of.closest(".w2sd-warnings, svg, style, script")) continue;
+                const range = document.createRange();
+                range.selectNodeContents(walker.currentNode);
+                const tops = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+                if (tops.size > 2) found.push(`${tops.size}: ${words}`);
+            }
+            return found;
+        }"""
+    )
+    assert lines == []
+    outer = page.page.locator(ACCORDION).bounding_box()
+    for control in page.page.locator(f"{ACCORDION} input:visible, {ACCORDION} textarea:visible").all():
+        inner = control.bounding_box()
+        assert inner["x"] + inner["width"] <= outer["x"] + outer["width"] + 1
+    page.page.close()
