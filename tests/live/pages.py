@@ -49,6 +49,7 @@ class Page:
     def __init__(self, browser, webui, shots: Path, dark=False, width=1500, height=1900):
         self.webui, self.shots = webui, shots
         self.page = browser.new_page(viewport={"width": width, "height": height})
+        self.page.set_default_timeout(TIMEOUT)  # of a click, of the way to a page: the machine may be busy
         self.page.goto(webui.url + ("/?__theme=dark" if dark else "/?__theme=light"))
         self.page.wait_for_selector(ACCORDION, timeout=TIMEOUT)
         self.page.wait_for_selector("#txt2img_generate", timeout=TIMEOUT)

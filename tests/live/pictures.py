@@ -11,9 +11,11 @@ import argparse
 import io
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 from PIL import Image
 
 from lib_w2sd.lab.emoji.grid import PROMPTS
@@ -182,7 +184,8 @@ def take(addresses: dict, only=(), out: Path = OUT) -> int:
             webui.post("/sdapi/v1/options", {"sd_model_checkpoint": shots.checkpoint()}).raise_for_status()
             for picture, how in wanted.items():
                 failed += not written(out / f"{picture}.png", lambda how=how, shots=shots: how(shots))
-            webui.post("/sdapi/v1/options", {"sd_model_checkpoint": before})
+            with suppress(httpx.HTTPError):  # it may have ended meanwhile; the next one has its turn all the same
+                webui.post("/sdapi/v1/options", {"sd_model_checkpoint": before})
         if not only or PLAYGROUND in only:
             failed += not written(out / f"{PLAYGROUND}.png", lambda: playground(browser))
     return failed
