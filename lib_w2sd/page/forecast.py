@@ -85,7 +85,7 @@ def forecast(facts: Facts, request: dict) -> dict:
     said = refusals + warnings(facts, settings, page, result, preset["name"], request.get("opened") or ())
     return {
         "cost": told if on else f"W2SD is off: nothing below counts. Switched on: {told[0].lower()}{told[1:]}",
-        "rows": f"{result['rows']} UNet rows instead of {result['plain']}.",
+        "rows": of_rows(result),
         "warnings": said if on else [],
         "preset": preset,
         "start": advice.start(facts, picture, preset["name"]),
@@ -210,6 +210,12 @@ def words(settings: Settings, result: dict, had: "dict | None" = None) -> str:
     since = ", from the second on" if later else ""
     compared = " The comparison picture is counted." if result["compared"] else ""
     return f"About {times} × the time{of}: {reflected} of {steps} steps improved{since}.{compared}"
+
+
+def of_rows(result: dict) -> str:
+    """What the line's tooltip says, for people who count."""
+    compared = f", {result['compared']} of them for the comparison picture" if result["compared"] else ""
+    return f"{result['rows']} UNet rows instead of {result['plain']}{compared}."
 
 
 def of_the_reward(facts: Facts, settings: Settings, page: dict, result: dict) -> str:
