@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from lib_w2sd.gaps.pipeline import PARTS
 from lib_w2sd.method import ways
 
-letters = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="()[]<>\\"), max_size=12)
+letters = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="()[]<>\\#/"), max_size=12)
 awkward = st.sampled_from(
     ['"', '"cat"', "a, b", "a: b", "two\nlines", "512x768", "{prompt}", "{negative_prompt}", "猫", "\\(", "\\]", "\\\\"]
 )
@@ -71,7 +71,7 @@ fraction = st.floats(-1, 150).filter(lambda x: x != int(x))
 outside_scale = st.floats(30.01, 1e300) | st.floats(-1e300, -30.01) | st.just(-(10**400))
 unbalanced = st.sampled_from(["(", ")", "a)", "[a", "(a]", "a [b:c", "((a)", "\\((", "[a]]"])
 extra_networks = st.sampled_from(["cat <lora:style:0.8>", "<lora:x:1:2>", "<hypernet:y:1>"])
-no_prompt = no_text | unbalanced | extra_networks
+no_prompt = no_text | unbalanced  # in a negative prompt every host leaves what looks like an extra network as words
 no_boolean = st.sampled_from([None, 0, 1, "true", "yes", [], 1.0])
 no_tag = st.sampled_from(["<lora:>", "<lora:x:much>", "<lora:x:1:1:1.5>", "<lora:x:inf>", "<lora:x:lr=1>"])
 outside_offset = st.floats(5.001, 1e300) | st.floats(-1e300, -5.001) | st.just(10**400)

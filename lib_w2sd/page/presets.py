@@ -62,7 +62,7 @@ def built_in(gaps=GAPS) -> "dict[str, Preset]":
         both = _together(
             CUMULATIVE,
             "Both: against no guidance, and against a plainer checkpoint, chosen below.",
-            own["guidance"][0],
+            next(preset for preset in own["guidance"] if "lambda_steps" not in preset.fields),  # in all steps
             own["checkpoint"][0],
             worth=35,
         )

@@ -211,7 +211,9 @@ def test_messages_about_brackets_say_which():
         with pytest.raises(SettingError, match=words):
             parse([{"enabled": True, "weak_prompt": text}])
     with pytest.raises(SettingError, match="extra network"):
-        parse([{"enabled": True, "weak_negative_prompt": "<lora:x:1>"}])
+        parse([{"enabled": True, "weak_prompt": "<hypernet:x:1>"}])
+    # There every host leaves it standing as words.
+    assert parse([{"enabled": True, "weak_negative_prompt": "<lora:x:1>"}]).weak_negative_prompt == "<lora:x:1>"
 
 
 @pytest.mark.parametrize(("hires", "expected"), [("same", 7), ("off", 0), ("own", 3)])

@@ -137,9 +137,6 @@ def test_page_is_told_of_the_hosts_samplers(txt2img):
     assert facts["each"]["inversion"].keys() == set(BY_NAME["inversion"].choices)
     assert all(name in facts["titles"][name] for name in NAMES[1:])
     assert facts["page"]["steps"] == ["number", "#txt2img_steps"]
-    # A box is known by its place: its words may be translated.
-    group = by_id(page, "w2sd_txt2img_weak_without")
-    assert facts["controls"]["weak_without"] == ["several", f"#{group.elem_id}", [value for _, value in group.choices]]
     offered = [gap["name"] for gap in facts["gaps"]]
     assert offered == [gap.name for gap in GAPS if host.forge or gap.name not in ("distilled", "architecture")]
     assert ("Flux: follow the prompt more" in facts["presets"]) is host.forge
