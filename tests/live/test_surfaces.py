@@ -6,7 +6,7 @@ import math
 import jsonschema
 import pytest
 
-from lib_w2sd.page.accordion import shown
+from lib_w2sd.page.controls import shown
 from lib_w2sd.page.settings import COMPARISON, NAMES, SETTINGS
 
 from .conftest import PLAIN, Picture
