@@ -1,5 +1,6 @@
 """What the accordion says before the click, and that the WebUI, asked for the same picture, agrees."""
 
+import re
 import time
 from dataclasses import replace
 
@@ -190,11 +191,10 @@ def test_warnings(settings, page, expected):
 def test_a_preset_names_what_it_still_needs_until_it_is_there(name, given_then):
     preset = presets.BUILT_IN[name]
     settings, page = given_then
-    fits = {"cfg": 1.0, "steps": 8} if name.startswith("Few steps") else {}
-    page = {**fits, **page}
-    warnings = said(preset.fields, fits, preset=name)["warnings"]
+    few = {"cfg": 1, "steps": 8} if name.startswith("Few steps") else {}
+    warnings = said(preset.fields, few, preset=name)["warnings"]
     assert preset.ask in warnings and not any("Nothing differs" in w for w in warnings)
-    assert said({**preset.fields, **settings}, page, preset=name)["warnings"] == []
+    assert said({**preset.fields, **settings}, {**few, **page}, preset=name)["warnings"] == []
     # Other settings, though the preset's name still stands in its box.
     assert preset.ask not in said({**preset.fields, "weak_cfg": -2.0}, preset=name)["warnings"]
 
@@ -343,3 +343,115 @@ def test_early_steps_without_guidance_are_in_the_line():
     early = replace(FACTS, unguided=lambda: {"early": 0.5, "early_after": 0, "minimum_sigma": 0.0})
     line = forecast(early, {"settings": as_dict(reflected()), "page": {"steps": 10, "cfg": 7.0}})["rows"]
     assert "instead of 14." in line  # six calls of ten with the prompt alone
+
+
+# ---------------------------------------------------------------------- presets, the settings, the page
+
+GENTLE = "Follow the prompt a little more"
+
+
+def told_of(settings=(), page=(), **request) -> dict:
+    """Of settings beside the defaults, as they are on the page at the start."""
+    return forecast(FACTS, {"settings": dict(settings), "page": {**PAGE, **dict(page)}, **request})
+
+
+def test_the_settings_at_the_start_have_a_name():
+    assert told_of()["preset"]["name"] == GENTLE
+    assert "more than there are" not in str(told_of()["warnings"]) and told_of()["warnings"] == []
+
+
+@pytest.mark.parametrize("name", [name for name in presets.BUILT_IN if name != "Same time as before"])
+def test_a_preset_is_named_while_the_settings_are_its_own(name):
+    fields = presets.BUILT_IN[name].fields
+    for box, was in ((name, ""), ("", name)):
+        assert told_of(fields, preset=box, was=was)["preset"]["name"] == name
+        other = told_of({**fields, "strength": 0.15}, preset=box, was=was)["preset"]
+        assert other == {"name": "", "keep": False, "said": f"Changed from {name!r}."}
+
+
+def test_a_picture_pasted_under_another_presets_name():
+    z = "Follow the prompt more (Z-Sampling)"
+    told = told_of(presets.BUILT_IN[z].fields, preset="More of my LoRA", was="More of my LoRA")
+    assert told["preset"]["name"] == z
+
+
+def test_a_name_that_is_being_written_is_left_alone():
+    assert told_of({"strength": 0.15}, preset="mine", was=GENTLE)["preset"]["keep"]
+
+
+def test_half_the_steps_are_a_preset_only_while_they_are_the_half():
+    fields = {**presets.SAME_TIME.fields, "lambda_steps": 5}
+    name = presets.SAME_TIME.name
+    assert told_of(fields, {"steps": 10}, preset=name, had_steps=20)["preset"]["name"] == name
+    for page, had in (({"steps": 10}, None), ({"steps": 12}, 20)):
+        assert told_of(fields, page, preset=name, had_steps=had)["preset"]["name"] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "fits", "does_not", "said"),
+    [
+        ("Few steps: follow the prompt more", {"cfg": 1, "steps": 8}, {"cfg": 7, "steps": 20}, "for CFG 1 and 4 to 9"),
+        ("Few steps: follow the prompt more", {"cfg": 1, "steps": 4}, {"cfg": 1, "steps": 20}, "and 20 steps"),
+        ("Follow the prompt more (Z-Sampling)", {"cfg": 5.5}, {"cfg": 1}, "At CFG 1 there is no guidance"),
+        ("Follow the prompt more (Z-Sampling)", {"cfg": 7}, {"cfg": 20}, "CFG scales of about 5 to 7; yours is 20"),
+        (GENTLE, {"cfg": 4}, {"cfg": 1}, "At CFG 1 there is no guidance"),
+        ("Closer to my ControlNet", {"controlnet": True}, {"controlnet": False}, "No ControlNet unit is on"),
+        ("Closer to my IP-Adapter", {"controlnet": True}, {"controlnet": False}, "No ControlNet unit is on"),
+    ],
+)
+def test_a_preset_is_held_against_the_page(name, fits, does_not, said):
+    fields = presets.BUILT_IN[name].fields
+    assert told_of(fields, fits, preset=name)["warnings"] == []
+    assert any(said in warning for warning in told_of(fields, does_not, preset=name)["warnings"])
+
+
+def test_a_weak_checkpoint_of_another_architecture_is_said():
+    misfit = replace(FACTS, misfit=lambda settings, loaded: f"{settings.weak_checkpoint} against {loaded}")
+    request = {"settings": {"weak_checkpoint": "sdxl"}, "page": PAGE}
+    assert f"sdxl against {PAGE['checkpoint']}" in forecast(misfit, request)["warnings"]
+
+
+def test_a_switch_that_is_on_with_nothing_chosen_is_said():
+    """At the start less guidance differs, so that something does."""
+    for name in ("prompt", "checkpoint", "architecture"):
+        (warning,) = told_of(opened=[name])["warnings"]
+        assert "nothing is chosen below yet" in warning
+    assert told_of({"weak_prompt": "a dog", "weak_cfg": 2}, opened=["prompt"])["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "first"),
+    [
+        ({"cfg": 7, "controlnet": True}, "Closer to my ControlNet"),
+        ({"cfg": 1, "controlnet": True}, "Closer to my ControlNet"),
+        ({"cfg": 1}, "Few steps: follow the prompt more"),
+    ],
+)
+def test_what_to_try_first_follows_the_picture(page, first):
+    start = told_of(page=page)["start"]
+    assert start.startswith("Start here (") and first in start
+    fields = presets.BUILT_IN[first].fields
+    assert "Generate as it is" in told_of(fields, page, preset=first)["start"]
+    assert "Generate as it is" in told_of(page={"cfg": 7})["start"]
+
+
+@pytest.mark.parametrize("inversion", ["previous-gap", "matched"])
+@pytest.mark.parametrize(("asked", "made"), [(10, 6), (20, 20), (6, 6)])
+def test_one_number_of_steps_is_told(inversion, asked, made):
+    """By the warning as by the line in bold."""
+    told = told_of({"lambda_steps": asked, "inversion": inversion}, {"steps": made})
+    (warning,) = told["warnings"]
+    improved = int(re.search(r"steps allow (\d+)", warning)[1])
+    assert f"{improved} of {made} steps improved" in told["cost"]
+
+
+def test_no_preset_promises_a_time():
+    """The line in bold tells what it is: at CFG 1 what is free at 7 takes half as long again."""
+    for preset in presets.BUILT_IN.values():
+        assert not re.search(r"takes no|as long|free\b|no time", preset.about), preset.name
+
+
+def test_switched_off_nothing_is_warned_of():
+    told = told_of({"lambda_steps": 150}, on=False)
+    assert told["warnings"] == [] and told["cost"].startswith("W2SD is off")
+    assert told_of({"lambda_steps": 150}, on=True)["warnings"] != []
