@@ -225,10 +225,12 @@ def beside(webui, scripts: dict, init_image):
         args = [arg["value"] for arg in info["args"]]
         if info["is_alwayson"] and info["name"] not in dealt_with:
             labels = [str(arg["label"]).strip().lower() for arg in info["args"]]
+            own = [i for i, label in enumerate(labels) if label == info["name"] and isinstance(args[i], bool)]
             switches = [i for i, label in enumerate(labels) if label.startswith(ON) and isinstance(args[i], bool)]
-            if switches:
+            if own or switches:
                 dealt_with.add(info["name"])
-                args[switches[0]] = True
+                for i in own[:1] + switches[:1]:
+                    args[i] = True
                 yield f"{info['name']}, switched on", image, {info["name"]: {"args": args}}
         elif not info["is_alwayson"] and info["name"] in LISTED:
             for place, value in LISTED[info["name"]].items():
