@@ -92,6 +92,8 @@ class Sweep:
         self.webui, self.name, self.ask, self.alwayson = webui, name, ask, alwayson or {}
         self.has_probe, self.seen, self.refused = has_probe, {}, ""
         # Whether the picture's CFG scale is one number throughout.
+        # A script that draws on goes by pictures of 8 bits, where the least difference is one of 255.
+        self.least = 1 / 255 if ask.get("script_name") and "init_images" in ask else LEAVES
         self.one_scale = name not in ("probe: scale", "script cfg scheduling", "script cfg auto")
         self.own_cfg = ask.get("cfg_scale", PLAIN["cfg_scale"])
 
@@ -134,7 +136,7 @@ class Sweep:
             self.leaves(plain, name, way, gaps[name])
         for name, settings, more in self.alone() if self.one_scale else ():
             weak, host = self.made({"weak_alone": True, **settings}), self.made(**more)
-            self.note("weak alone", weak and (self.apart(weak, host) <= LEAVES + 2 * self.noise or name))
+            self.note("weak alone", weak and (self.apart(weak, host) <= self.least + 2 * self.noise or name))
         self.same_gap({"weak_cfg": 0.0}, {"weak_cfg": 1e-6})
         if every:
             self.same_gap({"strong_cfg": 1.0}, {"strong_cfg": 1 + 1e-6})
@@ -152,7 +154,7 @@ class Sweep:
     def leaves(self, plain, gap: str, way: str, settings: dict):
         made = self.made({"lambda_steps": -1, "strength": 1e-9, "inversion": way, **settings})
         apart = made and self.apart(plain, made)
-        fine = made and (apart <= LEAVES + 2 * self.noise or f"{gap} by {way} {apart:.1g}")
+        fine = made and (apart <= self.least + 2 * self.noise or f"{gap} by {way} {apart:.1g}")
         self.note("strength 1e-9", fine)
 
     def alone(self):
