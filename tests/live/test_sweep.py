@@ -91,9 +91,9 @@ class Sweep:
     def __init__(self, webui, name: str, ask: dict, alwayson: "dict | None" = None, has_probe: bool = False):
         self.webui, self.name, self.ask, self.alwayson = webui, name, ask, alwayson or {}
         self.has_probe, self.seen, self.refused = has_probe, {}, ""
-        # Whether the picture's CFG scale is one number throughout.
         # A script that draws on goes by pictures of 8 bits, where the least difference is one of 255.
         self.least = 1 / 255 if ask.get("script_name") and "init_images" in ask else LEAVES
+        # Whether the picture's CFG scale is one number throughout.
         self.one_scale = name not in ("probe: scale", "script cfg scheduling", "script cfg auto")
         self.own_cfg = ask.get("cfg_scale", PLAIN["cfg_scale"])
 
