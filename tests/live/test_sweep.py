@@ -80,7 +80,11 @@ REQUESTS = {
 PROBED = ("listen", "latent", "sigma", "image", "step", "draws", "counts", "scale", "latent sigma draws counts step")
 ON = ("enable", "enabled", "active", "soft inpainting")
 # Scripts of the list, by their names in the API: arguments where those that come make nothing, by their place.
-LISTED = {"prompt matrix": {}, "x/y/z plot": {0: 1, 1: "7,8"}, "prompts from file or textbox": {3: "a cat\na dog"}}
+LISTED = {
+    "prompt matrix": {},
+    "x/y/z plot": {0: 1, 1: "7,8", 3: 0, 6: 0},
+    "prompts from file or textbox": {3: "a cat\na dog"},
+}
 LISTED |= {"cfg scheduling": {0: "0:10 ; 1:6 ; 2:4"}, "cfg auto": {}, "loopback": {0: 2}}
 LISTED |= {"sd upscale": {1: 8, 3: 1.5}}
 
@@ -94,7 +98,9 @@ class Sweep:
         # A script that draws on goes by pictures of 8 bits, where the least difference is one of 255.
         self.least = 1 / 255 if ask.get("script_name") and "init_images" in ask else LEAVES
         # Whether the picture's CFG scale is one number throughout.
-        self.one_scale = name not in ("probe: scale", "script cfg scheduling", "script cfg auto")
+        self.one_scale = not name.startswith(("probe: scale", "script cfg scheduling", "script cfg auto"))
+        # Detail Daemon takes the request's CFG scale for its own strength, so another scale's picture is another.
+        self.goes_with_scale = name.startswith("detail daemon")
         self.own_cfg = ask.get("cfg_scale", PLAIN["cfg_scale"])
 
     def made(self, w2sd=None, **more):
@@ -159,7 +165,12 @@ class Sweep:
 
     def alone(self):
         own = {"weak_cfg": self.own_cfg}
-        yield "CFG 3", {"weak_cfg": 3.0}, {"cfg_scale": 3.0, **({"hr_cfg": 3.0} if self.ask.get("enable_hr") else {})}
+        if not self.goes_with_scale:
+            yield (
+                "CFG 3",
+                {"weak_cfg": 3.0},
+                {"cfg_scale": 3.0, **({"hr_cfg": 3.0} if self.ask.get("enable_hr") else {})},
+            )
         if not set(self.ask) & {"prompt", "script_name"}:
             yield "prompt", {**own, "weak_prompt": "a dog"}, {"prompt": "a dog"}
             yield "negative", {**own, "weak_negative_prompt": "red"}, {"negative_prompt": "red"}
