@@ -80,7 +80,11 @@ REQUESTS = {
 PROBED = ("listen", "latent", "sigma", "image", "step", "draws", "counts", "scale", "latent sigma draws counts step")
 ON = ("enable", "enabled", "active", "soft inpainting")
 # Scripts of the list, by their names in the API: arguments where those that come make nothing, by their place.
-LISTED = {"prompt matrix": {}, "x/y/z plot": {0: 1, 1: "7,8"}, "prompts from file or textbox": {3: "a cat\na dog"}}
+LISTED = {
+    "prompt matrix": {},
+    "x/y/z plot": {0: 1, 1: "7,8", 3: 0, 6: 0},
+    "prompts from file or textbox": {3: "a cat\na dog"},
+}
 LISTED |= {"cfg scheduling": {0: "0:10 ; 1:6 ; 2:4"}, "cfg auto": {}, "loopback": {0: 2}}
 LISTED |= {"sd upscale": {1: 8, 3: 1.5}}
 
@@ -91,8 +95,12 @@ class Sweep:
     def __init__(self, webui, name: str, ask: dict, alwayson: "dict | None" = None, has_probe: bool = False):
         self.webui, self.name, self.ask, self.alwayson = webui, name, ask, alwayson or {}
         self.has_probe, self.seen, self.refused = has_probe, {}, ""
+        # A script that draws on goes by pictures of 8 bits, where the least difference is one of 255.
+        self.least = 1 / 255 if ask.get("script_name") and "init_images" in ask else LEAVES
         # Whether the picture's CFG scale is one number throughout.
-        self.one_scale = name not in ("probe: scale", "script cfg scheduling", "script cfg auto")
+        self.one_scale = not name.startswith(("probe: scale", "script cfg scheduling", "script cfg auto"))
+        # Detail Daemon takes the request's CFG scale for its own strength, so another scale's picture is another.
+        self.goes_with_scale = name.startswith("detail daemon")
         self.own_cfg = ask.get("cfg_scale", PLAIN["cfg_scale"])
 
     def made(self, w2sd=None, **more):
@@ -134,7 +142,7 @@ class Sweep:
             self.leaves(plain, name, way, gaps[name])
         for name, settings, more in self.alone() if self.one_scale else ():
             weak, host = self.made({"weak_alone": True, **settings}), self.made(**more)
-            self.note("weak alone", weak and (self.apart(weak, host) <= LEAVES + 2 * self.noise or name))
+            self.note("weak alone", weak and (self.apart(weak, host) <= self.least + 2 * self.noise or name))
         self.same_gap({"weak_cfg": 0.0}, {"weak_cfg": 1e-6})
         if every:
             self.same_gap({"strong_cfg": 1.0}, {"strong_cfg": 1 + 1e-6})
@@ -152,12 +160,17 @@ class Sweep:
     def leaves(self, plain, gap: str, way: str, settings: dict):
         made = self.made({"lambda_steps": -1, "strength": 1e-9, "inversion": way, **settings})
         apart = made and self.apart(plain, made)
-        fine = made and (apart <= LEAVES + 2 * self.noise or f"{gap} by {way} {apart:.1g}")
+        fine = made and (apart <= self.least + 2 * self.noise or f"{gap} by {way} {apart:.1g}")
         self.note("strength 1e-9", fine)
 
     def alone(self):
         own = {"weak_cfg": self.own_cfg}
-        yield "CFG 3", {"weak_cfg": 3.0}, {"cfg_scale": 3.0, **({"hr_cfg": 3.0} if self.ask.get("enable_hr") else {})}
+        if not self.goes_with_scale:
+            yield (
+                "CFG 3",
+                {"weak_cfg": 3.0},
+                {"cfg_scale": 3.0, **({"hr_cfg": 3.0} if self.ask.get("enable_hr") else {})},
+            )
         if not set(self.ask) & {"prompt", "script_name"}:
             yield "prompt", {**own, "weak_prompt": "a dog"}, {"prompt": "a dog"}
             yield "negative", {**own, "weak_negative_prompt": "red"}, {"negative_prompt": "red"}
@@ -225,10 +238,12 @@ def beside(webui, scripts: dict, init_image):
         args = [arg["value"] for arg in info["args"]]
         if info["is_alwayson"] and info["name"] not in dealt_with:
             labels = [str(arg["label"]).strip().lower() for arg in info["args"]]
+            own = [i for i, label in enumerate(labels) if label == info["name"] and isinstance(args[i], bool)]
             switches = [i for i, label in enumerate(labels) if label.startswith(ON) and isinstance(args[i], bool)]
-            if switches:
+            if own or switches:
                 dealt_with.add(info["name"])
-                args[switches[0]] = True
+                for i in own[:1] + switches[:1]:
+                    args[i] = True
                 yield f"{info['name']}, switched on", image, {info["name"]: {"args": args}}
         elif not info["is_alwayson"] and info["name"] in LISTED:
             for place, value in LISTED[info["name"]].items():
