@@ -25,8 +25,8 @@ class Beside:
     scale = 3.0  # of its guidance, less at every call
 
     def __init__(self, host, hooked):
-        for hook in vars(host.modules["scripts"].Script):
-            if not hook.startswith("_"):
+        for hook, own in vars(host.modules["scripts"].Script).items():
+            if not hook.startswith("_") and callable(own):
                 setattr(self, hook, lambda *args, **kwargs: None)
         self.process_before_every_sampling = lambda p, *args, **kwargs: hooked(p)
 
