@@ -63,7 +63,7 @@ class Sides(Protocol):
     def own(self, denoiser, x, t, kwargs: dict) -> tuple:
         """The sampler's own call: (its output, whether the host guided as the scale says)."""
 
-    unguided: bool  # set by an evaluation in which the host left the guidance out, whatever its scale
+    unguided: bool  # set by an evaluation in which the host did not guide, or not the host alone, whatever its scale
 
     prompt_alone: tuple  # (x, t, kwargs) -> output of the strong side at CFG 1, and at CFG 0
 

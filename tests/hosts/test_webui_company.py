@@ -25,8 +25,8 @@ class Beside:
     scale = 3.0  # of its guidance, less at every call
 
     def __init__(self, host, hooked):
-        for hook in vars(host.modules["scripts"].Script):
-            if not hook.startswith("_"):
+        for hook, own in vars(host.modules["scripts"].Script).items():
+            if not hook.startswith("_") and callable(own):
                 setattr(self, hook, lambda *args, **kwargs: None)
         self.process_before_every_sampling = lambda p, *args, **kwargs: hooked(p)
 
@@ -205,3 +205,29 @@ def test_what_encoding_leaves_behind_is_each_sides_own(a1111, way):
     assert same_pictures(a1111.txt2img(prompt=prompt), plain)
     alone = a1111.txt2img({"weak_alone": True, "weak_prompt": other, "weak_cfg": 6}, prompt=prompt, cfg_scale=6.0)
     assert same_pictures(alone, a1111.txt2img(prompt=other, cfg_scale=6.0))
+
+
+@pytest.mark.parametrize("way", ["previous-gap", "matched"])
+def test_who_stands_there_by_the_hosts_record_stands_there_in_every_call(a1111, way):
+    """Incantations takes its function out and puts it in again as each call begins."""
+    patches, calls = a1111.modules["patches"], a1111.modules["script_callbacks"]
+
+    def hooked(p):
+        held = {}
+
+        def begins(params):
+            if "denoiser" in held:
+                patches.undo("theirs", held.pop("denoiser"), "combine_denoised")
+            own = params.denoiser.combine_denoised
+            patches.patch("theirs", params.denoiser, "combine_denoised", lambda *args: 0.7 * own(*args))
+            held["denoiser"] = params.denoiser
+
+        calls.callback_map["callbacks_cfg_denoiser"].clear()
+        patches.originals.clear()
+        calls.on_cfg_denoiser(begins)
+
+    a1111.others.append(Beside(a1111, hooked))
+    plain = a1111.txt2img(cfg_scale=6.0)
+    assert same_pictures(a1111.txt2img({"inversion": way, "weak_cfg": 6}, cfg_scale=6.0), plain)
+    a1111.txt2img({"inversion": way, "weak_cfg": 0}, cfg_scale=6.0)
+    assert all(entry.get("effective_cfg") is None for entry in a1111.trace()[0]["reflections"])

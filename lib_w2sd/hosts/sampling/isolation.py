@@ -71,7 +71,7 @@ class Moment:
         known = [p, webui.sampler, webui.denoiser, *draws_from(p), *objects_among([*vars(p).values(), *values])]
         known += [one for kept in webui.KEEPS for one in kept()]
         self._belongings = Belongings(
-            [*listeners(), *scripts, *(layers.functions() if layers else ())],
+            [*listeners(), *scripts, *patches(), *(layers.functions() if layers else ())],
             [(one, OF_A_MODEL) for one in known if one is not None],
         )
         self._others = [*generators(), *([layers.as_they_are()] if layers else [])]
@@ -96,6 +96,12 @@ def unnoticed(now: Moment, at: "Moment | None" = None):
             yield
     finally:
         now.put_back()
+
+
+def patches() -> list:
+    """The host's own record of what extensions have put in its functions' place: Incantations does so in every call."""
+    record = getattr(sys.modules.get("modules.patches"), "originals", None)
+    return [] if record is None else [record]
 
 
 def listeners() -> list:

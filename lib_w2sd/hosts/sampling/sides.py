@@ -62,7 +62,7 @@ class HostSides:
     def own(self, denoiser, x, t, kwargs):
         before, scale = self._asked_for(), self.webui.cfg_scale(kwargs)
         output = denoiser(x, t, **kwargs)
-        return output, self._guided(kwargs["cond"], scale, before)
+        return output, self._guided(kwargs["cond"], scale, before) and not self.webui.company().guides
 
     def _asked_for(self) -> int:
         """Rows that the host has asked the network for."""
@@ -147,7 +147,9 @@ class HostSides:
             # "Negative guidance minimum sigma" would drop the guidance that this evaluation is about.
             ask = {**self.asked(kwargs, side), "s_min_uncond": 0.0}
             output = self.webui.call(*isolation.copied((x, t, ask)), whole=whole)
-        self.unguided = self.unguided or not self._guided(ask["cond"], ask["cond_scale"], before)
+            # Asked within: who puts a function in the host's place as a call begins has it taken back afterwards.
+            others = self.webui.company().guides
+        self.unguided = self.unguided or others or not self._guided(ask["cond"], ask["cond_scale"], before)
         return output
 
     def through_pixels(self, x, t, kwargs: dict, side: Side):
