@@ -81,9 +81,10 @@ _NEO_LORA = (
     *_FORGE_LORA,
     "backend.memory_management:load_models_gpu",
     "backend.patcher.base:LowVramPatch",
-    "backend.patcher.base:ModelPatcher.add_patches",
+    "backend.patcher.base:LowVramPatch.__init__(key, patches)",
+    "backend.patcher.base:ModelPatcher.add_patches(patches, strength_patch, strength_model, filename, online_mode)",
     "backend.patcher.base:ModelPatcher.patch_weight_to_device(device_to, return_weight)",
-    "backend.patcher.base:get_key_weight",
+    "backend.patcher.base:get_key_weight(model, key)",
     "backend.state_dict:state_dict_prefix_replace",
 )
 BY_ROOM = {
@@ -101,6 +102,7 @@ BY_ROOM = {
     "forge.second": _SECOND,
     "neo.second": _SECOND,
     "neo.lora": _NEO_LORA,
+    "neo.patches": (*_NEO_LORA, "backend.patcher.base:ModelPatcher"),
     "neo.checkpoint": (
         *_FORGE_CHECKPOINT,
         *_NEO_LORA,

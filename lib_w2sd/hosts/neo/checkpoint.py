@@ -11,6 +11,7 @@ from ...errors import CheckpointError
 from ...weights.file import SCALE, SafetensorsFile, WeightsFile
 from ..forge.checkpoint import PREFIX, ForgeCheckpoint, Shelf, patcher
 from . import lora as neo_lora
+from .patches import lacking as lacking
 
 OTHER_PREFIX = "net."  # of the network's names in Anima's files
 ELSEWHERE = "llm_adapter."  # ... a part of which the host gives to the text encoder

@@ -88,10 +88,14 @@ def _alone(file: str, unet: float, te: float) -> tuple:
     model, clip = host.load_lora_for_models(
         original.unet, original.clip, state_dict, unet, te, filename=file, online_mode=online
     )
-    return tuple(
-        {place: ps[len(kept.get(place, ())) :] for place, ps in held(after).items()}
-        for kept, after in ((held(before), after) for before, after in zip(_patchers(original), (model, clip.patcher)))
-    )
+    kept = (held(patcher) for patcher in _patchers(original))
+    return tuple(_without(before, held(after)) for before, after in zip(kept, (model, clip.patcher)))
+
+
+def _without(before: dict, after: dict) -> dict:
+    """By place, what has been added since."""
+    added = {place: ps[len(before.get(place, ())) :] for place, ps in after.items()}
+    return {place: ps for place, ps in added.items() if ps}
 
 
 def _counts(file: str, unet: bool) -> dict:
@@ -202,7 +206,10 @@ def applied_at_every_call(module, name: str, patches) -> bool:
 
 def online(model, module, name: str, weight: str, patches, wrappers=()) -> dict:
     """The attributes of a layer that applies these at every call."""
-    return {f"{name}_function": functions(model, module, name, weight, patches, wrappers), "parameters_manual_cast": True}
+    return {
+        f"{name}_function": functions(model, module, name, weight, patches, wrappers),
+        "parameters_manual_cast": True,
+    }
 
 
 def merged(weight: str, base, patches, name: str):
