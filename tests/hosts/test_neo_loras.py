@@ -1,5 +1,5 @@
-"""LoRAs and other patches where Forge Neo of August 2026 keeps them, and where the newest Neos do: merged and applied at
-every call, each as the host's own network with those scales."""
+"""LoRAs and other patches where Forge Neo of August 2026 keeps them, and where the newest Neos do: merged and applied
+at every call, each as the host's own network with those scales."""
 
 import sys
 from contextlib import contextmanager

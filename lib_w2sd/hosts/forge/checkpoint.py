@@ -162,8 +162,8 @@ class ForgeCheckpoint(WeakCheckpoint):
                 weights.tensors[name] = torch.nn.Parameter(merged.to(weak.device), requires_grad=False)
 
     def installed_slots(self, weights):
-        """Now, for the run, other extensions' patches are merged into the weak weights too: they may have come after the
-        weak checkpoint was loaded, and are another request's tomorrow."""
+        """Now, for the run, other extensions' patches are merged into the weak weights too: they may have come after
+        the weak checkpoint was loaded, and are none of the next request's."""
         patches = self.patches(online=False, loras=False)
         self.unpatched = {name[len(PREFIX) :]: weights.tensors[name[len(PREFIX) :]] for name in patches}
         try:

@@ -26,8 +26,19 @@ from ..sampling.swapped import swapped
 from .patches import apart, functions, held, is_online, is_patch, lacking, scale_of, scaled, told
 
 __all__ = [
-    *("apart", "is_online", "is_patch"),
-    *("find", "lacking", "names", "opened", "overlay", "summed", "text_encoder", "understood", "unreadable", "used"),
+    "apart",
+    "find",
+    "is_online",
+    "is_patch",
+    "lacking",
+    "names",
+    "opened",
+    "overlay",
+    "summed",
+    "text_encoder",
+    "understood",
+    "unreadable",
+    "used",
 ]
 COUNTS = "w2sd_lora_counts"  # on the loaded checkpoint: (file, time of change) -> see _counts
 
