@@ -15,6 +15,7 @@ WORKS_IN = "AUTOMATIC1111's WebUI 1.10, Forge, Forge Neo, ersatzForge and reForg
 COMMON = (
     "modules.errors:report",
     "modules.extra_networks:parse_prompts",
+    "modules.errors:report(exc_info)",
     "modules.images:GridAnnotation",
     "modules.images:draw_grid_annotations",
     "modules.images:image_grid",
@@ -22,6 +23,7 @@ COMMON = (
     "modules.infotext_utils:PasteField",
     "modules.paths_internal:data_path",
     "modules.paths_internal:models_path",
+    "modules.processing:Processed",
     "modules.processing:StableDiffusionProcessingImg2Img",
     "modules.processing:process_images",
     "modules.prompt_parser",
@@ -30,6 +32,7 @@ COMMON = (
     "modules.script_callbacks:on_before_ui",
     "modules.script_callbacks:on_model_loaded",
     "modules.scripts:AlwaysVisible",
+    "modules.scripts:PostSampleArgs",
     "modules.scripts:Script",
     "modules.scripts:scripts_data",
     "modules.sd_models:checkpoints_list",

@@ -64,9 +64,11 @@ def file_of(owner) -> "str | None":
     module = sys.modules.get(owner.__module__)
     if module is not None:
         return getattr(module, "__file__", None)
-    # The hosts load their scripts' files without making them known to Python.
+    # The hosts load their scripts' files without making them known to Python; what has no function of its own there is
+    # named by the script.
     functions = (value for value in vars(owner).values() if isinstance(value, types.FunctionType))
-    return next((function.__code__.co_filename for function in functions), None)
+    files = (function.__code__.co_filename for function in functions)
+    return next((file for file in files if not file.startswith("<")), f"/{owner.__module__}")
 
 
 class Belongings:
