@@ -48,7 +48,7 @@ def before_process(host: type, p, args) -> None:
     try:
         settings = settings_of(p, args)
     except W2SDError as error:
-        p.sample = failing(error)  # rather than at the sampler, which a script's own p.sample need not ask
+        p.sample = failing(p, error)  # rather than at the sampler, which a script's own p.sample need not ask
         return
     checkpoints.write_infotext(settings, p.extra_generation_params)
     setattr(p, TRACE, Trace() if settings.enabled else None)
