@@ -59,7 +59,7 @@ def in_the_network(host):
 class Company(Beside):
     def __init__(self, host, kind):
         super().__init__(host, self.begin)
-        self.host, self.kind, self.own = host, kind, None
+        self.host, self.kind, self.own, self.filename = host, kind, None, __file__
         self.post_sample = self.end
 
     def begin(self, p):
