@@ -26,6 +26,7 @@ COMMON = (
     "modules.processing:Processed",
     "modules.processing:StableDiffusionProcessingImg2Img",
     "modules.processing:process_images",
+    "modules.progress:current_task",
     "modules.prompt_parser",
     "modules.script_callbacks:callback_map",
     "modules.script_callbacks:on_app_started",
