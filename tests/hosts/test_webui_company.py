@@ -18,6 +18,10 @@ def rows(host) -> set:
     return {(e["kind"], e["rows"]) for e in run["evaluations"] if e["kind"] != "step"}
 
 
+def passed_on(network, args):
+    return network(args["input"], args["timestep"], **args["c"])
+
+
 class Beside:
     """A script of another extension."""
 
@@ -89,7 +93,7 @@ def test_a_listener_gets_both_rows(host, callback):
     "patch",
     [
         lambda unet: unet.model_options.update(transformer_options={"patches_replace": {"attn2": {}}}),
-        lambda unet: unet.model_options.update(model_function_wrapper=lambda network, args: None),
+        lambda unet: unet.model_options.update(model_function_wrapper=passed_on),
         lambda unet: setattr(unet, "controlnet_linked_list", SimpleNamespace(on=lambda output: output)),
     ],
     ids=["attention", "wrapper", "ControlNet"],

@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 SCRIPTS = HERE.parent.parent / "scripts"
 FLAVOURS = ("a1111", "forge", "neo")
 # Whose files a flavour has as well, where it has none of its own.
-LIKE = {"neo": ["forge"]}
+LIKE = {"neo": ["forge"], "neo_next": ["neo", "forge"]}
 OF_A_HOST = ("modules", "modules_forge", "backend", "ldm_patched", "gguf", "lib_w2sd.hosts")
 
 

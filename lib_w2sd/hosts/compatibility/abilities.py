@@ -20,11 +20,12 @@ class Abilities:
 
     @classmethod
     def lacks(cls, ability: str) -> list:
-        """What this host lacks for a gap, which reaches further into it than the rest."""
+        """What this host lacks for a gap, which reaches further into it than the rest: names, and what the room that
+        makes it has tried (its `lacking`)."""
         room = cls.ABILITIES[ability].partition(":")[0]
         lacking = requirements.missing(requirements.BY_ROOM.get(room, ()))
         try:
-            return lacking or (importlib.import_module(f"{HOSTS}.{room}") and [])
+            return lacking or getattr(importlib.import_module(f"{HOSTS}.{room}"), "lacking", list)()
         except Exception as error:  # whatever it is: the other gaps do not need it
             return [f"what {room} needs ({error})"]
 

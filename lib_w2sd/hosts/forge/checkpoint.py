@@ -56,6 +56,7 @@ def patcher():
 class ForgeCheckpoint(WeakCheckpoint):
     OPENERS = {".gguf": GGUFFile}
     lent: "list | tuple" = ()  # layers that have no LoRAs of their own computed on the fly, for the run
+    unpatched: dict = {}  # the weak weights as the cache keeps them, of those that other extensions patch in the run
 
     def diffusion_model(self):
         return patcher().model.diffusion_model
@@ -133,29 +134,45 @@ class ForgeCheckpoint(WeakCheckpoint):
 
     # ------------------------------------------------------------------ LoRAs
 
-    def patches(self, online: bool) -> dict:
-        """weight -> patches of the weak side's LoRAs, those merged or those applied at every call."""
-        if not self.loras:
-            return {}
-        found = forge_lora.patches(self.loras)
+    def patches(self, online: bool, loras: bool = True, others: bool = True) -> dict:
+        """weight -> patches of the weak side, those that the host merges or those that it applies at every call: of its
+        LoRAs, and of what other extensions have put there, which shapes the picture and is no gap."""
+        found = forge_lora.patches(self.loras if loras else (), others)
         return {weight: ps for (weight, kind), ps in found.items() if kind == online and weight.startswith(PREFIX)}
 
     def merged(self):
-        return self.loras if self.patches(online=False) else ()
+        return self.loras if self.patches(online=False, others=False) else ()
 
     def merge_loras(self, file, weights):
+        self.merge(weights, self.patches(online=False, others=False))
+
+    def merge(self, weights, patches: dict) -> None:
         """By the host's own function, on the device where the host merges."""
         device = patcher().load_device
-        for name, found in self.patches(online=False).items():
+        for name, found in patches.items():
             name = name[len(PREFIX) :]
             weak = weights.tensors[name]
             quantised = getattr(weak, "gguf_cls", None) is not None
             weight = dequantize_tensor(weak) if quantised else weak.data
-            merged = merge_lora_to_weight(found, weight.to(device), name, computation_dtype=torch.float32)
+            merged = merge_lora_to_weight(found, weight.to(device, copy=True), name, computation_dtype=torch.float32)
             if quantised:
+                weak = weights.tensors[name] = weak.copy_with_data(weak.data)
                 weak.gguf_cls.quantize_pytorch(merged.to(weak.device), weak)
             else:
                 weights.tensors[name] = torch.nn.Parameter(merged.to(weak.device), requires_grad=False)
+
+    def installed_slots(self, weights):
+        """Now, for the run, other extensions' patches are merged into the weak weights too: they may have come after
+        the weak checkpoint was loaded, and are none of the next request's."""
+        patches = self.patches(online=False, loras=False)
+        self.unpatched = {name[len(PREFIX) :]: weights.tensors[name[len(PREFIX) :]] for name in patches}
+        try:
+            with checkpoint.reporting_memory(weights.name):
+                self.merge(weights, patches)
+        except BaseException:
+            weights.tensors.update(self.unpatched)
+            raise
+        return super().installed_slots(weights)
 
     def also(self, weights):
         return [*self.scales(weights), *self.loras_on_the_fly()]
@@ -173,6 +190,7 @@ class ForgeCheckpoint(WeakCheckpoint):
         return [[vars(module), ONLINE, wanted.get(module, {})] for module in modules]
 
     def done(self, weights):
+        weights.tensors.update(self.unpatched)
         for module in self.lent:
             if vars(module).get(ONLINE) == {}:  # else the host's own by now
                 delattr(module, ONLINE)

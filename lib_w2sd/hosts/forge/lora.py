@@ -98,8 +98,9 @@ def _loaded(use: Use):
     )
 
 
-def _rescaled(patcher, uses, unet: bool) -> dict:
-    """The patcher's patches for the LoRAs of `uses` at their scales; patches that are no LoRA of the request stay."""
+def _rescaled(patcher, uses, unet: bool, others: bool = True) -> dict:
+    """The patcher's patches for the LoRAs of `uses` at their scales; patches that are no LoRA of the request stay, if
+    `others` are wanted."""
     part = 0 if unet else 1
     of_request = {use.handle[part] for use in used() if use.handle[part]}
     patches = {}
@@ -112,7 +113,7 @@ def _rescaled(patcher, uses, unet: bool) -> dict:
         patches[new] = {weight: [[scale, *p[1:]] for p in ps] for weight, ps in of_weights.items()}
 
     for key, of_weights in patcher.lora_patches.items():
-        if key not in of_request:
+        if key not in of_request and others:
             patches[key] = of_weights
         for use in uses:
             if use.handle and use.handle[part] == key:
@@ -127,9 +128,9 @@ def _rescaled(patcher, uses, unet: bool) -> dict:
     return patches
 
 
-def patches(uses) -> dict:
-    """(weight, online) -> patches of the UNet with `uses`, in the host's order."""
-    return _by_weight(_rescaled(shared.sd_model.forge_objects.unet, uses, unet=True))
+def patches(uses, others: bool = True) -> dict:
+    """(weight, online) -> patches of the UNet with `uses`, in the host's order; without `others`, of these alone."""
+    return _by_weight(_rescaled(shared.sd_model.forge_objects.unet, uses, True, others))
 
 
 def _by_weight(patches: dict) -> dict:

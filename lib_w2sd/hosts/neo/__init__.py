@@ -22,9 +22,9 @@ class Neo(Forge):
     }
     RELIES_ON = Forge.RELIES_ON + (
         "modules.sd_samplers_common:apply_refiner(sigma)",
-        "backend.patcher.base:ModelPatcher.add_patches",
+        "backend.patcher.base:ModelPatcher.add_patches(patches, strength_patch, strength_model, filename, online_mode)",
         "backend.patcher.base:ModelPatcher.patch_weight_to_device",
-        "backend.patcher.base:LowVramPatch.__init__",
+        "backend.patcher.base:LowVramPatch.__init__(key, patches)",
     )
 
     @classmethod

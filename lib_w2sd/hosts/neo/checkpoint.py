@@ -11,6 +11,7 @@ from ...errors import CheckpointError
 from ...weights.file import SCALE, SafetensorsFile, WeightsFile
 from ..forge.checkpoint import PREFIX, ForgeCheckpoint, Shelf, patcher
 from . import lora as neo_lora
+from .patches import lacking as lacking
 
 OTHER_PREFIX = "net."  # of the network's names in Anima's files
 ELSEWHERE = "llm_adapter."  # ... a part of which the host gives to the text encoder
@@ -80,20 +81,20 @@ class NeoCheckpoint(ForgeCheckpoint):
 
     # ------------------------------------------------------------------ LoRAs
 
-    def patches(self, online):
-        """weight -> patches of the weak side's LoRAs, those that the host would merge or those applied at every
-        call."""
-        if not self.loras:
-            return {}
-        found = neo_lora.patches(self.loras)
-        return {
-            weight: ps
-            for weight, ps in found.items()
-            if weight.startswith(PREFIX) and any(patch[-1] for patch in ps) == online
-        }
+    def patches(self, online, loras=True, others=True):
+        if loras and others:
+            places = neo_lora.patches(self.loras)
+        else:
+            places = neo_lora.alone(self.loras) if loras else neo_lora.of_others()
+        found = {}
+        for (weight, _), ps in places.items():
+            ps = [patch for patch in ps if neo_lora.is_online(patch) == online]
+            if ps and weight.startswith(PREFIX):
+                found.setdefault(weight, []).extend(ps)
+        return found
 
-    def merge_loras(self, file, weights):
-        for weight, found in self.patches(online=False).items():
+    def merge(self, weights, patches):
+        for weight, found in patches.items():
             name = weight[len(PREFIX) :]
             weights.tensors[name] = neo_lora.merged(weight, weights.tensors[name], found, name.rpartition(".")[2])
 
@@ -105,8 +106,9 @@ class NeoCheckpoint(ForgeCheckpoint):
         for module_name, module in self.diffusion_model().named_modules():
             for name in ("weight", "bias"):
                 weight = f"{PREFIX}{module_name}.{name}"
-                if weight in online or neo_lora.is_online(module, name, ()):
-                    told = neo_lora.online(model, module, name, weight, online.get(weight, []))
+                if weight in online or any(map(neo_lora.is_patch, getattr(module, f"{name}_function", ()))):
+                    plain, wrappers = neo_lora.apart(online.get(weight, []))
+                    told = neo_lora.online(model, module, name, weight, plain, wrappers)
                     wanted.setdefault(module, {}).update(told)
         self.lent = [(module, key) for module, told in wanted.items() for key in told if key not in vars(module)]
         for module, key in self.lent:
@@ -114,6 +116,7 @@ class NeoCheckpoint(ForgeCheckpoint):
         return [[vars(module), key, value] for module, told in wanted.items() for key, value in told.items()]
 
     def done(self, weights):
+        weights.tensors.update(self.unpatched)
         for module, key in self.lent:
             vars(module).pop(key, None)
 

@@ -1,6 +1,6 @@
-"""Forge Neo's LoRAs, seen with a copy of August 2026.
+"""Forge Neo's LoRAs, seen with a copy of August 2026 and with the changes of October (see patches).
 
-Its patchers hold one flat list of patches a weight, and do not say whose a patch is: the request's LoRAs add theirs in
+Its patchers hold flat lists of patches a weight, and do not say whose a patch is: the request's LoRAs add theirs in
 the prompt's order, behind what was there and before what other extensions add later. Before sampling they are merged
 into new weights, the unmerged ones kept; or, with "(fp16 LoRA)", with GGUF, and in layers that do not fit the GPU,
 applied at every call. What another scale makes of a weight is asked of the host's own merging wherever there is no
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from backend import memory_management, utils
 from backend.args import dynamic_args
-from backend.patcher.base import LowVramPatch, get_key_weight
+from backend.patcher.base import LowVramPatch
 from backend.state_dict import state_dict_prefix_replace
 from modules import shared
 
@@ -23,8 +23,23 @@ from ...weights import layers
 from ..forge.lora import low_rank
 from ..models.lora_files import find, names, networks, unreadable
 from ..sampling.swapped import swapped
+from .patches import apart, functions, held, is_online, is_patch, lacking, scale_of, scaled, told
 
-__all__ = ["find", "names", "opened", "overlay", "summed", "text_encoder", "understood", "unreadable", "used"]
+__all__ = [
+    "apart",
+    "find",
+    "is_online",
+    "is_patch",
+    "lacking",
+    "names",
+    "opened",
+    "overlay",
+    "summed",
+    "text_encoder",
+    "understood",
+    "unreadable",
+    "used",
+]
 COUNTS = "w2sd_lora_counts"  # on the loaded checkpoint: (file, time of change) -> see _counts
 
 
@@ -84,72 +99,105 @@ def _alone(file: str, unet: float, te: float) -> tuple:
     model, clip = host.load_lora_for_models(
         original.unet, original.clip, state_dict, unet, te, filename=file, online_mode=online
     )
-    return tuple(
-        {weight: ps[len(before.patches.get(weight, ())) :] for weight, ps in after.patches.items()}
-        for before, after in zip(_patchers(original), (model, clip.patcher))
-    )
+    kept = (held(patcher) for patcher in _patchers(original))
+    return tuple(_without(before, held(after)) for before, after in zip(kept, (model, clip.patcher)))
+
+
+def _without(before: dict, after: dict) -> dict:
+    """By place, what has been added since."""
+    added = {place: ps[len(before.get(place, ())) :] for place, ps in after.items()}
+    return {place: ps for place, ps in added.items() if ps}
 
 
 def _counts(file: str, unet: bool) -> dict:
-    """How many patches this LoRA has for each weight."""
+    """How many patches this LoRA has in each place (patches.held)."""
     known = vars(shared.sd_model).setdefault(COUNTS, {})
-    key = file, Path(file).stat().st_mtime_ns
+    key = file, Path(file).stat().st_mtime_ns, bool(dynamic_args.online_lora)
     if key not in known:
-        known[key] = tuple({weight: len(ps) for weight, ps in part.items()} for part in _alone(file, 1.0, 1.0))
+        known[key] = tuple({place: len(ps) for place, ps in part.items()} for part in _alone(file, 1.0, 1.0))
     return known[key][0 if unet else 1]
 
 
 def _split(unet: bool) -> "tuple[list, dict] | None":
-    """The patches in force: of each LoRA of the request, by weight, and those behind them, which are not the request's.
+    """The patches in force: of each LoRA of the request, by place, and those behind them, which are not the request's.
     None where they are not as the request's LoRAs make them."""
-    part = 0 if unet else 1
-    patches = _patchers(shared.sd_model.forge_objects)[part].patches
-    before = _patchers(shared.sd_model.forge_objects_original)[part].patches
-    at = {weight: len(before.get(weight, ())) for weight in patches}
+    now, before = (held(_patchers(objects)[0 if unet else 1]) for objects in _objects())
+    at = {place: len(before.get(place, ())) for place in now}
     own = []
     for file in _files():
         counts = _counts(file, unet)
-        if any(at.get(weight, 0) + n > len(patches.get(weight, ())) for weight, n in counts.items()):
+        if any(at.get(place, 0) + n > len(now.get(place, ())) for place, n in counts.items()):
             return None
-        own.append({weight: patches[weight][at[weight] : at[weight] + n] for weight, n in counts.items()})
-        for weight, n in counts.items():
-            at[weight] += n
-    return own, {weight: ps[at[weight] :] for weight, ps in patches.items()}
+        own.append({place: now[place][at[place] : at[place] + n] for place, n in counts.items()})
+        for place, n in counts.items():
+            at[place] += n
+    return own, {place: ps[at[place] :] for place, ps in now.items()}
+
+
+def _objects() -> tuple:
+    return shared.sd_model.forge_objects, shared.sd_model.forge_objects_original
 
 
 def _scale(patches: dict) -> float:
-    return next((float(ps[0][0]) for ps in patches.values() if ps), 0.0)
+    return next((scale_of(ps[0]) for ps in patches.values() if ps), 0.0)
 
 
 def patches(uses, unet: bool = True) -> dict:
-    """weight -> patches of the network with `uses`, in the host's order; `unet` False: of the text encoder."""
+    """By place, the patches of the network with `uses`, in the host's order; `unet` False: of the text encoder."""
+    before, behind = _others(unet)
+    return _joined(before, alone(uses, unet), behind)
+
+
+def alone(uses, unet: bool = True) -> dict:
+    """By place, the patches of `uses` alone."""
     part = 0 if unet else 1
-    own, others = _split(unet) or ([], {})
-    found = {w: list(ps) for w, ps in _patchers(shared.sd_model.forge_objects_original)[part].patches.items()}
+    own, _ = _split(unet) or ([], {})
+    found = []
     for use in uses:
         scale = use.unet if unet else use.te
-        if use.handle is None and not scale:
-            continue
-        of_weights = own[use.handle] if use.handle is not None else _alone(use.file, use.unet, use.te)[part]
-        for weight, ps in of_weights.items():
-            found.setdefault(weight, []).extend((scale, *patch[1:]) for patch in ps)
-    for weight, ps in others.items():
-        found.setdefault(weight, []).extend(ps)
-    return {weight: ps for weight, ps in found.items() if ps}
+        if use.handle is not None:
+            found.append({place: [scaled(patch, scale) for patch in ps] for place, ps in own[use.handle].items()})
+        elif scale:
+            found.append(_alone(use.file, use.unet, use.te)[part])
+    return _joined(*found)
+
+
+def of_others() -> dict:
+    """By place, the network's patches that are no LoRA's of the request."""
+    return _joined(*_others(True))
+
+
+def _others(unet: bool) -> "tuple[dict, dict]":
+    """Those that were there before the request's LoRAs, and those behind them."""
+    _, behind = _split(unet) or ([], {})
+    return held(_patchers(shared.sd_model.forge_objects_original)[0 if unet else 1]), behind
+
+
+def _joined(*parts) -> dict:
+    found = {}
+    for part in parts:
+        for place, ps in part.items():
+            found.setdefault(place, []).extend(ps)
+    return {place: ps for place, ps in found.items() if ps}
 
 
 def _changes(model, uses) -> dict:
     patcher = shared.sd_model.forge_objects.unet
-    own, wanted = patcher.patches, patches(uses)
+    own, wanted = held(patcher), patches(uses)
     found = {}
-    for weight in dict.fromkeys((*own, *wanted)):
-        mine, theirs = own.get(weight, []), wanted.get(weight, [])
-        if [(p[0], id(p[1])) for p in mine] == [(p[0], id(p[1])) for p in theirs]:
+    for weight in dict.fromkeys(weight for weight, _ in (*own, *wanted)):
+        mine, theirs = own.get((weight, False), []), wanted.get((weight, False), [])
+        wrappers = wanted.get((weight, True), [])
+        merged_differ, wrapped_differ = told(mine) != told(theirs), told(own.get((weight, True), [])) != told(wrappers)
+        if not merged_differ and not wrapped_differ:
             continue
         module, name, parameter = utils.get_attr_with_parent(model, weight)
         change = found.setdefault(module, layers.Change())
-        if is_online(module, name, mine + theirs):
-            change.attributes.update(online(model, module, name, weight, theirs))
+        at_every_call = applied_at_every_call(module, name, mine + theirs)
+        if at_every_call or wrapped_differ:
+            plain = theirs if at_every_call else []
+            change.attributes.update(online(model, module, name, weight, plain, wrappers))
+        if at_every_call or not merged_differ:
             continue
         if name == "weight":
             change.low_rank = low_rank(module, parameter, *(list(map(_plain, ps)) for ps in (mine, theirs)))
@@ -160,23 +208,19 @@ def _changes(model, uses) -> dict:
     return found
 
 
-def is_online(module, name: str, patches) -> bool:
-    """Whether the host applies the patches of this weight at every call."""
-    return any(patch[-1] for patch in patches) or any(map(_is_patch, getattr(module, f"{name}_function", ())))
+def applied_at_every_call(module, name: str, patches) -> bool:
+    """Whether the host applies these patches of a weight at every call, rather than merging them: told to, or because
+    the layer does not fit the GPU."""
+    there = getattr(module, f"{name}_function", ())
+    return any(map(is_online, patches)) or any(isinstance(function, LowVramPatch) for function in there)
 
 
-def _is_patch(function) -> bool:
-    return isinstance(function, LowVramPatch)
-
-
-def online(model, module, name: str, weight: str, patches) -> dict:
-    """The attributes of a layer that applies `patches` at every call."""
-    function = f"{name}_function"
-    found = [f for f in getattr(module, function, ()) if not _is_patch(f)]
-    if patches:
-        _, set_back, convert = get_key_weight(model, weight)
-        found.insert(0, LowVramPatch(weight, {weight: patches}, convert, set_back))
-    return {function: found, "parameters_manual_cast": True}
+def online(model, module, name: str, weight: str, patches, wrappers=()) -> dict:
+    """The attributes of a layer that applies these at every call."""
+    return {
+        f"{name}_function": functions(model, module, name, weight, patches, wrappers),
+        "parameters_manual_cast": True,
+    }
 
 
 def merged(weight: str, base, patches, name: str):
@@ -216,9 +260,21 @@ def text_encoder(uses):
     """Prompts encoded within see the text encoder at the scales of `uses`."""
     patcher = shared.sd_model.forge_objects.clip.patcher
     wanted = patches(uses, unet=False)
+    plain = {weight: ps for (weight, wrapped), ps in wanted.items() if not wrapped}
     try:
         # Under another mark, or the host takes them for merged already.
-        with swapped(patcher, "patches", wanted), swapped(patcher, "patches_uuid", uuid.uuid4()):
-            yield
+        with swapped(patcher, "patches", plain), swapped(patcher, "patches_uuid", uuid.uuid4()):
+            with swapped(patcher, "weight_wrapper_patches", _wrappers(patcher, wanted)):
+                yield
     finally:
         memory_management.load_models_gpu([patcher])
+
+
+def _wrappers(patcher, wanted: dict) -> dict:
+    """All that wraps weights: what is no LoRA as it is, and the LoRAs wanted."""
+    own = getattr(patcher, "weight_wrapper_patches", {})
+    found = {weight: [f for f in fs if not is_patch(f)] for weight, fs in own.items()}
+    for (weight, wrapped), ps in wanted.items():
+        if wrapped:
+            found[weight] = [*found.get(weight, ()), *ps]
+    return found

@@ -20,7 +20,7 @@ from ..compatibility import requirements
 from ..models import checkpoints
 from ..sampling import progress
 from ..sampling.sampling_pass import TRACE, SamplingPass
-from . import arguments, cells, comparison, refusal
+from . import arguments, cells, comparison, ends, refusal
 
 ORIGINAL = "w2sd_original"
 
@@ -48,7 +48,7 @@ def before_process(host: type, p, args) -> None:
     try:
         settings = settings_of(p, args)
     except W2SDError as error:
-        p.sample = failing(error)  # rather than at the sampler, which a script's own p.sample need not ask
+        p.sample = failing(p, error)  # rather than at the sampler, which a script's own p.sample need not ask
         return
     checkpoints.write_infotext(settings, p.extra_generation_params)
     setattr(p, TRACE, Trace() if settings.enabled else None)
@@ -58,7 +58,7 @@ def before_process(host: type, p, args) -> None:
             p.comment(f"W2SD: {note}")
         refused = host.refusal(p)
         if refused:
-            p.sample = failing(SettingError(refused))
+            p.sample = failing(p, SettingError(refused))
 
 
 def before_sampling(host: type, p, args) -> None:
@@ -71,9 +71,9 @@ def before_sampling(host: type, p, args) -> None:
         elif hasattr(sampler, "func"):
             sampler.func = original(sampler.func)
     except (AttributeError, ImportError) as error:
-        fail_at_sampling(sampler, LacksError(requirements.sentence([f"what it looked for ({error})"], "do this in")))
+        fail_at_sampling(p, LacksError(requirements.sentence([f"what it looked for ({error})"], "do this in")))
     except Exception as error:
-        fail_at_sampling(sampler, error)
+        fail_at_sampling(p, error)
 
 
 def attach(one_pass: SamplingPass) -> None:
@@ -86,6 +86,7 @@ def attach(one_pass: SamplingPass) -> None:
     weighed = progress.weighed(reflecting, trace.passes)
 
     @functools.wraps(func)
+    @ends.reached(one_pass.p)
     @refusal.refusing()
     def sample(*args, **kwargs):
         trace.sampled.append(one_pass.webui.hires_pass)
@@ -138,7 +139,8 @@ def original(func):
     return getattr(func, ORIGINAL, func)
 
 
-def failing(error: Exception):
+def failing(p, error: Exception):
+    @ends.reached(p)
     @refusal.refusing()
     def fail(*args, **kwargs):
         Trace.last = Trace(str(error))  # and not that of the run before
@@ -147,8 +149,8 @@ def failing(error: Exception):
     return fail
 
 
-def fail_at_sampling(sampler, error: Exception) -> None:
-    fail = failing(error)
+def fail_at_sampling(p, error: Exception) -> None:
+    fail, sampler = failing(p, error), p.sampler
     if callable(getattr(sampler, "func", None)):
         sampler.func = functools.wraps(original(sampler.func))(fail)
     else:

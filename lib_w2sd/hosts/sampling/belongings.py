@@ -11,11 +11,14 @@ import sys
 import sysconfig
 import types
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 from modules import shared
+
+from . import kept
 
 HOST = Path(shared.__file__).parents[1]
 OURS = [Path(__file__).parents[3] / name for name in ("lib_w2sd", "scripts")]
@@ -23,9 +26,14 @@ LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib",
 # The host's folders whose code is an extension's, or a script of the list.
 EXTENSIONS = ("extensions", "extensions-builtin", "scripts")
 # Kept by their content up to this many numbers, larger ones by which they are: a model's weights are no memory.
-LARGEST = 1 << 20
+LARGEST = 1 << 22
+# What the host does with a layer's weights as it loads and moves them.
+OF_A_LAYER = (
+    *vars(torch.nn.Module()),
+    *("forge_patched_weights", "forge_force_cast_weights", "parameters_manual_cast", "prev_parameters_manual_cast"),
+    *("weight_function", "bias_function"),
+)
 PLAIN = {int, float, complex, str, bytes, bool, type(None), types.BuiltinFunctionType, torch.dtype, torch.device}
-_MISSING = object()
 
 
 @functools.cache
@@ -56,9 +64,11 @@ def file_of(owner) -> "str | None":
     module = sys.modules.get(owner.__module__)
     if module is not None:
         return getattr(module, "__file__", None)
-    # The hosts load their scripts' files without making them known to Python.
+    # The hosts load their scripts' files without making them known to Python; what has no function of its own there is
+    # named by the script.
     functions = (value for value in vars(owner).values() if isinstance(value, types.FunctionType))
-    return next((function.__code__.co_filename for function in functions), None)
+    files = (function.__code__.co_filename for function in functions)
+    return next((file for file in files if not file.startswith("<")), f"/{owner.__module__}")
 
 
 class Belongings:
@@ -66,12 +76,14 @@ class Belongings:
 
     roots    functions, objects, classes, modules of others; lists and tables
     objects  [(object of the host, names that are not its)], whose attributes are kept too
+    layers   of the host's network, on which others keep what they remember, and on their classes
     """
 
-    def __init__(self, roots, objects=()):
+    def __init__(self, roots, objects=(), layers=()):
         self._objects = {id(one): (one, leaving) for one, leaving in objects}
-        self._kept, self._seen = [], {}
-        queue = deque([*(one for one, _ in self._objects.values()), *roots])
+        self._layers = {id(one) for layer in layers for one in (layer, type(layer))}
+        self._kept, self._seen, self._passing = [], {}, set()
+        queue = deque([*(one for one, _ in self._objects.values()), *layers, *map(type, layers), *roots])
         while queue:
             one = queue.popleft()
             if (type(one) in PLAIN and id(one) not in self._objects) or id(one) in self._seen:
@@ -80,22 +92,31 @@ class Belongings:
             queue.extend(self._followed(one))
 
     def put_back(self) -> None:
-        for put_back in self._kept:
-            put_back()
+        for one in self._kept:
+            one.put_back()
+
+    def since(self, before: "Belongings") -> list:
+        """What makes the changes once more that came between `before` and now, but for those of the host's objects and
+        of random generators: what others remember."""
+        then = {id(one.owner): one for one in before._kept}
+        lasting = (one for one in self._kept if id(one.owner) not in self._passing)
+        changes = (one.since(then.get(id(one.owner))) for one in lasting)
+        return [change for change in changes if change is not None]
 
     def _followed(self, one) -> list:
         """Keeps one thing; what it leads to."""
-        if isinstance(one, torch.Tensor):
-            return self._tensor(one)
-        if isinstance(one, np.ndarray):
-            return self._array(one)
+        if isinstance(one, (torch.Tensor, np.ndarray)):
+            if _changeable(one):
+                self._kept.append(kept.Numbers(one))
+            return []
         if state_of(one):
-            self._kept.append(state_of(one))
+            self._kept.append(kept.Generator(one, state_of(one)))
             return []
         if isinstance(one, dict):
             return self._table(one)
         if isinstance(one, (list, set, bytearray, deque)):
-            return self._collection(one)
+            self._kept.append(kept.Collection(one))
+            return list(one)
         if isinstance(one, (tuple, frozenset)):
             return list(one)
         if isinstance(one, types.FunctionType):
@@ -110,52 +131,11 @@ class Belongings:
             return self._class(one)
         return self._object(one)
 
-    def _tensor(self, one: torch.Tensor) -> list:
-        if isinstance(one, torch.nn.Parameter) or one.requires_grad or one.numel() > LARGEST:
-            return []
-        if one.layout != torch.strided or one.is_meta:
-            return []
-        expanded = any(stride == 0 and size > 1 for stride, size in zip(one.stride(), one.shape))
-        if not expanded:
-            content = one.clone()
-            self._kept.append(lambda: one.copy_(content))
-        return []
-
-    def _array(self, one: np.ndarray) -> list:
-        if one.size <= LARGEST and one.dtype != object and one.flags.writeable:
-            content = one.copy()
-            self._kept.append(lambda: np.copyto(one, content))
-        return []
-
-    def _table(self, one: dict, dunder: bool = True, leaving: tuple = ()) -> list:
-        """A dictionary; of a module's or an object's without the names that Python gives it."""
-
-        def kept(key):
-            return key not in leaving and (dunder or not str(key).startswith("__"))
-
-        content = {key: value for key, value in list(one.items()) if kept(key)}
-
-        def put_back():
-            for key in [key for key in one if key not in content and kept(key)]:
-                del one[key]
-            for key, value in content.items():
-                if one.get(key, _MISSING) is not value:
-                    one[key] = value
-
-        self._kept.append(put_back)
-        return list(content.values())
-
-    def _collection(self, one) -> list:
-        content = list(one)
-
-        def put_back():
-            if len(one) == len(content) and all(a is b for a, b in zip(one, content)):
-                return
-            one.clear()
-            one.update(content) if isinstance(one, set) else one.extend(content)
-
-        self._kept.append(put_back)
-        return content
+    def _table(self, owner, dunder: bool = True, leaving: tuple = ()) -> list:
+        """A dictionary, or a class; of a module's or an object's without the names that Python gives it."""
+        table = kept.Table(owner, lambda key: key not in leaving and (dunder or not str(key).startswith("__")))
+        self._kept.append(table)
+        return list(table.content.values())
 
     def _function(self, one: types.FunctionType) -> list:
         if not is_theirs(file_of(one)):
@@ -172,46 +152,47 @@ class Belongings:
         return self._table(table, dunder=False)
 
     def _cells(self, one: types.FunctionType) -> list:
-        found = []
+        cells = []
         for cell in one.__closure__ or ():
-            try:
-                content = cell.cell_contents
-            except ValueError:  # nothing in it yet
-                continue
-            found.append(content)
-
-            def put_back(cell=cell, content=content):
-                if cell.cell_contents is not content:
-                    cell.cell_contents = content
-
-            self._kept.append(put_back)
-        return found
+            with suppress(ValueError):  # nothing in it yet
+                cells.append(kept.Cell(cell))
+        self._kept += cells
+        return [cell.content for cell in cells]
 
     def _class(self, one: type) -> list:
-        if not is_theirs(file_of(one)):
+        if not is_theirs(file_of(one)) and id(one) not in self._layers:
             return []
-        content = {key: value for key, value in vars(one).items() if not key.startswith("__")}
-
-        def put_back():
-            for key in [key for key in vars(one) if key not in content and not key.startswith("__")]:
-                delattr(one, key)
-            for key, value in content.items():
-                if vars(one).get(key, _MISSING) is not value:
-                    setattr(one, key, value)
-
-        self._kept.append(put_back)
-        return [*content.values(), *one.__bases__]
+        found = self._table(one, dunder=False)
+        return [*found, *one.__bases__]
 
     def _object(self, one) -> list:
         """An object of others; the host's and the libraries' are their own."""
         asked = self._objects.get(id(one))
-        if asked is None and not is_theirs(file_of(type(one))):
+        if asked is None and not is_theirs(file_of(type(one))) and id(one) not in self._layers:
             return []
         # A network's weights and layers are what it is, not what it remembers.
-        layers = tuple(vars(torch.nn.Module())) if isinstance(one, torch.nn.Module) else ()
-        leaving = (*layers, *asked[1]) if asked else layers
-        found = self._table(vars(one), leaving=leaving) if hasattr(one, "__dict__") else []
+        leaving = OF_A_LAYER if isinstance(one, torch.nn.Module) else ()
+        if asked:
+            leaving = (*leaving, *asked[1])
+        if not hasattr(one, "__dict__"):
+            return []
+        if asked:
+            self._passing.add(id(vars(one)))
+        found = self._table(vars(one), leaving=leaving)
         return found if asked else [*found, type(one)]
+
+
+def _changeable(one) -> bool:
+    """Of a tensor or an array: whether its numbers are kept."""
+    if isinstance(one, np.ndarray):
+        return one.size <= LARGEST and one.dtype != object and one.flags.writeable
+    if isinstance(one, torch.nn.Parameter) or one.requires_grad or one.numel() > LARGEST:
+        return False
+    # Numbers that stand for several of its places cannot be written to, by nobody.
+    once = (
+        all(stride or size < 2 for size, stride in zip(one.shape, one.stride())) if one.layout == torch.strided else 0
+    )
+    return bool(once) and not one.is_meta
 
 
 def state_of(one):

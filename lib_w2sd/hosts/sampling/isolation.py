@@ -73,9 +73,14 @@ class Moment:
         self._belongings = Belongings(
             [*listeners(), *scripts, *patches(), *(layers.functions() if layers else ())],
             [(one, OF_A_MODEL) for one in known if one is not None],
+            layers.kept_on() if layers else (),
         )
         self._others = [*generators(), *([layers.as_they_are()] if layers else [])]
         self._progress = {name: getattr(shared.state, name) for name in PROGRESS if hasattr(shared.state, name)}
+
+    def since(self, before: "Moment") -> list:
+        """See Belongings.since."""
+        return self._belongings.since(before._belongings)
 
     def put_back(self) -> None:
         self._belongings.put_back()
@@ -140,15 +145,35 @@ class Layers:
     """Those of a network, and what others have put in the place of their functions, or hooked into them."""
 
     def __init__(self, network: torch.nn.Module):
-        self._layers = [vars(layer) for layer in network.modules()]
-        self._types = {type(layer) for layer in network.modules() if not type(layer).__module__.startswith("torch.")}
+        self._modules = list(network.modules())
+        self._layers = [vars(layer) for layer in self._modules]
+        self._types = {type(layer) for layer in self._modules if not type(layer).__module__.startswith("torch.")}
 
     def functions(self) -> list:
-        found = [one.forward for one in self._types]
+        found = [vars(one).get(name) for one in self._types for name in ("forward", "inner_forward")]
         for own in self._layers:
-            found += [own["forward"]] if "forward" in own else []
-            found += [*own["_forward_pre_hooks"].values(), *own["_forward_hooks"].values()]
-        return [one for one in dict.fromkeys(found) if is_theirs(written_in(one))]
+            found += self._own(own)
+        return [one for one in dict.fromkeys(found) if _is_anothers(one)]
+
+    def kept_on(self) -> list:
+        """The layers that others may keep something on: the whole network, and those whose functions theirs stand in
+        the place of."""
+        theirs = {
+            one for one in self._types if any(map(_is_anothers, map(vars(one).get, ("forward", "inner_forward"))))
+        }
+        replaced = [
+            layer
+            for layer, own in zip(self._modules, self._layers)
+            if type(layer) in theirs or any(map(_is_anothers, self._own(own)))
+        ]
+        return list(dict.fromkeys([self._modules[0], *replaced]))
+
+    @staticmethod
+    def _own(layer: dict) -> list:
+        found = [*layer["_forward_pre_hooks"].values(), *layer["_forward_hooks"].values()]
+        if "forward" in layer:
+            found.append(getattr(layer["forward"], "original", layer["forward"]))  # below an overlay of ours
+        return found
 
     def as_they_are(self):
         """What puts the layers' functions back."""
@@ -160,6 +185,10 @@ class Layers:
                     own.update(forward=forward) if forward else own.pop("forward")
 
         return put_back
+
+
+def _is_anothers(function) -> bool:
+    return function is not None and is_theirs(written_in(function))
 
 
 def on_gpu() -> list:

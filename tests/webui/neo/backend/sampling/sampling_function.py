@@ -38,12 +38,17 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition, extra
             "uncond_indices": [row for row, kind in enumerate(marks) if kind],
         }
         common = math.lcm(*(texts[k].shape[1] for k in together))
-        output = unet.model.apply_model(
-            torch.cat([x] * len(together)),
-            torch.cat([sigma] * len(together)),
-            c_crossattn=torch.cat([texts[k].repeat(1, common // texts[k].shape[1], 1) for k in together]),
-            transformer_options=options,
-        )
+        asked = torch.cat([x] * len(together)), torch.cat([sigma] * len(together))
+        c = {
+            "c_crossattn": torch.cat([texts[k].repeat(1, common // texts[k].shape[1], 1) for k in together]),
+            "transformer_options": options,
+        }
+        wrapper = model_options.get("model_function_wrapper")
+        if wrapper is None:
+            output = unet.model.apply_model(*asked, **c)
+        else:
+            told = {"input": asked[0], "timestep": asked[1], "c": c, "cond_or_uncond": options["cond_or_uncond"]}
+            output = wrapper(unet.model.apply_model, told)
         if unet.controlnet_linked_list is not None:
             output = unet.controlnet_linked_list.on(output)
         for k, part in zip(together, output.chunk(len(together))):

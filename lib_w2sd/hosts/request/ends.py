@@ -1,0 +1,39 @@
+"""The ends of other extensions' scripts, where an error of ours keeps the host from calling them.
+
+A host ends a job whose sampling raised without any hook more: whoever has put something in the place of the network's
+own for the job and takes it out at its end (block caches) would stand there in the next.
+"""
+
+from contextlib import contextmanager
+
+import torch
+from modules import errors, processing, scripts, shared
+
+from .arguments import TITLE
+
+
+@contextmanager
+def reached(p):
+    """Around what may end the job: others' hooks after sampling, and those after the job, are called if it does."""
+    try:
+        yield
+    except Exception:
+        _reach(p)
+        raise
+
+
+def _reach(p) -> None:
+    latent = getattr(shared.state, "current_latent", None)
+    if latent is None:
+        latent = torch.zeros(len(getattr(p, "prompts", None) or [""]), 4, p.height // 8, p.width // 8)
+    for hook, make in (
+        ("post_sample", lambda: scripts.PostSampleArgs(latent)),
+        ("postprocess", lambda: processing.Processed(p, [])),
+    ):
+        for script in p.scripts.alwayson_scripts:
+            if script.title() == TITLE:
+                continue
+            try:
+                getattr(script, hook)(p, make(), *p.script_args[script.args_from : script.args_to])
+            except Exception:
+                errors.report(f"Error running {hook}: {script.filename}", exc_info=True)
