@@ -24,6 +24,8 @@ def main(argv=None) -> int:
         one = does.add_parser(name, help=about)
         one.add_argument("hosts", nargs="*", help="default: all")
         one.add_argument("--dir", type=Path, default=Path("hosts"), help="where they stand")
+        if name == "options":
+            one.add_argument("--logs", action="store_true", help="their logs, too")
         if name in ("set-up", "start"):
             one.add_argument("--mirror", type=Path, help="folder of git mirrors, OWNER/NAME.git (default: the network)")
             one.add_argument("--python", default=sys.executable, help="for the environments")
@@ -43,7 +45,8 @@ def main(argv=None) -> int:
             elif given.do == "stop" and host.stop():
                 print(f"{host.title} is stopped.")
             elif given.do == "options" and host.running():
-                print(f"--{host.name} {host.running()['url']} --{host.name}-log {host.log}")
+                log = f" --{host.name}-log {host.log}" if given.logs else ""
+                print(f"--{host.name} {host.running()['url']}{log}")
     except Trouble as trouble:
         print(f"{host.name}: {trouble}", file=sys.stderr)
         return 1

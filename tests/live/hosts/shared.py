@@ -107,6 +107,12 @@ def checkout(pin: pins.Pin, folder: Path, mirror: "Path | None") -> bool:
             else:
                 run([*git, "fetch", "--quiet", "--depth", "1", source, pin.commit], f"Fetching {what}")
             run([*git, "checkout", "--quiet", "--detach", pin.commit], f"Checking out {what}")
+            # Of a file whose contents it has not, git says so and goes on.
+            lacking = run([*git, "ls-files", "--deleted"], "git ls-files").splitlines()
+            if lacking:
+                raise Trouble(
+                    f"{source} is not whole: {', '.join(lacking[:5])} of {pin.commit[:10]} are missing in it."
+                )
         except Trouble as trouble:
             reasons.append(str(trouble))
             continue

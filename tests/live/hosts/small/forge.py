@@ -243,7 +243,8 @@ def sdxl() -> None:
 def controlnet() -> None:
     from backend.nn.cnets.cldm import ControlNet
 
-    made = built(ControlNet, 5, **sizes.CONTROL)
+    more = {"hint_width": sizes.HINT} if HOST == "neo" else {}
+    made = built(ControlNet, 5, **sizes.CONTROL, **more)
     state = writing.half(made.state_dict(), "control_model.")
     writing.save(state, WEBUI / "models/ControlNet/tiny_controlnet.safetensors")
 

@@ -111,6 +111,7 @@ CONTROL = {
     **{k: v for k, v in SD15.items() if k not in ("out_channels", "transformer_depth_output")},
     "hint_channels": 3,
 }
+HINT = 16  # channels that a hint begins with, as published
 SDXL = {
     **LDM,
     "num_res_blocks": [2, 2, 2],
