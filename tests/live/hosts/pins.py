@@ -43,7 +43,27 @@ HOSTS = {
     ),
     "forge": Pin("lllyasviel/stable-diffusion-webui-forge", "dfdcbab685e57677014f05a3309b48cc87383167", "2025-06-26"),
     # A copy of Haoming02/sd-webui-forge-classic, branch neo, with extensions beside it
-    "neo": Pin("exo101/sd-webui-forge-neo-v3", "5692d2d1e6c293faf5486f7cb18c27c9a3faa758", "2026-08-17"),
+    "neo": Pin(
+        "exo101/sd-webui-forge-neo-v3",
+        "5692d2d1e6c293faf5486f7cb18c27c9a3faa758",
+        "2026-08-17",
+        without=(
+            "*.exe",
+            *(
+                f"webui/extensions/{name}"
+                for name in (
+                    "sd-civitai-browser-neo/aria2/",
+                    "sd-dynamic-prompts_neo/images/",
+                    "sd-webui-model-keyword/lora-keyword.txt",
+                    "sd-webui-multimodal-media/ACE-Step-1.5/acestep/genres_vocab.txt",
+                    "sd-webui-tagcomplete-neo/tags/danbooru_*.csv",
+                    "sd-webui-tagcomplete-neo/tags/noob_characters-chants.json",
+                    "sd-webui-trellis2/TRELLIS.2/assets/",
+                    "sd-webui-trellis2/nvdiffrec/data/",
+                )
+            ),
+        ),
+    ),
 }
 # What neo-newest.yml takes instead: (repository, branch).
 NEWEST_NEO = ("Haoming02/sd-webui-forge-classic", "neo")
