@@ -41,9 +41,9 @@ def test_a_pin_is_a_commit_of_a_day(pin):
 
 
 def test_every_list_is_of_every_host():
-    assert list(HOSTS) == list(conftest.HOSTS)
     for of_each in (pins.HOSTS, pins.BESIDE, pins.EXTENSIONS, sizes.FILES):
-        assert list(of_each) == list(HOSTS)
+        assert list(of_each) == list(conftest.HOSTS)
+    assert {host(Path()).option for host in HOSTS.values()} == set(conftest.HOSTS)
 
 
 def test_the_readmes_extensions_are_those_that_are_fetched():
@@ -53,7 +53,7 @@ def test_the_readmes_extensions_are_those_that_are_fetched():
     assert sorted(named) == sorted(pin.repository for pin in pins.EXTENSIONS["a1111"])
 
 
-@pytest.mark.parametrize("name", HOSTS)
+@pytest.mark.parametrize("name", conftest.HOSTS)
 def test_every_package_has_one_version(name):
     lines = (FOLDER / f"versions/{name}.txt").read_text().split("\n")
     assert lines.pop() == ""
@@ -63,7 +63,7 @@ def test_every_package_has_one_version(name):
     assert {f"{part}=={versions[part]}" for part in ("torch", "torchvision")} == set(HOSTS[name].torch)
 
 
-@pytest.mark.parametrize("name", HOSTS)
+@pytest.mark.parametrize("name", conftest.HOSTS)
 def test_the_suite_finds_every_family_by_its_files(name):
     known = {family.name: family for family in families.FAMILIES}
     for family, files in sizes.FILES[name].items():
@@ -223,6 +223,22 @@ def test_a_mirror_that_lacks_it_says_so_in_a_sentence(tmp_path, pin):
     assert not (tmp_path / "made").exists() and not (tmp_path / "made.part").exists()
 
 
+def test_the_newest_commit_is_asked_for_and_its_own_requirements_taken(tmp_path, pin, monkeypatch):
+    git(tmp_path / "work", "checkout", "--quiet", "-b", "neo")
+    mirror = mirror_as(tmp_path, "owner/host.git")
+    monkeypatch.setattr(pins, "NEWEST_NEO", ("owner/host", "neo"))
+    newest = HOSTS["neo-newest"](tmp_path, mirror=mirror)
+    assert newest.pin().commit == git(tmp_path / "work", "rev-parse", "HEAD")
+    shared.checkout(newest.pin(), newest.webui, mirror)
+    (newest.webui / "requirements.txt").write_text("gradio==4.40.0\nsetuptools==69.5.1\ntorch\ntorchsde==0.2.6\n")
+    option, path = newest.requirements()
+    assert option == "-r"
+    assert path.read_text().split() == ["gradio==4.40.0", "torchsde==0.2.6", *newest.torch, "setuptools==80.9.0"]
+    monkeypatch.setattr(pins, "NEWEST_NEO", ("owner/host", "gone"))
+    with pytest.raises(shared.Trouble, match="for gone failed"):
+        newest.pin()
+
+
 def test_a_broken_mirror_says_so_and_a_whole_one_is_taken_next(tmp_path, pin):
     mirror = mirror_as(tmp_path, "owner/host.git")
     blob = git(tmp_path / "work", "rev-parse", f"{pin.commit}:launch.py")
@@ -243,7 +259,7 @@ def test_the_command_line_says_it_and_ends_with_1(tmp_path, capsys):
     assert main(["options", "--dir", str(tmp_path)]) == 0 and capsys.readouterr().out == ""
     with pytest.raises(SystemExit):
         main(["start", "comfy"])
-    assert "no such host: comfy; there are a1111, forge, neo" in capsys.readouterr().err
+    assert "no such host: comfy; there are a1111, forge, neo, neo-newest" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- environment, edits

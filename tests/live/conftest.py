@@ -73,6 +73,13 @@ def pytest_collection_modifyitems(config, items):
         items[:] = kept
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test's fixtures can know of it: `page` takes its picture."""
+    report = (yield).get_result()
+    item.failed = getattr(item, "failed", False) or report.failed
+
+
 def reasons(reports) -> list:
     """Lines of what was skipped: how often, and why; the most frequent first."""
     said = collections.Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports)

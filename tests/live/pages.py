@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import urljoin
@@ -147,6 +148,8 @@ class Page:
 def page(browser, webui, request):
     made = Page(browser, webui, Path(request.config.rootpath) / "out" / "live")
     yield made
+    if getattr(request.node, "failed", False):
+        made.shot("failed-" + re.sub(r"[^\w]+", "-", request.node.name))
     made.page.close()
 
 

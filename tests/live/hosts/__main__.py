@@ -6,10 +6,10 @@ from pathlib import Path
 
 from .a1111 import A1111
 from .forge import Forge
-from .neo import Neo
+from .neo import Neo, NewestNeo
 from .shared import Trouble
 
-HOSTS = {host.name: host for host in (A1111, Forge, Neo)}
+HOSTS = {host.name: host for host in (A1111, Forge, Neo, NewestNeo)}
 
 
 def main(argv=None) -> int:
@@ -45,8 +45,8 @@ def main(argv=None) -> int:
             elif given.do == "stop" and host.stop():
                 print(f"{host.title} is stopped.")
             elif given.do == "options" and host.running():
-                log = f" --{host.name}-log {host.log}" if given.logs else ""
-                print(f"--{host.name} {host.running()['url']}{log}")
+                log = f" --{host.option}-log {host.log}" if given.logs else ""
+                print(f"--{host.option} {host.running()['url']}{log}")
     except Trouble as trouble:
         print(f"{host.name}: {trouble}", file=sys.stderr)
         return 1

@@ -1,10 +1,13 @@
 """Forge Neo of August 2026. With BUNDLED=1 its copy's own extensions are on."""
 
+import datetime
 import os
+import re
 from pathlib import Path
 
+from . import pins
 from .forge import PUBLISHED, TEXT_ENCODERS, Forge, replaced, sized
-from .shared import EXTENSION, Host
+from .shared import EXTENSION, Host, run, sources
 from .small import sizes
 
 WAN = PUBLISHED + "Wan-AI/Wan2.1-T2V-14B/"
@@ -136,3 +139,24 @@ class Neo(Host):
         program.parent.mkdir(exist_ok=True)
         program.write_text(FFMPEG)
         program.chmod(0o755)
+
+
+class NewestNeo(Neo):
+    """Of the newest commit, with what its own requirements ask for; what its copy bundles is not there."""
+
+    name, title, option = "neo-newest", "the newest Forge Neo", "neo"
+    repository_folder = webui_folder = "webui"
+
+    def pin(self) -> pins.Pin:
+        repository, branch = pins.NEWEST_NEO
+        source = sources(pins.Pin(repository, "", ""), self.mirror)[0]
+        said = run(["git", "ls-remote", "--exit-code", source, f"refs/heads/{branch}"], f"Asking {source} for {branch}")
+        return pins.Pin(repository, said.split()[0], datetime.date.today().isoformat())
+
+    def requirements(self) -> list:
+        """As they are, but for what would bring another torch."""
+        text = (self.webui / "requirements.txt").read_text(encoding="utf-8")
+        ours = [line for line in text.splitlines() if not re.match(r"(torch|torchvision|setuptools)\b", line)]
+        path = self.folder / "requirements.txt"
+        path.write_text("\n".join([*ours, *self.torch, "setuptools==80.9.0"]) + "\n", encoding="utf-8")
+        return ["-r", path]

@@ -131,6 +131,7 @@ class Host:
 
     name: str
     title: str
+    option = ""  # what the suite calls it; its name, unless it says otherwise
     pythons = ((3, 10), (3, 12))  # from, to: less than
     repository_folder = "webui"  # what is cloned
     webui_folder = "webui"  # and where in it the WebUI stands
@@ -143,6 +144,7 @@ class Host:
 
     def __init__(self, root: Path, mirror: "Path | None" = None, python: str = sys.executable):
         self.folder, self.mirror, self.python = root.resolve() / self.name, mirror, python
+        self.option = self.option or self.name
         self.webui = self.folder / self.webui_folder
         self.models = self.webui / "models"
         self.venv = self.folder / "venv"
@@ -162,16 +164,22 @@ class Host:
             print(f"{self.name}: {what}: {time.monotonic() - begun:.0f} s", flush=True)
 
     def repositories(self) -> None:
-        new = checkout(pins.HOSTS[self.name], self.folder / self.repository_folder, self.mirror)
-        if new:
+        if checkout(self.pin(), self.folder / self.repository_folder, self.mirror):
             shutil.rmtree(self.folder / "done", ignore_errors=True)
-        for name, pin in pins.BESIDE[self.name].items():
+        for name, pin in pins.BESIDE[self.option].items():
             checkout(pin, self.webui / "repositories" / name, self.mirror)
-        for pin in pins.EXTENSIONS[self.name]:
+        for pin in pins.EXTENSIONS[self.option]:
             checkout(pin, self.webui / "extensions" / pin.repository.partition("/")[2], self.mirror)
 
+    def pin(self) -> pins.Pin:
+        return pins.HOSTS[self.name]
+
+    def requirements(self) -> list:
+        """Options of pip. Every package, so nothing is resolved: as a host writes them some contradict each other."""
+        return ["--no-deps", "-r", HERE / f"versions/{self.name}.txt"]
+
     def environment(self) -> None:
-        versions = HERE / f"versions/{self.name}.txt"
+        *options, versions = self.requirements()
         wanted = "\n".join((*self.torch, versions.read_text()))
         if self.is_done("environment", wanted):
             return
@@ -188,10 +196,9 @@ class Host:
         # What is missing is said, not looked for in the user's own packages; nothing is compiled that is not imported.
         pip = [self.venv_python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile"]
         run([*pip, *self.torch], f"{self.title}: installing {', '.join(self.torch)}", env=self.environ())
-        # Every package of it, so nothing is resolved: as written some of them contradict each other.
         run(
-            [*pip, "--no-deps", "-r", versions],
-            f"{self.title}: installing the packages of {versions.relative_to(PROJECT)}",
+            [*pip, *options, versions],
+            f"{self.title}: installing the packages of {versions.name}",
             env=self.environ(),
         )
         self.mark_done("environment", wanted)
