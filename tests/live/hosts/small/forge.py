@@ -270,6 +270,26 @@ def published(name: str) -> str:
     return name.replace("_norm.weight", "_norm.scale")
 
 
+def quantised(state: dict, path: Path) -> None:
+    """GGUF: matrices in Q8_0, the rest as it is."""
+    import gguf
+
+    eight = gguf.GGMLQuantizationType.Q8_0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = gguf.GGUFWriter(path, "flux")
+    for name, tensor in sorted(state.items()):
+        values = tensor.float().numpy()
+        if values.ndim == 2 and values.shape[1] % 32 == 0:
+            file.add_tensor(name, gguf.quants.quantize(values, eight), raw_dtype=eight)
+        else:
+            file.add_tensor(name, values)
+    file.write_header_to_file()
+    file.write_kv_data_to_file()
+    file.write_tensors_to_file()
+    file.close()
+    print(f"{path.parent.name}/{path.name}: {path.stat().st_size / 1e6:.0f} MB", flush=True)
+
+
 def flux() -> None:
     text, long_text = clip(FLUX / "text_encoder", 3001), t5(read(FLUX / "text_encoder_2"), 3002)
     pictures = vae(FLUX, 3000, 16, 2.8)
@@ -285,6 +305,13 @@ def flux() -> None:
             **writing.half(long_text, "text_encoders.t5xxl.transformer."),
         }
         prefix = UNET
+        module("small-flux-clip-l", writing.half(text.state_dict()))
+        module("small-flux-t5", writing.half(long_text))
+        module("small-flux-vae", pictures)
+        for name, seed in sizes.QUANTISED.items():
+            made = flux_network(True)(seed)
+            state = {published(key): tensor for key, tensor in made.state_dict().items()}
+            quantised(state, CHECKPOINTS / f"{name}.gguf")
     for family in ("flux", "schnell"):
         made = write(family, flux_network(family == "flux"), rest, prefix, published)
     writing.lora(writing.matrices(made, "_blocks."), LORAS / "tiny_flux.safetensors", "lora_unet_", 0.05)

@@ -23,6 +23,8 @@ NEO = {
     "zimage": {"small-zimage": 1, "small-zimage-weak": 2},
     "anima": {"small-anima": 1, "small-anima-weak": 2},
 }
+# Quantised to eight bits, for Forge; of the same seeds as the ones they are compared with
+QUANTISED = {"small-flux-q8": 1, "small-flux-q8-weak": 2}
 FILES = {"a1111": A1111, "forge": FORGE, "neo": NEO}
 IMAGE_TO_VIDEO = {"small-wan-i2v": 3}
 # Files of their own on Neo, which its families share: name -> (folder, what)
@@ -32,6 +34,9 @@ MODULES = {
     "small-clip-l": "text_encoder",
     "small-t5": "text_encoder",
     "small-umt5": "text_encoder",
+    # On Forge, for what is quantised
+    "small-flux-clip-l": "text_encoder",
+    "small-flux-t5": "text_encoder",
 }
 
 # ---------------------------------------------------------------- A1111: the .yaml beside a checkpoint says all sizes
