@@ -99,7 +99,8 @@ BESIDE = {
     "neo": {},
 }
 
-# {host: pins}; Forge and Neo have theirs built in.
+# {host: pins}; Forge and Neo have theirs built in. Not Distributed: without a second WebUI to measure itself against, it
+# keeps the API's first request waiting for ever (its benchmark wants the lock that the request holds).
 EXTENSIONS = {
     "a1111": (
         Pin("Mikubill/sd-webui-controlnet", "56cec5b2958edf3b1807b7e7b2b1b5186dbd2f81", "2024-07-25"),
@@ -113,7 +114,6 @@ EXTENSIONS = {
         Pin("hako-mikan/sd-webui-negpip", "dc75fd2c0110dc27c8dea31221fcdf9090dbaf55", "2025-11-30"),
         Pin("continue-revolution/sd-webui-animatediff", "a88e88912bcbae0531caccfc50fd639f6ea83fd0", "2024-09-21"),
         Pin("Bing-su/adetailer", "36189cbea735b85fd01e98ac42002b8ce6f0e41d", "2025-03-10"),
-        Pin("papuSpartan/stable-diffusion-webui-distributed", "8fd65ebdc11d308035f151a90e1f167fd4d74b6d", "2024-10-26"),
     ),
     "forge": (),
     "neo": (),
