@@ -99,8 +99,8 @@ BESIDE = {
     "neo": {},
 }
 
-# {host: pins}; Forge and Neo have theirs built in. Not Distributed: without a second WebUI to measure itself against, it
-# keeps the API's first request waiting for ever (its benchmark wants the lock that the request holds).
+# {host: pins}; Forge and Neo have theirs built in. Not Distributed: without a second WebUI to measure itself against,
+# it keeps the first request of the API waiting for ever (its benchmark wants the lock that the request holds).
 EXTENSIONS = {
     "a1111": (
         Pin("Mikubill/sd-webui-controlnet", "56cec5b2958edf3b1807b7e7b2b1b5186dbd2f81", "2024-07-25"),
