@@ -5,9 +5,13 @@
 # make paper    the paper's analysis at our scale: docs/paper (long: it samples what it does not have yet)
 # make checkpoint  the emoji model as A1111 loads it:  make checkpoint DIR=.../models/Stable-diffusion LORAS=.../models/Lora REWARDS=.../models/rewards
 # make train    the emoji model's training goes on where it stopped (long; needs npm for the pictures)
-# make live     the suite against your own WebUI:  make live A1111=http://localhost:7860 FORGE=http://... NEO=http://...
-#               (each value of each test's parameters at least once; ALL=1 for all their combinations: hours)
-# make bench    what W2SD costs there, same addresses
+# make host     a WebUI for the suite: set up in hosts/ as far as it is not, and started:  make host HOST=a1111
+#               (or forge, neo, several; MIRROR=folder of git mirrors OWNER/NAME.git instead of the network; DIR=folder)
+# make host-stop  ends them, or HOST
+# make live     the suite against these, or your own:  make live A1111=http://localhost:7860 FORGE=http://... NEO=http://...
+#               (each value of each test's parameters at least once; ALL=1 for all their combinations: hours; QUICK=1
+#               for the most telling test of each file: minutes)
+# make bench    what W2SD costs there
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,7 +24,16 @@ export OMP_NUM_THREADS = 1
 # What is not compiled with the environment is once, when it is first imported.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: test lint demo playground paper checkpoint train live bench addresses clean
+# The addresses that were given, or of the hosts that run here.
+FOUND = found="$(strip $(HOSTS))"; test -n "$$found" || found=$$($(BIN)/python -m tests.live.hosts $(1) $(AT)) || exit 2; \
+	test -n "$$found" || { \
+	  echo "Which WebUI? make host HOST=a1111 sets one up and starts it; or give the address of one or more of your own,"; \
+	  echo "started with --api and with this extension:"; \
+	  echo "  make live A1111=http://localhost:7860 FORGE=http://localhost:7861 NEO=http://localhost:7862"; \
+	  exit 2; };
+AT = --dir "$(or $(DIR),hosts)"
+
+.PHONY: test lint demo playground paper checkpoint train host host-stop live bench clean
 
 test: lint
 	$(BIN)/python -m pytest -q -n auto --maxprocesses=4 $(if $(ALL),--all-combinations)
@@ -36,25 +49,25 @@ demo: $(READY)
 playground paper: $(READY)
 	$(BIN)/python -m lib_w2sd.lab $@
 
-DIR ?= out/checkpoint
-
 checkpoint: $(READY)
-	$(BIN)/python -m lib_w2sd.lab.emoji checkpoint "$(DIR)" $(if $(LORAS),--loras "$(LORAS)") $(if $(REWARDS),--rewards "$(REWARDS)")
+	$(BIN)/python -m lib_w2sd.lab.emoji checkpoint "$(or $(DIR),out/checkpoint)" $(if $(LORAS),--loras "$(LORAS)") $(if $(REWARDS),--rewards "$(REWARDS)")
 
 train: $(READY)
 	nice $(BIN)/python -m lib_w2sd.lab.emoji train
 
-live: addresses $(READY)
-	$(BIN)/python -m pytest -q tests/live $(HOSTS) $(if $(ALL),--all-combinations)
+host: $(READY)
+	@test -n "$(HOST)" || { echo "Which one? make host HOST=a1111, forge or neo"; exit 2; }
+	@$(BIN)/python -m tests.live.hosts start $(HOST) $(AT) --python "$(PYTHON)" $(if $(MIRROR),--mirror "$(MIRROR)")
 
-bench: addresses $(READY)
-	$(BIN)/python -m tests.live.bench $(HOSTS)
+host-stop: $(READY)
+	@$(BIN)/python -m tests.live.hosts stop $(HOST) $(AT)
 
-addresses:
-	@test -n "$(strip $(HOSTS))" || { \
-	  echo "Which WebUI? Give the address of one or more, started with --api and with this extension:"; \
-	  echo "  make live A1111=http://localhost:7860 FORGE=http://localhost:7861 NEO=http://localhost:7862"; \
-	  exit 2; }
+live: $(READY)
+	@$(call FOUND,options --logs) \
+	$(BIN)/python -m pytest -q tests/live $$found $(if $(ALL),--all-combinations) $(if $(QUICK),--quick)
+
+bench: $(READY)
+	@$(call FOUND,options) $(BIN)/python -m tests.live.bench $$found
 
 # `pip install .` takes the requirements from pyproject.toml; the package itself is empty.
 $(READY): pyproject.toml

@@ -6,6 +6,7 @@ What tests `record` is printed as tables at the end: one section for each thing 
 """
 
 import base64
+import collections
 import functools
 import io
 import json
@@ -17,6 +18,7 @@ from PIL import Image
 
 from ..reflected import REFLECTED
 from . import families
+from .quick import most_telling
 
 HOSTS = {"a1111": "AUTOMATIC1111 WebUI", "forge": "Forge WebUI", "neo": "Forge Neo"}
 PLAIN = {
@@ -33,6 +35,7 @@ PLAIN = {
 
 
 def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true", help="of each file its most telling test, on each host")
     for name, title in HOSTS.items():
         parser.addoption(f"--{name}", help=f"address of a running {title}")
         parser.addoption(
@@ -63,7 +66,32 @@ def table(cells: dict) -> list:
     return ["| " + " | ".join(text.ljust(width) for text, width in zip(line, widths)) + " |" for line in lines]
 
 
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--quick"):
+        kept = most_telling(items)
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test's fixtures can know of it: `page` takes its picture."""
+    report = (yield).get_result()
+    item.failed = getattr(item, "failed", False) or report.failed
+
+
+def reasons(reports) -> list:
+    """Lines of what was skipped: how often, and why; the most frequent first."""
+    said = collections.Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
+    return [f"{count:4d}  {reason}" for reason, count in said.most_common()]
+
+
 def pytest_terminal_summary(terminalreporter):
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped:
+        terminalreporter.section(f"{len(skipped)} skipped")
+        for line in reasons(skipped):
+            terminalreporter.write_line(line)
     for section, cells in RECORDED.items():
         terminalreporter.section(section)
         for line in table(cells):

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,24 @@ from .conftest import PLAIN
 
 ACCORDION = "#w2sd_txt2img"
 TIMEOUT = 120_000
+# The host shows its button Interrupt from the click to the end. The log below the gallery is written anew then, and
+# holds the time taken: it mostly changes, but not if the run before took as long. Where it does not, a while will do.
+WATCH = """tab => {
+  const button = document.querySelector(`#${tab}_interrupt`), log = document.querySelector(`#html_log_${tab}`);
+  const run = window.w2sdRun = {button, log, before: log.innerHTML, begun: false, ended: null};
+  const look = () => {
+    const shown = getComputedStyle(button).display != 'none';
+    run.begun ||= shown;
+    run.ended = !run.begun || shown ? null : run.ended ?? performance.now();
+  };
+  new MutationObserver(look).observe(button, {attributes: true});
+}"""
+DONE = """tab => {
+  const {button, log, before, ended} = window.w2sdRun;
+  if (getComputedStyle(button).display != 'none') return false;
+  const now = document.querySelector(`#html_log_${tab}`).innerHTML;
+  return now != before || (ended !== null && performance.now() - ended > 3000);
+}"""
 
 
 def program() -> "str | None":
@@ -115,15 +134,9 @@ class Page:
     def generate(self, timeout=TIMEOUT):
         """Press Generate and wait; the infotext below the gallery, or the error there."""
         log = self.page.locator(f"#html_log_{self.tab}").first
-        before = log.inner_html()
+        self.page.evaluate(WATCH, self.tab)
         self.page.click(f"#{self.tab}_generate")
-        # The log below the gallery holds the time taken, so it changes with every run.
-        self.page.wait_for_function(
-            "([tab, before]) => document.querySelector(`#html_log_${tab}`).innerHTML != before"
-            " && getComputedStyle(document.querySelector(`#${tab}_interrupt`)).display == 'none'",
-            arg=[self.tab, before],
-            timeout=timeout,
-        )
+        self.page.wait_for_function(DONE, arg=self.tab, timeout=timeout)
         self.page.wait_for_timeout(500)
         return self.page.locator(f"#html_info_{self.tab}").first.inner_text(), log.inner_text()
 
@@ -146,6 +159,8 @@ class Page:
 def page(browser, webui, request):
     made = Page(browser, webui, Path(request.config.rootpath) / "out" / "live")
     yield made
+    if getattr(request.node, "failed", False):
+        made.shot("failed-" + re.sub(r"[^\w]+", "-", request.node.name))
     made.page.close()
 
 

@@ -25,7 +25,7 @@ def test_it_draws_pairs_and_says_which_is_brighter(webui, tmp_path, way):
     request = dict(REQUEST)
     if webui.name == "neo":
         request = webui.for_neo(request)
-    settings = {"weak_cfg": 1.0, "lambda_steps": 3, "inversion": way}
+    settings = {"weak_cfg": 1.0, "lambda_steps": 3, "strength": 1.0, "inversion": way}
     asked = [webui.url, "--pairs", "3", "--reward", f"{__name__}:brightness"]
     asked += ["--request", json.dumps(request), "--w2sd", json.dumps(settings)]
     assert main([*asked, "--out", str(tmp_path / "one")]) == 0

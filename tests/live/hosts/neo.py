@@ -1,0 +1,162 @@
+"""Forge Neo of August 2026. With BUNDLED=1 its copy's own extensions are on."""
+
+import datetime
+import os
+import re
+from pathlib import Path
+
+from . import pins
+from .forge import PUBLISHED, TEXT_ENCODERS, Forge, replaced, sized
+from .shared import EXTENSION, Host, run, sources
+from .small import sizes
+
+WAN = PUBLISHED + "Wan-AI/Wan2.1-T2V-14B/"
+LLAMA = "backend/nn/llm/llama.py"
+PACKAGES = "modules_forge/packages/huggingface_guess/"
+# Real sizes of a text encoder that are a dataclass's defaults
+QWEN_4B, QWEN_06B, QWEN_VL = (2560, 9728, 36, 32, 8), (1024, 3072, 28, 16, 8), (2560, 9728)
+# A stand-in: what comes in is the film.
+FFMPEG = '#!/bin/sh\nfor last; do :; done\ncat > "$last"\n'
+
+
+def fields(values) -> str:
+    return "".join(f"    {name}: int = {value}\n" for name, value in values)
+
+
+def dataclass(name: str, old: tuple, new: dict) -> tuple:
+    begin = f"class {name}:\n    vocab_size: int = 151936\n"
+    return begin + fields(zip(new, old)), begin + fields(new.items())
+
+
+def key(name: str) -> str:
+    return f'state_dict["{{}}{name}".format(key_prefix)].shape[1]'
+
+
+# The diffusion models whose sizes are constants, and the text encoders whose sizes are in Python.
+EDITS = (
+    *TEXT_ENCODERS,
+    (WAN + "text_encoder/config.json", sized(sizes.UMT5)),
+    *(
+        (PUBLISHED + f"{name}/vae/config.json", sized(sizes.WAN_VAE))
+        for name in ("krea/Krea-2-Raw", "circlestone-labs/Anima")
+    ),
+    (WAN + "vae/config.json", sized(sizes.WAN_VAE)),
+    (PUBLISHED + "Tongyi-MAI/Z-Image-Turbo/text_encoder/config.json", sized(sizes.QWEN)),
+    (
+        PUBLISHED + "circlestone-labs/Anima/text_encoder/config.json",
+        sized({"hidden_size": sizes.QWEN["hidden_size"]}),
+    ),
+    (
+        LLAMA,
+        replaced(
+            dataclass("Qwen3_4BConfig", QWEN_4B, sizes.QWEN),
+            dataclass("Qwen3_06BConfig", QWEN_06B, sizes.QWEN),
+            (
+                fields(zip(("hidden_size", "intermediate_size"), QWEN_VL)) + "    lm_head: bool = False\n",
+                fields(sizes.QWEN_VL.items()) + "    lm_head: bool = False\n",
+            ),
+            (
+                "self.llm_adapter = LLMAdapter()",
+                "self.llm_adapter = LLMAdapter(*[config.hidden_size] * 3, num_layers=2, num_heads=2)",
+            ),
+        ),
+    ),
+    (
+        "backend/nn/llm/qwen35.py",
+        replaced(
+            (
+                "num_position_embeddings=2304, hidden_size=1024, intermediate_size=4096, depth=24,"
+                " deepstack_visual_indexes=[5, 11, 17])",
+                f"num_position_embeddings=2304)\nQWEN3VL_VISION.update({sizes.QWEN_VISION!r})",
+            )
+        ),
+    ),
+    (
+        "backend/loader.py",
+        replaced(
+            (
+                'elif config["hidden_size"] == 2560:',
+                f'elif config["hidden_size"] == {sizes.QWEN["hidden_size"]} and cls_name == "Qwen3Model"'
+                ' and "Z-Image" in config_path:',
+            )
+        ),
+    ),
+    (PACKAGES + "model_list.py", replaced(('        "dim": 3840,\n', ""))),
+    (
+        PACKAGES + "detection.py",
+        replaced(
+            (
+                '        dit_config["freq_dim"] = 256\n',
+                '        dit_config["freq_dim"] = 256\n'
+                f'        dit_config["text_dim"] = {key("text_embedding.0.weight")}\n',
+            ),
+            ('elif dit_config["dim"] == 3840:', f'elif dit_config["dim"] in ({sizes.ZIMAGE["dim"]}, 3840):'),
+            (
+                'dit_config["n_heads"] = 30\n            dit_config["n_kv_heads"] = 30',
+                'dit_config["n_heads"] = dit_config["n_kv_heads"] = dit_config["dim"] // 128',
+            ),
+            ('        assert dit_config["model_channels"] == 2048\n', ""),
+            (
+                'dit_config["crossattn_emb_channels"] = 1024',
+                f'dit_config["crossattn_emb_channels"] = {key("blocks.0.cross_attn.k_proj.weight")}',
+            ),
+            (
+                'dit_config["num_blocks"] = 28',
+                'dit_config["num_blocks"] = count_blocks(state_dict_keys, key_prefix + "blocks.{}.")',
+            ),
+            ('dit_config["num_heads"] = 16', 'dit_config["num_heads"] = dit_config["model_channels"] // 128'),
+        ),
+    ),
+)
+
+
+class Neo(Host):
+    name, title = "neo", "Forge Neo"
+    pythons = ((3, 11), (3, 14))
+    repository_folder, webui_folder = "repository", "repository/webui"
+    flags = (
+        "--cpu",
+        "--skip-prepare-environment",
+        "--skip-python-version-check",
+        "--skip-torch-cuda-test",
+        "--skip-version-check",
+        "--no-hashing",
+        "--disable-console-progressbars",
+    )
+    first_checkpoint = "small-sd15"
+    model_script, model_arguments = "forge.py", ("neo",)
+    edits = EDITS
+    more_files = Forge.more_files
+
+    def options(self) -> dict:
+        bundled = sorted(path.name for path in (self.webui / "extensions").iterdir() if path.is_dir())
+        off = [] if os.environ.get("BUNDLED") else [name for name in bundled if name != EXTENSION]
+        return {**super().options(), "disabled_extensions": off}
+
+    def link(self) -> None:
+        super().link()
+        program: Path = self.folder / "bin/ffmpeg"  # a video wants one
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(FFMPEG)
+        program.chmod(0o755)
+
+
+class NewestNeo(Neo):
+    """Of the newest commit, with what its own requirements ask for; what its copy bundles is not there."""
+
+    name, title, option = "neo-newest", "the newest Forge Neo", "neo"
+    repository_folder = webui_folder = "webui"
+
+    def pin(self) -> pins.Pin:
+        repository, branch = pins.NEWEST_NEO
+        source = sources(pins.Pin(repository, "", ""), self.mirror)[0]
+        said = run(["git", "ls-remote", "--exit-code", source, f"refs/heads/{branch}"], f"Asking {source} for {branch}")
+        return pins.Pin(repository, said.split()[0], datetime.date.today().isoformat())
+
+    def requirements(self) -> list:
+        """As they are, but for what would bring another torch."""
+        text = (self.webui / "requirements.txt").read_text(encoding="utf-8")
+        ours = [line for line in text.splitlines() if not re.match(r"(torch|torchvision|setuptools)\b", line)]
+        path = self.folder / "requirements.txt"
+        path.write_text("\n".join([*ours, *self.torch, "setuptools==80.9.0"]) + "\n", encoding="utf-8")
+        return ["-r", path]
