@@ -53,12 +53,13 @@ COMMON = (
 _BACKEND = ("backend.memory_management:get_free_memory", "backend.memory_management:load_models_gpu")
 BY_KIND = {
     "a1111": ("modules.devices:autocast", "modules.sd_samplers_cfg_denoiser"),
-    "forge": _BACKEND,
-    "neo": (*_BACKEND, "backend.patcher.base:ModelPatcher"),
+    "forge": ("modules.sd_samplers_cfg_denoiser", "backend.sampling.sampling_function", *_BACKEND),
+    "neo": ("modules.sd_samplers_cfg_denoiser", *_BACKEND, "backend.patcher.base:ModelPatcher"),
     "reforge": (
         "modules.devices:autocast",
         "ldm_patched.modules.model_management:get_free_memory",
         "ldm_patched.modules.model_management:load_models_gpu",
+        "ldm_patched.modules.samplers",
     ),
 }
 # Of single gaps, by the room that makes them: without these only that gap goes.
