@@ -82,8 +82,8 @@ class Forge(Host):
         (
             GUESS,
             replaced(
-                from_file("context_in_dim", 4096, f"{FLUX_TEXT}[1]"),
-                from_file("hidden_size", 3072, f"{FLUX_TEXT}[0]"),
+                from_file("context_in_dim", 4096, f"int({FLUX_TEXT}[1])"),
+                from_file("hidden_size", 3072, f"int({FLUX_TEXT}[0])"),
                 from_file("num_heads", 24, 'dit_config["hidden_size"] // 128'),
                 from_file("depth", 19, BLOCKS % "double"),
                 from_file("depth_single_blocks", 38, BLOCKS % "single"),
