@@ -10,7 +10,7 @@ RE_SAMPLED = {"lambda_steps": 3, "inversion": "re-sampling", "strength": 1.0}
 
 @pytest.fixture
 def drawn(a1111):
-    from lib_w2sd.hosts.sampling.noise import Noises
+    from lib_w2sd.hosts.sampling.isolation.noise import Noises
 
     def drawn(seeds, subseeds=(), strength=0, shape=None):
         p = SimpleNamespace(seeds=seeds, subseeds=subseeds, subseed_strength=strength)

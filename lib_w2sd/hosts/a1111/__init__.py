@@ -6,9 +6,9 @@ import sys
 from modules import devices, sd_samplers_common, shared
 
 from ..sampling import isolation
-from ..sampling.one_kind import NEGATIVE, PROMPT, InOrder, answered
+from ..sampling.isolation.whose import is_a_hosts_own
+from ..sampling.rows.one_kind import NEGATIVE, PROMPT, InOrder, answered
 from ..sampling.webui import ANSWERS, CALLS, Company, WebUI, listened_to
-from ..sampling.whose import is_a_hosts_own
 from . import motion
 
 

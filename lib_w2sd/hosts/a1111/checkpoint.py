@@ -11,7 +11,7 @@ from ...errors import CheckpointError
 from ...weights import exchange as checkpoint
 from ...weights.exchange import CheckpointOverlay
 from ..models.checkpoints import WeakCheckpoint
-from ..sampling.swapped import swapped
+from ..sampling.isolation.swapped import swapped
 from . import lora as a1111_lora
 from . import motion
 

@@ -15,7 +15,7 @@ from modules import shared
 from ...gaps.lora_scales import Use
 from ...weights import layers
 from ..models.lora_files import find, names, networks, unreadable
-from ..sampling.swapped import swapped
+from ..sampling.isolation.swapped import swapped
 from . import motion
 
 __all__ = ["find", "loaded", "names", "opened", "overlay", "summed", "text_encoder", "understood", "unreadable", "used"]

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from modules import prompt_parser
 from torch import nn
 
-from ..sampling.swapped import swapped
+from ..sampling.isolation.swapped import swapped
 
 
 def is_its(layer: str) -> bool:

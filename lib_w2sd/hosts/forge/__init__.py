@@ -8,10 +8,10 @@ from modules import prompt_parser, sd_samplers_cfg_denoiser, sd_samplers_common,
 
 from ...method.rows import HOSTS_OWN
 from ..sampling import isolation
-from ..sampling.one_kind import NEGATIVE, PROMPT, answered, in_chunks
-from ..sampling.swapped import swapped
+from ..sampling.isolation.swapped import swapped
+from ..sampling.isolation.whose import is_a_hosts_own
+from ..sampling.rows.one_kind import NEGATIVE, PROMPT, answered, in_chunks
 from ..sampling.webui import ANSWERS, CALLS, Company, WebUI, listened_to
-from ..sampling.whose import is_a_hosts_own
 from .distilled import with_inputs
 
 # What an extension puts into the UNet's options to guide in its own way.

@@ -3,7 +3,7 @@
 import torch
 from modules import shared
 
-from ..sampling.conds import multicond
+from ..sampling.prompts.conds import multicond
 
 
 def has_distilled_guidance() -> bool:

@@ -20,7 +20,7 @@ from ...errors import SettingError
 from ...gaps.lora_scales import Use
 from ...weights import layers
 from ..models.lora_files import find, names, networks, unreadable
-from ..sampling.swapped import swapped
+from ..sampling.isolation.swapped import swapped
 
 __all__ = ["find", "names", "opened", "overlay", "summed", "text_encoder", "understood", "unreadable", "used"]
 # What such a layer calls them.

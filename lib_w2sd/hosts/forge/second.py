@@ -26,9 +26,9 @@ from ...method.bridge import Space, predicted
 from ...page.settings import BY_NAME
 from ...weights.exchange import reporting_memory
 from ..models import checkpoints
-from ..sampling.conds import only_uncond
-from ..sampling.noise import Noises
-from ..sampling.swapped import swapped
+from ..sampling.isolation.noise import Noises
+from ..sampling.isolation.swapped import swapped
+from ..sampling.prompts.conds import only_uncond
 
 MODULES, STORAGE = "weak_model_modules", "forge_unet_storage_dtype"
 

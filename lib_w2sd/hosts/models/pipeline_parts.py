@@ -3,7 +3,7 @@
 from contextlib import ExitStack, contextmanager
 
 from ...gaps.pipeline import UNITS, Pipeline
-from ..sampling.swapped import swapped
+from ..sampling.isolation.swapped import swapped
 
 PARTS, WEIGHT = Pipeline.settings
 

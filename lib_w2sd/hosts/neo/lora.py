@@ -22,7 +22,7 @@ from ...gaps.lora_scales import Use
 from ...weights import layers
 from ..forge.lora import low_rank
 from ..models.lora_files import find, names, networks, unreadable
-from ..sampling.swapped import swapped
+from ..sampling.isolation.swapped import swapped
 from .patches import apart, functions, held, is_online, is_patch, lacking, scale_of, scaled, told
 
 __all__ = [

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from modules import devices, shared
 
 from ..forge import Forge
-from ..sampling.swapped import swapped
+from ..sampling.isolation.swapped import swapped
 from ..sampling.webui import WebUI
 
 

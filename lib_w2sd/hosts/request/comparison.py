@@ -16,8 +16,8 @@ from modules import images, processing, shared
 from PIL import Image, ImageChops
 
 from ...page.settings import BY_NAME, COMPARISON
+from ..sampling.isolation.swapped import swapped
 from ..sampling.sampling_pass import TRACE
-from ..sampling.swapped import swapped
 from . import arguments
 
 # An attribute of the host's processing object: a comparison was asked for, and is (True) still to be begun.

@@ -15,7 +15,7 @@ from ...page.forecast import Facts
 from ...page.settings import SETTINGS
 from ...setting import CHECKPOINTS, REWARDS
 from ..models import checkpoints, rewards
-from ..sampling import reading, regions
+from ..sampling.prompts import reading, regions
 
 ROOT = Path(__file__).resolve().parents[3]
 PRESETS = "w2sd_presets.json"  # beside the host's own styles.csv

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 from ...method.rows import RowMeter
 from .isolation import Layers
-from .swapped import swapped
+from .isolation.swapped import swapped
 
 
 class Network:

@@ -12,9 +12,10 @@ from ...method.reflection import Flow, Sigma, VariancePreserving
 from ...method.trace import Pass, Trace
 from ...page.settings import BY_NAME, Settings
 from ..models import checkpoints, rewards
-from . import isolation, told
+from ..request import told
+from . import isolation
+from .isolation.noise import Noises
 from .network import Network
-from .noise import Noises
 from .rows import SharedRows
 from .sides import HostSides
 from .webui import WebUI

@@ -11,10 +11,10 @@ import torch
 from ...errors import SettingError
 from ...gaps import Side
 from . import isolation
-from .memories import Memories
-from .one_kind import LeftOutByHost
+from .isolation.memories import Memories
+from .isolation.swapped import swapped
 from .refiner import Refiner
-from .swapped import swapped
+from .rows.one_kind import LeftOutByHost
 
 
 class HostSides:

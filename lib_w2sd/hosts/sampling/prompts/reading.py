@@ -14,7 +14,7 @@ from types import ModuleType
 
 from modules import errors, scripts, shared
 
-from ...gaps.prompt import NEGATIVE_PROMPT, PROMPT
+from ....gaps.prompt import NEGATIVE_PROMPT, PROMPT
 
 # Files of the scripts whose `process` reads prompts and does nothing else: the hosts' own for comments, Simple
 # wildcards, Dynamic Prompts.

@@ -1,7 +1,7 @@
 """Which rows of the two sides may be one another's, or travel in one call."""
 
-from ...gaps import Side
-from ...method.rows import RowMeter
+from ....gaps import Side
+from ....method.rows import RowMeter
 
 
 class SharedRows:

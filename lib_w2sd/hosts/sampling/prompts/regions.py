@@ -6,8 +6,8 @@ They have taken the parts before a pass begins, and another text has not the sam
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...errors import SettingError
-from ...gaps.prompt import Prompt
+from ....errors import SettingError
+from ....gaps.prompt import Prompt
 from . import reading
 
 BOTH = tuple(setting.name for setting in Prompt.settings)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from .swapped import swapped
+from ..isolation.swapped import swapped
 
 PROMPT, NEGATIVE = 0, 1
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 from modules import extra_networks, shared
 
-from . import isolation, reading
+from .. import isolation
+from . import reading
 
 FILE = "negpip.py"
 # What registers a callback of the script's once and for all, and what it tells the hires pass by.

@@ -4,9 +4,10 @@ from contextlib import ExitStack, contextmanager
 
 from modules import extra_networks, prompt_parser, shared
 
-from ...gaps.prompt import NEGATIVE_PROMPT, PROMPT, fill_in
-from ..compatibility.signatures import takes
-from . import isolation, negpip, reading, regions
+from ....gaps.prompt import NEGATIVE_PROMPT, PROMPT, fill_in
+from ...compatibility.signatures import takes
+from .. import isolation
+from . import negpip, reading, regions
 from .conds import of_one_length
 from .written import Written
 
