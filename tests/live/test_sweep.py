@@ -131,6 +131,8 @@ class Sweep:
     def look(self, gaps: dict, every: bool, without):
         """`without`: a picture without it."""
         plain, repeated = self.made(), self.made()
+        if not plain[1]["latents"]:
+            self.least = 1 / 255
         self.seen["acts"] = "yes" if self.apart(plain, without) > 0 else "same picture"
         self.noise = self.apart(plain, repeated)  # what has no seed
         for way in EQUAL if self.one_scale else ():

@@ -136,7 +136,9 @@ class Probe(scripts.Script):
             params.x.add_(self.counted())
 
     def post_sample(self, p, ps, *args):
-        LATENTS.put(ps.samples.detach().float().cpu().flatten().tolist())
+        # After a hires pass A1111 has a list of pictures, decoded.
+        samples = ps.samples if isinstance(ps.samples, torch.Tensor) else torch.stack(list(ps.samples))
+        LATENTS.put(samples.detach().float().cpu().flatten().tolist())
 
     def postprocess(self, p, processed, *args):
         script_callbacks.remove_callbacks_for_function(self.heard)
