@@ -21,7 +21,7 @@ from modules import shared
 from . import kept
 
 HOST = Path(shared.__file__).parents[1]
-OURS = [Path(__file__).parents[3] / name for name in ("lib_w2sd", "scripts")]
+OURS = [Path(__file__).parents[4] / name for name in ("lib_w2sd", "scripts")]
 LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 # The host's folders whose code is an extension's, or a script of the list.
 EXTENSIONS = ("extensions", "extensions-builtin", "scripts")
