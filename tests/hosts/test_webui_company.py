@@ -235,3 +235,10 @@ def test_who_stands_there_by_the_hosts_record_stands_there_in_every_call(a1111, 
     assert same_pictures(a1111.txt2img({"inversion": way, "weak_cfg": 6}, cfg_scale=6.0), plain)
     a1111.txt2img({"inversion": way, "weak_cfg": 0}, cfg_scale=6.0)
     assert all(entry.get("effective_cfg") is None for entry in a1111.trace()[0]["reflections"])
+
+
+def test_our_own_code_is_nobody_elses(a1111):
+    """What counts rows in front of the network is put back nowhere."""
+    belongings = importlib.import_module("lib_w2sd.hosts.sampling.isolation.belongings")
+    own = [importlib.import_module(f"lib_w2sd.{name}").__file__ for name in ("method.rows", "hosts.sampling.sides")]
+    assert not any(map(belongings.is_theirs, (*own, a1111.extension.__file__)))

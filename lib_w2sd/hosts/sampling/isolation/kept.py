@@ -41,7 +41,8 @@ class Table:
     def since(self, before):
         then = before.content if before is not None else {}
         other = {name: value for name, value in self.content.items() if then.get(name, _MISSING) is not value}
-        gone = [name for name in then if name not in self.content]
+        # What does not count here may have counted there, where the same was come to by another way.
+        gone = [name for name in then if name not in self.content and self.is_kept(name)]
         return functools.partial(self.put, other, gone) if other or gone else None
 
 
