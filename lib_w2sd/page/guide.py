@@ -21,7 +21,7 @@ def _value(value) -> str:
 def settings() -> str:
     def cells(s):
         infotext = s.infotext if s.name != "enabled" else ""
-        return f"`{s.name}`", s.label, s.help, s.allowed, _value(s.default), infotext
+        return f"`{s.name}`", s.label, s.whole, s.allowed, _value(s.default), infotext
 
     return _table(("API name", "label", "what it does", "allowed", "default", "infotext"), map(cells, SETTINGS))
 
