@@ -115,7 +115,8 @@ def test_frames_have_the_prompts_of_the_side(motion, a1111, monkeypatch, cond):
     def of(text):
         return 2 * build.reconstruct_multicond_batch(encoded(text), 0)[1]
 
-    with motion.prompted(cond and encoded(cond), encoded("a cat")):
+    own = encoded("a cat")
+    with motion.prompted(encoded(cond) if cond else own, own):
         if cond is None:
             assert params.text_cond == "the first call's" and not blended
         else:

@@ -1,5 +1,6 @@
 """A latent diffusion model small enough for a test: diffusers' real UNet with random weights, and words as vectors."""
 
+import array
 import hashlib
 import zlib
 
@@ -12,6 +13,13 @@ ALPHAS_CUMPROD = (1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2).cumpr
 
 def seeded(text):
     return torch.Generator().manual_seed(zlib.crc32(text.encode()))
+
+
+class Calls(array.array):
+    """The rows of every call: a witness, whose numbers no isolation finds and puts back."""
+
+    def clear(self):
+        del self[:]
 
 
 class UNet(torch.nn.Module):
@@ -42,7 +50,7 @@ class UNet(torch.nn.Module):
         for name, weight in self.network.named_parameters():
             if ".attn2.to_out" in name:
                 weight.data.mul_(8)
-        self.calls = []
+        self.calls = Calls("q")
 
     def forward(self, x, t, context):
         if self.before_call:
