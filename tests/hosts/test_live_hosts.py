@@ -342,6 +342,8 @@ def startable(tmp_path, monkeypatch):
     made = HOSTS["neo"](tmp_path)
     (made.webui / "extensions/bundled").mkdir(parents=True)
     (made.webui / "launch.py").write_text(LAUNCH)
+    (made.webui / "modules").mkdir()
+    (made.webui / "modules/launch_utils.py").write_text('VERSION_UID: Final[str] = "PY313"\n')
     yield made
     made.stop()
 
@@ -350,6 +352,7 @@ def test_it_is_started_once_and_stopped(startable, capsys, tmp_path):
     url = startable.start()
     config = json.loads(startable.config.read_text())
     assert config["option"] == 3, "the config holds all of the WebUI's options"
+    assert config["VERSION_UID"] == "PY313", "without it Neo waits for Enter"
     assert config["live_previews_enable"] is False and config["disabled_extensions"] == ["bundled"]
     assert config["sd_model_checkpoint"] == "small-sd15.safetensors"
     assert (startable.webui / "extensions/sd-webui-w2sd").resolve() == shared.PROJECT

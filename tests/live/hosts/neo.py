@@ -131,7 +131,13 @@ class Neo(Host):
     def options(self) -> dict:
         bundled = sorted(path.name for path in (self.webui / "extensions").iterdir() if path.is_dir())
         off = [] if os.environ.get("BUNDLED") else [name for name in bundled if name != EXTENSION]
-        return {**super().options(), "disabled_extensions": off}
+        return {**super().options(), **self.version(), "disabled_extensions": off}
+
+    def version(self) -> dict:
+        """It takes a config.json without this for an old version's, and waits for Enter."""
+        launch = self.webui / "modules/launch_utils.py"
+        found = re.search(r'^VERSION_UID\b.*= "(\w+)"', launch.read_text(encoding="utf-8"), re.MULTILINE)
+        return {"VERSION_UID": found[1]} if found else {}
 
     def link(self) -> None:
         super().link()
