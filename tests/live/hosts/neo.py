@@ -42,6 +42,7 @@ EDITS = (
     ),
     (WAN + "vae/config.json", sized(sizes.WAN_VAE)),
     (PUBLISHED + "Tongyi-MAI/Z-Image-Turbo/text_encoder/config.json", sized(sizes.QWEN)),
+    (PUBLISHED + "Tongyi-MAI/Z-Image-Turbo/vae/config.json", sized(sizes.VAE)),  # Flux's
     (
         PUBLISHED + "circlestone-labs/Anima/text_encoder/config.json",
         sized({"hidden_size": sizes.QWEN["hidden_size"]}),
