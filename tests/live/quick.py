@@ -29,7 +29,7 @@ MOST_TELLING = {
     "test_standin": "test_standin_takes_the_same_parameters",
     "test_storage": "test_gguf",
     "test_study": "test_its_pictures_are_the_webuis_own_and_are_drawn_once",
-    "test_surfaces": "test_infotext_makes_the_picture_again",
+    "test_surfaces": "test_object_and_positional_arguments_are_the_same",
     "test_tables": "test_rows_and_columns_come_in_the_order_of_their_first_cell",
     "test_video": "test_table_12",
     "test_wan": "test_checkpoint_alone_and_as_in_table_12",
