@@ -46,12 +46,10 @@ def test_every_list_is_of_every_host():
     assert {host(Path()).option for host in HOSTS.values()} == set(conftest.HOSTS)
 
 
-def test_the_readmes_extensions_are_those_that_are_fetched():
-    text = (shared.PROJECT / "README.md").read_text(encoding="utf-8")
-    section = text[text.index("## With other extensions") :]
-    named = re.findall(r"github\.com/([\w.-]+/[\w.-]+?)\)", section[: section.index("\n## ")].replace("\n", ""))
-    fetched = {pin.repository for pin in pins.EXTENSIONS["a1111"]}
-    assert set(named) - fetched == {"papuSpartan/stable-diffusion-webui-distributed"} and fetched <= set(named)
+def test_what_is_fetched_is_what_the_guide_says_was_tried():
+    text = (shared.PROJECT / "docs/guide/extensions.md").read_text(encoding="utf-8")
+    named = re.findall(r"github\.com/([\w.-]+/[\w.-]+)", text.replace("\n", ""))
+    assert {pin.repository for pin in pins.EXTENSIONS["a1111"]} <= set(named)
 
 
 @pytest.mark.parametrize("name", conftest.HOSTS)
@@ -93,6 +91,8 @@ def test_every_file_of_the_suite_has_a_most_telling_test():
     there = {path.stem: path for path in (FOLDER.parent).glob("test_*.py")}
     assert set(quick.MOST_TELLING) == set(there)
     for file, wanted in quick.MOST_TELLING.items():
+        if wanted is None:
+            continue
         name = wanted[0] if isinstance(wanted, tuple) else wanted
         assert f"\ndef {name}(" in there[file].read_text(encoding="utf-8"), file
 
