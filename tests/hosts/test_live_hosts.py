@@ -46,10 +46,10 @@ def test_every_list_is_of_every_host():
     assert {host(Path()).option for host in HOSTS.values()} == set(conftest.HOSTS)
 
 
-def test_what_is_fetched_is_in_the_guide():
-    text = (shared.PROJECT / "docs" / "guide" / "extensions.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"github\.com/([\w.-]+/[\w.-]+?)\)", text))
-    assert {pin.repository for pin in pins.EXTENSIONS["a1111"]} <= named
+def test_what_is_fetched_is_what_the_guide_says_was_tried():
+    text = (shared.PROJECT / "docs/guide/extensions.md").read_text(encoding="utf-8")
+    named = re.findall(r"github\.com/([\w.-]+/[\w.-]+)", text.replace("\n", ""))
+    assert {pin.repository for pin in pins.EXTENSIONS["a1111"]} <= set(named)
 
 
 @pytest.mark.parametrize("name", conftest.HOSTS)
@@ -91,6 +91,8 @@ def test_every_file_of_the_suite_has_a_most_telling_test():
     there = {path.stem: path for path in (FOLDER.parent).glob("test_*.py")}
     assert set(quick.MOST_TELLING) == set(there)
     for file, wanted in quick.MOST_TELLING.items():
+        if wanted is None:
+            continue
         name = wanted[0] if isinstance(wanted, tuple) else wanted
         assert f"\ndef {name}(" in there[file].read_text(encoding="utf-8"), file
 
@@ -340,6 +342,8 @@ def startable(tmp_path, monkeypatch):
     made = HOSTS["neo"](tmp_path)
     (made.webui / "extensions/bundled").mkdir(parents=True)
     (made.webui / "launch.py").write_text(LAUNCH)
+    (made.webui / "modules").mkdir()
+    (made.webui / "modules/launch_utils.py").write_text('VERSION_UID: Final[str] = "PY313"\n')
     yield made
     made.stop()
 
@@ -348,6 +352,7 @@ def test_it_is_started_once_and_stopped(startable, capsys, tmp_path):
     url = startable.start()
     config = json.loads(startable.config.read_text())
     assert config["option"] == 3, "the config holds all of the WebUI's options"
+    assert config["VERSION_UID"] == "PY313", "without it Neo waits for Enter"
     assert config["live_previews_enable"] is False and config["disabled_extensions"] == ["bundled"]
     assert config["sd_model_checkpoint"] == "small-sd15.safetensors"
     assert (startable.webui / "extensions/sd-webui-w2sd").resolve() == shared.PROJECT

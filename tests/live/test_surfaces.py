@@ -132,6 +132,9 @@ def test_infotext_only_when_on(webui, plain):
 def test_infotext_makes_the_picture_again(webui, settings):
     if webui.forge:
         pytest.skip("the infotext field of Forge's API gives 500, with or without an extension; the page is tested")
+    plain = webui.picture()
+    if type(plain)(webui.post("/sdapi/v1/txt2img", {"infotext": plain.infotext}).json()).infotext != plain.infotext:
+        pytest.skip("another extension here is on in every request by infotext (Dynamic Thresholding of March 2025 is)")
     made = webui.picture(settings)
     answer = webui.post("/sdapi/v1/txt2img", {"infotext": made.infotext})
     assert answer.status_code == 200, answer.text[:2000]

@@ -42,6 +42,7 @@ EDITS = (
     ),
     (WAN + "vae/config.json", sized(sizes.WAN_VAE)),
     (PUBLISHED + "Tongyi-MAI/Z-Image-Turbo/text_encoder/config.json", sized(sizes.QWEN)),
+    (PUBLISHED + "Tongyi-MAI/Z-Image-Turbo/vae/config.json", sized(sizes.VAE)),  # Flux's
     (
         PUBLISHED + "circlestone-labs/Anima/text_encoder/config.json",
         sized({"hidden_size": sizes.QWEN["hidden_size"]}),
@@ -131,7 +132,13 @@ class Neo(Host):
     def options(self) -> dict:
         bundled = sorted(path.name for path in (self.webui / "extensions").iterdir() if path.is_dir())
         off = [] if os.environ.get("BUNDLED") else [name for name in bundled if name != EXTENSION]
-        return {**super().options(), "disabled_extensions": off}
+        return {**super().options(), **self.version(), "disabled_extensions": off}
+
+    def version(self) -> dict:
+        """It takes a config.json without this for an old version's, and waits for Enter."""
+        launch = self.webui / "modules/launch_utils.py"
+        found = re.search(r'^VERSION_UID\b.*= "(\w+)"', launch.read_text(encoding="utf-8"), re.MULTILINE)
+        return {"VERSION_UID": found[1]} if found else {}
 
     def link(self) -> None:
         super().link()
