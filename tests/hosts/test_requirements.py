@@ -109,8 +109,8 @@ def test_between_a1111_and_forge_there_is_reforge(forge):
     """`modules_forge` is there, `backend` is not."""
     with taken_away("backend"):
         assert requirements.kind() == "reforge"
-        parts = ("get_free_memory", "load_models_gpu")
-        assert forge.load().LACKS == [f"ldm_patched.modules.model_management:{part}" for part in parts]
+        parts = ("model_management:get_free_memory", "model_management:load_models_gpu", "samplers")
+        assert forge.load().LACKS == [f"ldm_patched.modules.{part}" for part in parts]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import queue
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,6 +154,20 @@ class Host:
     def trace(self):
         """The passes of the last request with W2SD."""
         return self.hooks.Trace.last.as_dict()["passes"]
+
+
+class Heard:
+    """What a listener was told, one after the other: kept where no isolation finds it and puts it back."""
+
+    def __init__(self):
+        self.told = queue.SimpleQueue()
+
+    def append(self, one):
+        self.told.put(one)
+
+    def taken(self) -> list:
+        """All of it, and nothing is left."""
+        return [self.told.get() for _ in range(self.told.qsize())]
 
 
 class _Modules(dict):
