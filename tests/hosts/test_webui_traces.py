@@ -63,9 +63,9 @@ def watched(host):
     kind, changed = host.sampling("sides", "HostSides"), []
     evaluate = kind.evaluate
 
-    def watching(self, x, t, kwargs, side):
+    def watching(self, x, t, kwargs, side, name):
         before, latent = state_of(host, self.webui), x.clone()
-        result = evaluate(self, x, t, kwargs, side)
+        result = evaluate(self, x, t, kwargs, side, name)
         after = state_of(host, self.webui)
         changed.extend(name for name in before if not same(before[name], after[name]))
         if not torch.equal(latent, x):
@@ -117,7 +117,7 @@ LEFT = {
 )
 def test_the_watch_sees_what_would_be_left(host, request_name):
     """With the taking back switched off: a test of the test above."""
-    host.sampling("sides", "HostSides").untraced = lambda self, kwargs: nullcontext()
+    host.sampling("sides", "HostSides").untraced = lambda self, kwargs, name: nullcontext()
     with watched(host) as changed:
         make(host, request_name, {"lambda_steps": 3, "weak_cfg": 3, "strong_cfg": 4})
     assert set(changed) == LEFT[host.flavour][request_name]
