@@ -10,7 +10,7 @@ import torch
 from lib_w2sd.errors import SamplerError
 from lib_w2sd.method import schedule
 
-from ..webui.host import same_pictures
+from ..webui.host import Heard, same_pictures
 from .test_schedule import EVERY, Recording
 
 
@@ -200,10 +200,11 @@ def test_an_extensions_sampler_makes_the_picture_of_the_one_that_it_is(host, add
 
 
 def test_the_hosts_progress_is_the_real_runs(host, added):
-    seen = []
+    heard = Heard()
     state = host.shared.state
-    host.unet.before_call = lambda call: seen.append((call, float(state.sampling_step)))
+    host.unet.before_call = lambda call: heard.append((call, float(state.sampling_step)))
     host.txt2img({"lambda_steps": 1}, **added(res_solver()))
+    seen = heard.taken()
     assert seen[0] == (0, 0) and [step for _, step in seen] == sorted(step for _, step in seen)
 
 
