@@ -17,6 +17,9 @@ from ..setting import NONE
 from . import advice, cost
 from .settings import BY_NAME, SETTINGS, Settings, as_dict
 
+# More than any page has; a step's calls are looked at one by one.
+MOST_STEPS = 10_000
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -151,6 +154,9 @@ def estimate_of(facts: Facts, settings: Settings, page: dict, steps: "int | None
           exactly the amount of steps"), prompt; and of the hires pass: hires, hires_sampler, hires_steps, hires_cfg,
           hires_scale, hires_width, hires_height; script: the one chosen in the list of scripts
     """
+    for name in ("steps", "hires_steps"):
+        if int(_or(page, name, 0)) > MOST_STEPS:
+            raise ValueError(f"{name} was given more than {MOST_STEPS}")
     kind = facts.kinds.get(page.get("sampler"), cost.ONE)
     hires = None
     if page.get("hires"):
