@@ -4,10 +4,8 @@ What tells: strong and weak alike leave the extension's own picture; the weak si
 what the host with the extension draws at that scale; and the strong side asks for as many rows as the step itself.
 Extensions that the WebUI does not have are left out.
 
-Two exceptions, each the extension's own. ControlNet's reference preprocessors draw noise for their picture in a UNet
-call: on A1111 in a request's first one, from the request's generator; on Forge in every one. A reflection's calls come
-between, and the reference gets another draw. Self-attention guidance leaves a request at CFG 1 or less alone, so there
-is no picture of its own at 0.
+One exception, the extension's own: self-attention guidance leaves a request at CFG 1 or less alone, so there is no
+picture of its own at 0.
 
 IP-Adapter and ControlLLLite are make_controls.py's files, in the WebUI's folder of ControlNet models.
 ADetailer needs make_detector.py's file in the WebUI's models/adetailer. It is looked at as it comes, where its own pass
@@ -25,7 +23,7 @@ from .test_engine import HIRES, kinds
 
 SECTION = "company, {}"
 DETECTOR = "always_face.pt"
-DRAWS_AGAIN, OFF_AT_0, NO_OTHER_PICTURE = "ControlNet, reference only", "SAG", "Never OOM"
+OFF_AT_0, NO_OTHER_PICTURE = "SAG", "Never OOM"
 
 
 def control_models(webui, written: bool = False) -> list:
@@ -86,7 +84,7 @@ def on_forge(webui, image) -> dict:
         **company,
         **more_important,
         **written_units(webui, image),
-        DRAWS_AGAIN: (control(image, "reference_only"), {}),
+        "ControlNet, reference only": (control(image, "reference_only"), {}),
         "Latent Modifier": ({"LatentModifier Integrated": {"args": latents}}, {}),
         # Without its other half: the VAE's tiles are larger than these pictures, and fail.
         "Never OOM": ({"Never OOM Integrated": {"args": [True, False]}}, {}),
@@ -176,9 +174,11 @@ LEFT_OUT = {
     "StyleAlign": "StyleAlign",
     "Kohya HRFix": "HRFix",
 }
-EXPLAINED = {(DRAWS_AGAIN, column): "another draw" for column in ("no gap", "hires", "img2img")}
-EXPLAINED[OFF_AT_0, "weak alone at 0"] = "off there"
-EXPLAINED[NO_OTHER_PICTURE, "acts"] = EXPLAINED[NO_OTHER_PICTURE, "left out"] = "same picture"
+EXPLAINED = {
+    (OFF_AT_0, "weak alone at 0"): "off there",
+    (NO_OTHER_PICTURE, "acts"): "same picture",
+    (NO_OTHER_PICTURE, "left out"): "same picture",
+}
 ALL = list(dict.fromkeys(name for names in NAMES.values() for name in names.split("|")))
 
 
@@ -220,15 +220,13 @@ def again(init_image) -> dict:
     return {"kind": "img2img", "init_images": [png(init_image)], "denoising_strength": 0.7}
 
 
-def holds_in(both: Beside, name: str, more: dict) -> bool:
+def holds_in(both: Beside, more: dict) -> bool:
     """In another pass: without a gap the extension's own picture, with one another."""
     theirs, equal, gap = (both.together(w2sd, **more) for w2sd in (None, no_gap(both.ask), GAP))
     own = 2
     if "kind" in more:  # part of what img2img draws has no seed
         own = max(own, 2 * distance(theirs.pixels, both.together(**more).pixels))
-    return (distance(equal.pixels, theirs.pixels) <= own) != (name == DRAWS_AGAIN) and distance(
-        gap.pixels, theirs.pixels
-    ) > own
+    return distance(equal.pixels, theirs.pixels) <= own < distance(gap.pixels, theirs.pixels)
 
 
 def compares(both: Beside, theirs, gap) -> bool:
@@ -259,7 +257,7 @@ def observed(both: Beside, name: str, init_image) -> dict:
     webui, seen = both.webui, {}
     off, theirs = both.without(), both.together()
     seen["acts"] = both.same(theirs, off) == (name == NO_OTHER_PICTURE)
-    seen["no gap"] = both.same(both.together(no_gap(both.ask)), theirs) != (name == DRAWS_AGAIN)
+    seen["no gap"] = both.same(both.together(no_gap(both.ask)), theirs)
     (run,) = webui.trace()
     seen["no gap"] &= all(r["gap_norm"] == 0 for r in run["reflections"]) and len(run["reflections"]) > 0
     for other in (3.0, 0.0):
@@ -276,8 +274,8 @@ def observed(both: Beside, name: str, init_image) -> dict:
     seen["gap, CFG 1 and 0"] = not both.same(both.together({"lambda_steps": 2, "strong_cfg": 1, "weak_cfg": 0}), theirs)
     if both.ask.get("kind") != "img2img":
         # Not larger: what is looked at is the second pass, and tiles of a larger picture take minutes.
-        seen["hires"] = holds_in(both, name, {**HIRES, "hr_scale": 1, "hr_second_pass_steps": 2})
-    seen["img2img"] = holds_in(both, name, again(init_image))
+        seen["hires"] = holds_in(both, {**HIRES, "hr_scale": 1, "hr_second_pass_steps": 2})
+    seen["img2img"] = holds_in(both, again(init_image))
     if webui.forge or (name.startswith(("Control", "IP-Adapter")) and "Dynamic Thresholding" not in name):
         part = "ControlNet" if name.startswith("Control") else LEFT_OUT.get(name, "everything")
         own_scale = both.ask.get("cfg_scale", PLAIN["cfg_scale"])

@@ -190,9 +190,10 @@ class HostSides:
     @contextmanager
     def untraced(self, kwargs, name: str):
         """Around an extra evaluation: what it leaves behind is taken back, and kept for the next of that name."""
-        with isolation.unnoticed(self.moment(kwargs), self.before):
+        now = self.moment(kwargs)
+        with isolation.unnoticed(now, self.before):
             call = getattr(self.webui.denoiser, "step", 0)
-            with self.memories.of(name, call, lambda: self.moment(kwargs)):
+            with self.memories.of(name, call, self.before or now, lambda: self.moment(kwargs)):
                 yield
 
     def moment(self, kwargs) -> isolation.Moment:

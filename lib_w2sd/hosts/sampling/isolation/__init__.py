@@ -78,8 +78,12 @@ class Moment:
         self._others = [*generators(), *([layers.as_they_are()] if layers else [])]
         self._progress = {name: getattr(shared.state, name) for name in PROGRESS if hasattr(shared.state, name)}
 
+    def changes(self, present) -> list:
+        """What others remember since then that they did not (Belongings.since). `present()`: the Moment that it is now,
+        asked for where there is anything, since to look everywhere takes longer than to look where things were."""
+        return present().since(self) if self._belongings.changed() else []
+
     def since(self, before: "Moment") -> list:
-        """See Belongings.since."""
         return self._belongings.since(before._belongings)
 
     def put_back(self) -> None:

@@ -95,13 +95,19 @@ class Belongings:
         for one in self._kept:
             one.put_back()
 
+    def changed(self) -> bool:
+        """Whether others remember something else than here."""
+        return any(one.changed() for one in self._lasting())
+
     def since(self, before: "Belongings") -> list:
         """What makes the changes once more that came between `before` and now, but for those of the host's objects and
         of random generators: what others remember."""
         then = {id(one.owner): one for one in before._kept}
-        lasting = (one for one in self._kept if id(one.owner) not in self._passing)
-        changes = (one.since(then.get(id(one.owner))) for one in lasting)
+        changes = (one.since(then.get(id(one.owner))) for one in self._lasting())
         return [change for change in changes if change is not None]
+
+    def _lasting(self):
+        return (one for one in self._kept if id(one.owner) not in self._passing)
 
     def _followed(self, one) -> list:
         """Keeps one thing; what it leads to."""
@@ -116,9 +122,9 @@ class Belongings:
             return self._table(one)
         if isinstance(one, (list, set, bytearray, deque)):
             self._kept.append(kept.Collection(one))
-            return list(one)
+            return _to_follow(one)
         if isinstance(one, (tuple, frozenset)):
-            return list(one)
+            return _to_follow(one)
         if isinstance(one, types.FunctionType):
             return self._function(one)
         if isinstance(one, types.MethodType):
@@ -135,7 +141,7 @@ class Belongings:
         """A dictionary, or a class; of a module's or an object's without the names that Python gives it."""
         table = kept.Table(owner, lambda key: key not in leaving and (dunder or not str(key).startswith("__")))
         self._kept.append(table)
-        return list(table.content.values())
+        return _to_follow(table.content.values())
 
     def _function(self, one: types.FunctionType) -> list:
         if not is_theirs(file_of(one)):
@@ -180,6 +186,11 @@ class Belongings:
             self._passing.add(id(vars(one)))
         found = self._table(vars(one), leaving=leaving)
         return found if asked else [*found, type(one)]
+
+
+def _to_follow(values) -> list:
+    """Without what leads nowhere: a module may hold a hundred thousand words."""
+    return [value for value in values if type(value) not in PLAIN]
 
 
 def _changeable(one) -> bool:

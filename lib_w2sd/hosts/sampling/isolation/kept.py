@@ -1,8 +1,8 @@
 """Single places where something is kept: each as it was at one moment, put back whole, or only what has changed since
 another.
 
-A class here has `put_back()` and `since(before)`: what puts the change back that came between `before`, the same place
-earlier (None: it was not there), and this one; None where there is none.
+A class here has `put_back()`, `changed()`: whether it is another now, and `since(before)`: what puts the change back
+that came between `before`, the same place earlier (None: it was not there), and this one; None where there is none.
 """
 
 import functools
@@ -25,6 +25,12 @@ class Table:
 
     def now(self):
         return vars(self.owner) if isinstance(self.owner, type) else self.owner
+
+    def changed(self) -> bool:
+        now = self.now()
+        return any(now.get(name, _MISSING) is not value for name, value in self.content.items()) or any(
+            name not in self.content and self.is_kept(name) for name in list(now)
+        )
 
     def put(self, content: dict, gone) -> None:
         for name in gone:
@@ -52,8 +58,11 @@ class Collection:
     def __init__(self, owner):
         self.owner, self.content = owner, list(owner)
 
+    def changed(self) -> bool:
+        return not _same(self.owner, self.content)
+
     def put_back(self):
-        if not _same(self.owner, self.content):
+        if self.changed():
             self.owner.clear()
             (self.owner.update if isinstance(self.owner, set) else self.owner.extend)(self.content)
 
@@ -71,8 +80,14 @@ class Cell:
     def __init__(self, owner):
         self.owner, self.content = owner, owner.cell_contents
 
+    def changed(self) -> bool:
+        try:
+            return self.owner.cell_contents is not self.content
+        except ValueError:  # emptied
+            return True
+
     def put_back(self):
-        if self.owner.cell_contents is not self.content:
+        if self.changed():
             self.owner.cell_contents = self.content
 
     def since(self, before):
@@ -84,16 +99,28 @@ class Numbers:
 
     def __init__(self, owner):
         self.owner, self.content = owner, owner.clone() if isinstance(owner, torch.Tensor) else owner.copy()
+        self.version = _version_of(owner)
+
+    def changed(self) -> bool:
+        # Torch counts what is written to a tensor: numbers on a GPU need not be waited for.
+        if self.version is not None and self.version == _version_of(self.owner):
+            return False
+        return not _equal(self.owner, self.content)
 
     def put_back(self):
         self.owner[...] = self.content
+        self.version = _version_of(self.owner)
 
     def since(self, before):
-        if before is not None and before.content.shape == self.content.shape:
-            same = before.content == self.content
-            if bool(same.all()):
-                return None
-        return self.put_back
+        return None if before is not None and _equal(before.content, self.content) else self.put_back
+
+
+def _version_of(one) -> "int | None":
+    return one._version if isinstance(one, torch.Tensor) and not one.is_inference() else None
+
+
+def _equal(a, b) -> bool:
+    return a.shape == b.shape and bool((a == b).all())
 
 
 class Generator:
@@ -101,6 +128,9 @@ class Generator:
 
     def __init__(self, owner, put_back):
         self.owner, self.put_back = owner, put_back
+
+    def changed(self) -> bool:
+        return False
 
     def since(self, before):
         return None

@@ -27,15 +27,15 @@ class Memories:
         return any(after for _, _, after in self._of.values())
 
     @contextmanager
-    def of(self, side: str, call: int, present):
-        """Around an evaluation of `side` at the sampler's call number `call`. `present()`: what is remembered now."""
-        start = present()
+    def of(self, side: str, call: int, start, present):
+        """Around an evaluation of `side` at the sampler's call number `call`. `start`: isolation's Moment that it is
+        now; `present()`: the one that it will be."""
         at, before, after = self._of.get(side, (None, [], []))
         begin = before if at == call else after
         for change in begin:
             change()
         yield
-        self._of[side] = call, begin, present().since(start)
+        self._of[side] = call, begin, start.changes(present)
 
     def shared(self, side: str, call: int, start, present) -> bool:
         """The sampler's own call number `call`, before which things were as in `start`, has been the side's too: it
@@ -46,5 +46,5 @@ class Memories:
         if self.missed and self.any:
             return False
         _, _, before = self._of.get(side, (None, [], []))
-        self._of[side] = call, before, present().since(start)
+        self._of[side] = call, before, start.changes(present)
         return True
