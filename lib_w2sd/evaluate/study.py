@@ -2,9 +2,10 @@
 where it was stopped.
 
 A pair is one prompt and one seed, which no other pair has. The list is gone through in an order of chance, and begun
-again in another once all have had their turn: pairs then speak for the whole list, and their mean lies no further from
-its mean than that of independent draws, as which `verdict` takes them (Hoeffding 1963, section 6). All ways of a pair
-are drawn one after the other on the same WebUI.
+again in another once all have had their turn: pairs then speak for the whole list. `verdict` takes them as independent
+draws: at any one look they lie no further from the list's mean than those would (Hoeffding 1963, section 6), and looked
+at after every pair they miss it less often (tests/evaluate/test_verdict.py). All ways of a pair are drawn one after the
+other on the same WebUI.
 
     study.json            what was asked
     pairs/0001/pair.json  prompt, seed, and of every way its request, seconds, rows and scores

@@ -29,6 +29,21 @@ def test_a_winning_rate_is_left_out_at_any_time_in_at_most_5_percent(true):
     assert naive / RUNS > 0.15, "the usual interval, looked at as often, would have done as well"
 
 
+@pytest.mark.parametrize("prompts", [[0.0, 1.0, 1.0, 1.0, 1.0], [0.2, 0.5, 0.8], [0.0] * 30 + [1.0] * 70])
+def test_it_holds_where_every_prompt_has_its_turn(prompts):
+    """As a study goes through its list: prompts with winning rates of their own, in an order of chance, each once
+    before any comes twice."""
+    rng = np.random.default_rng(5)
+    true, turns = float(np.mean(prompts)), -(-PAIRS // len(prompts))
+    left = 0
+    for _ in range(RUNS):
+        rates = np.concatenate([rng.permutation(prompts) for _ in range(turns)])[:PAIRS]
+        run = [1.0 if won else -1.0 for won in (rng.random(PAIRS) < rates).tolist()]
+        found = [verdict.rate(run[:n]) for n in range(5, PAIRS + 1, 9)]
+        left += any(not one.low <= true <= one.high for one in found)
+    assert left / RUNS <= 0.05
+
+
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 20), st.sampled_from([0.05, 0.01]))
 def test_the_interval_is_where_the_ratio_of_likelihoods_is_below(wins, losses, ties, alpha):
     """Against scipy: the mixture's likelihood by the beta-binomial's."""
