@@ -70,10 +70,11 @@ class Moment:
         scripts = [script for script in p.scripts.alwayson_scripts if is_theirs(file_of(type(script)))]
         known = [p, webui.sampler, webui.denoiser, *draws_from(p), *objects_among([*vars(p).values(), *values])]
         known += [one for kept in webui.KEEPS for one in kept()]
+        functions, kept_on = layers.of_others() if layers else ([], [])
         self._belongings = Belongings(
-            [*listeners(), *scripts, *patches(), *(layers.functions() if layers else ())],
+            [*listeners(), *scripts, *patches(), *functions],
             [(one, OF_A_MODEL) for one in known if one is not None],
-            layers.kept_on() if layers else (),
+            kept_on,
         )
         self._others = [*generators(), *([layers.as_they_are()] if layers else [])]
         self._progress = {name: getattr(shared.state, name) for name in PROGRESS if hasattr(shared.state, name)}
@@ -154,23 +155,23 @@ class Layers:
         self._types = {type(layer) for layer in self._modules if not type(layer).__module__.startswith("torch.")}
 
     def functions(self) -> list:
-        found = [vars(one).get(name) for one in self._types for name in ("forward", "inner_forward")]
-        for own in self._layers:
-            found += self._own(own)
-        return [one for one in dict.fromkeys(found) if _is_anothers(one)]
+        return self.of_others()[0]
 
-    def kept_on(self) -> list:
-        """The layers that others may keep something on: the whole network, and those whose functions theirs stand in
-        the place of."""
-        theirs = {
-            one for one in self._types if any(map(_is_anothers, map(vars(one).get, ("forward", "inner_forward"))))
-        }
-        replaced = [
-            layer
-            for layer, own in zip(self._modules, self._layers)
-            if type(layer) in theirs or any(map(_is_anothers, self._own(own)))
-        ]
-        return list(dict.fromkeys([self._modules[0], *replaced]))
+    def of_others(self) -> "tuple[list, list]":
+        """(functions of others, the layers that they may keep something on: the whole network, and those whose
+        functions theirs stand in the place of)."""
+        by_type = {one: [vars(one).get(name) for name in ("forward", "inner_forward")] for one in self._types}
+        theirs = {one for one, functions in by_type.items() if any(map(_is_anothers, functions))}
+        functions, layers = [function for one in theirs for function in by_type[one]], [self._modules[0]]
+        # Thousands of layers, asked about at every evaluation: nearly all of them hold nothing.
+        for layer, own in zip(self._modules, self._layers):
+            if own["_forward_pre_hooks"] or own["_forward_hooks"] or "forward" in own:
+                found = [one for one in self._own(own) if _is_anothers(one)]
+                functions += found
+                if found:
+                    layers.append(layer)
+        layers += [layer for layer in self._modules if type(layer) in theirs] if theirs else []
+        return [one for one in dict.fromkeys(functions) if _is_anothers(one)], list(dict.fromkeys(layers))
 
     @staticmethod
     def _own(layer: dict) -> list:
