@@ -17,10 +17,12 @@ from typing import Protocol
 import torch
 
 from ..errors import NoPictureError, OutOfMemory, is_out_of_memory
-from . import schedule, ways
+from . import ways
 from .push import Found, along
 from .reflection import VariancePreserving, reflect
 from .resampling import resampled, turned
+from .schedule import Step
+from .window import AdaptiveWindow, Window
 
 
 class Sides(Protocol):
@@ -84,7 +86,7 @@ class ReflectingDenoiser:
     _OWN = ("_model", "_window", "_sides", "_settings", "_trace")
     _OWN += ("_before", "_move", "_gaps", "_unguided", "_unchecked")
 
-    def __init__(self, model, window: "schedule.Window | schedule.AdaptiveWindow", sides: Sides, settings, trace):
+    def __init__(self, model, window: "Window | AdaptiveWindow", sides: Sides, settings, trace):
         self._model, self._window, self._sides = model, window, sides
         self._settings, self._trace = settings, trace
         self._before = (-1, None)  # the latest step that was reflected, and its latent before
@@ -144,7 +146,7 @@ class ReflectingDenoiser:
                 "--no-half)."
             )
 
-    def _move_latent(self, x, t, step: schedule.Step, kwargs: dict):
+    def _move_latent(self, x, t, step: Step, kwargs: dict):
         """Write x~ into x."""
         index, before = self._before
         if index == self._window.index:
@@ -161,7 +163,7 @@ class ReflectingDenoiser:
             self._move = VariancePreserving.of_sigma(self._move, t)
         self._note(t, step, found)
 
-    def _moved(self, x, t, step: schedule.Step, kwargs: dict) -> "tuple[torch.Tensor, Found]":
+    def _moved(self, x, t, step: Step, kwargs: dict) -> "tuple[torch.Tensor, Found]":
         """x~, and the gap that it follows from."""
         way, strength, where = self._settings.inversion, self._settings.strength, self._sides.coordinates
         a, b = where.step(x, t, step.end)
@@ -230,7 +232,7 @@ class ReflectingDenoiser:
         g = where.direction(x, cond, t) - where.direction(x, uncond, t)
         return Found(gap, *along(gap, g), self._sides.own_scale(kwargs))
 
-    def _note(self, t, step: schedule.Step, found: "Found"):
+    def _note(self, t, step: Step, found: "Found"):
         pushed = {}
         if found.along is not None and self._unguided != self._window.index:
             effective = found.own + self._settings.strength * found.along

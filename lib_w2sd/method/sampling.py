@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from . import schedule
 from .choosing import ChoosingDenoiser
 from .denoiser import ReflectingDenoiser, Sides, WeakDenoiser
+from .window import window_of
 
 
 def kind_of(settings) -> "type[ReflectingDenoiser]":
@@ -31,7 +32,7 @@ def reflecting(func, settings, open_sides, new_pass, hires_pass: bool = False, k
         arguments = signature.bind(model, x, *args, **kwargs).arguments
         if not settings.acts_in(hires_pass):
             return func(model, x, *args, **kwargs)
-        window = schedule.window_of(func, arguments, settings.plan_of(hires_pass), keeping)
+        window = window_of(func, arguments, settings.plan_of(hires_pass), keeping)
         kind = kind_of(settings)
         trace = new_pass(
             sampler=func.__name__, steps=window.total, reflected=window.reflected, inversion=settings.inversion

@@ -113,7 +113,7 @@ def moved(tensor, device):
 def load(file: WeightsFile, name: str, slots: "dict[str, Slot]", place: Callable = like) -> Weights:
     """The UNet in `file`, each tensor as `place(tensor, strong)` makes it. `slots` are the loaded UNet's.
 
-    The file must fit (weights_file.check_fit). Raises CheckpointError where it cannot be read to its end,
+    The file must fit (fit.check_fit). Raises CheckpointError where it cannot be read to its end,
     CheckpointMemoryError where memory runs out; what was loaded until then is freed.
     """
     start, weights = time.perf_counter(), Weights(name, {})

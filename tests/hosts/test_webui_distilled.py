@@ -17,13 +17,13 @@ def test_a_checkpoint_without_it_refuses_it(host, name):
 
 
 @pytest.fixture
-def sides(forge):
-    """The sides of a pass of the stand-in, and the class of its conds' schedules."""
+def evaluator(forge):
+    """What evaluates the sides of a pass of the stand-in, and the class of its conds' schedules."""
     p = forge.request("Txt2Img", {})
     p.sampler = SimpleNamespace()
     p.prompts, p.negative_prompts = ["cat"], [""]
     one_pass = forge.hooks.SamplingPass(forge.extension.HOST(p), Settings(enabled=True))
-    return forge.sampling("sides", "HostSides")(one_pass, network=None, coordinates=None)
+    return forge.sampling("evaluator", "Evaluator")(one_pass, network=None, coordinates=None)
 
 
 def conds(webui, guidance):
@@ -45,20 +45,20 @@ def scales(ask):
 
 
 @pytest.mark.parametrize("scale", [2.0, 0.0])
-def test_every_cond_of_a_side_has_its_scale_and_the_pictures_own_keep_theirs(forge, sides, scale):
+def test_every_cond_of_a_side_has_its_scale_and_the_pictures_own_keep_theirs(forge, evaluator, scale):
     kwargs = conds(forge.modules["prompt_parser"], 3.5)
-    ask = sides.asked(kwargs, Side(inputs={"guidance": scale}))
+    ask = evaluator.asked(kwargs, Side(inputs={"guidance": scale}))
     assert scales(ask) == ([[[scale, scale]], [[scale], [scale]]], [[scale], [scale]])
     assert scales(kwargs) == ([[[3.5, 3.5]], [[3.5], [3.5]]], [[3.5], [3.5]])
     assert [[part.weight for part in parts] for parts in ask["cond"].batch] == [[1.0], [0.5, 2.0]]
     assert [s.end_at_step for s in ask["cond"].batch[0][0].schedules] == [2, 8]
 
 
-def test_own_scale_leaves_the_conds_alone(forge, sides):
+def test_own_scale_leaves_the_conds_alone(forge, evaluator):
     kwargs = conds(forge.modules["prompt_parser"], 3.5)
-    assert sides.asked(kwargs, Side())["cond"] is kwargs["cond"]
+    assert evaluator.asked(kwargs, Side())["cond"] is kwargs["cond"]
 
 
-def test_cfg_1_needs_no_uncond(forge, sides):
+def test_cfg_1_needs_no_uncond(forge, evaluator):
     kwargs = {**conds(forge.modules["prompt_parser"], 3.5), "uncond": None}
-    assert sides.asked(kwargs, Side(1.0, inputs={"guidance": 2.0}))["uncond"] is None
+    assert evaluator.asked(kwargs, Side(1.0, inputs={"guidance": 2.0}))["uncond"] is None

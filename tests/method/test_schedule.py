@@ -12,6 +12,7 @@ from k_diffusion import sampling
 from lib_w2sd.errors import SamplerError
 from lib_w2sd.method import schedule
 from lib_w2sd.method.reflection import Sigma, VariancePreserving, reflect
+from lib_w2sd.method.window import Window
 
 from .. import samplers
 from ..mixture import Sides, reflecting
@@ -237,7 +238,7 @@ def test_restart_with_a_list_of_its_own():
 
 @given(sigma=st.floats(0.1, 10), off=st.floats(0.005, 0.9))
 def test_a_call_below_its_step_is_a_mismatch(sigma, off):
-    window = schedule.Window("sample_new", [schedule.Step(sigma, sigma / 2), schedule.Step(sigma / 2, 0)], range(1))
+    window = Window("sample_new", [schedule.Step(sigma, sigma / 2), schedule.Step(sigma / 2, 0)], range(1))
     with pytest.raises(SamplerError, match="sample_new"):
         window.advance(sigma * (1 - off))
 

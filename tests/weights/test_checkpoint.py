@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 
 from lib_w2sd.errors import CheckpointError, CheckpointMemoryError, UnfitCheckpoint
 from lib_w2sd.weights import exchange as checkpoint
-from lib_w2sd.weights import file as weights_file
+from lib_w2sd.weights import fit
 from lib_w2sd.weights.exchange import Cache, CheckpointOverlay, layout_of, like, load, size_of, slots_of
-from lib_w2sd.weights.file import UNET, architecture, check_fit, open_weights, prediction_of, unfit
+from lib_w2sd.weights.file import UNET, open_weights
+from lib_w2sd.weights.fit import architecture, check_fit, prediction_of, unfit
 
 
 def tiny_unet(seed: int, **config) -> torch.nn.Module:
@@ -436,7 +437,7 @@ def test_check_fit(file, strong):
         check_fit(opened, path, shapes(strong), "v")
     with pytest.raises(UnfitCheckpoint, match="another architecture"):
         check_fit(opened, path, shapes(tiny_unet(1, block_out_channels=(4, 8))), "eps")
-    assert weights_file.unfit(opened.shapes, shapes(strong)) is None
+    assert fit.unfit(opened.shapes, shapes(strong)) is None
 
 
 @pytest.mark.parametrize("prefix", ["", "unet.", UNET])
@@ -467,7 +468,7 @@ def test_scaled_fp8_is_called_so_where_it_cannot_be_read(file, strong, weak):
     opened = open_weights("given", path)
     with pytest.raises(UnfitCheckpoint, match="scaled fp8, which this WebUI does not read"):
         check_fit(opened, path, shapes(strong), "eps")
-    opened.shapes = weights_file.unscaled(opened.shapes)
+    opened.shapes = fit.unscaled(opened.shapes)
     check_fit(opened, path, shapes(strong), "eps")
     assert "conv_in.scale_weight" in opened.names and torch.equal(opened.read("conv_in.scale_weight"), torch.ones(1))
 

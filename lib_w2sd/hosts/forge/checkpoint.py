@@ -10,7 +10,8 @@ from modules import shared
 
 from ...errors import CheckpointError
 from ...weights import exchange as checkpoint
-from ...weights.file import SCALE, WeightsFile, unscaled
+from ...weights.file import WeightsFile
+from ...weights.fit import SCALE, unscaled
 from ..models.checkpoints import WeakCheckpoint
 from . import lora as forge_lora
 from .lora import ONLINE

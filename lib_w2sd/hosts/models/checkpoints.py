@@ -12,7 +12,8 @@ from ...errors import CheckpointError
 from ...page import infotext
 from ...weights import exchange as checkpoint
 from ...weights.exchange import CACHE, CheckpointOverlay, Slot, Weights
-from ...weights.file import WeightsFile, architecture, check_fit, open_weights, unfit
+from ...weights.file import WeightsFile, open_weights
+from ...weights.fit import architecture, check_fit, unfit
 from ...weights.names import Known, NotMeant, meant
 
 

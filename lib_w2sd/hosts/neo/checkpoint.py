@@ -8,7 +8,8 @@ from backend.quant_ops import QuantizedTensor
 from modules import shared
 
 from ...errors import CheckpointError
-from ...weights.file import SCALE, SafetensorsFile, WeightsFile
+from ...weights.file import SafetensorsFile, WeightsFile
+from ...weights.fit import SCALE
 from ..forge.checkpoint import PREFIX, ForgeCheckpoint, Shelf, patcher
 from . import lora as neo_lora
 from .patches import lacking as lacking

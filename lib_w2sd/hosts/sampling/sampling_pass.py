@@ -93,7 +93,7 @@ class SamplingPass:
         self.coordinates = self.coordinates_of(denoiser, arguments)
         with Network(self.webui, self.shared_rows.meter, self.trace().toggles).in_use() as network:
             sides = HostSides(self, network, self.coordinates)
-            sides.follow_network()
+            sides.evaluator.follow_network()
             yield sides
             told.after_a_run(self, network.installed)
             models = [side.model for side in (self.strong_side, self.weak_side) if side.model is not None]
