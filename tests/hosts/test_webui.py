@@ -297,7 +297,7 @@ def test_forge_hires_pass_has_a_cfg_of_its_own(forge):
     fields = {"enable_hr": True, "hr_cfg": 4.0}
     plain = forge.txt2img(**fields)
     settings = {"lambda_steps": 2, "inversion": "matched", "hires": "own", "hires_lambda_steps": 2, "weak_cfg": 4.0}
-    kind, scales = forge.sampling("evaluator", "Evaluator"), []
+    kind, scales = forge.sampling("sides.evaluator", "Evaluator"), []
     inner = kind.evaluate
 
     def evaluate(self, x, t, kwargs, side, name):

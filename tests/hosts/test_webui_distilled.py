@@ -23,7 +23,7 @@ def evaluator(forge):
     p.sampler = SimpleNamespace()
     p.prompts, p.negative_prompts = ["cat"], [""]
     one_pass = forge.hooks.SamplingPass(forge.extension.HOST(p), Settings(enabled=True))
-    return forge.sampling("evaluator", "Evaluator")(one_pass, network=None, coordinates=None)
+    return forge.sampling("sides.evaluator", "Evaluator")(one_pass, network=None, coordinates=None)
 
 
 def conds(webui, guidance):

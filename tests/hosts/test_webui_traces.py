@@ -60,7 +60,7 @@ def same(a, b):
 @contextmanager
 def watched(host):
     """Collects the names of whatever any single extra evaluation leaves changed."""
-    kind, changed = host.sampling("evaluator", "Evaluator"), []
+    kind, changed = host.sampling("sides.evaluator", "Evaluator"), []
     evaluate = kind.evaluate
 
     def watching(self, x, t, kwargs, side, name):
@@ -117,7 +117,7 @@ LEFT = {
 )
 def test_the_watch_sees_what_would_be_left(host, request_name):
     """With the taking back switched off: a test of the test above."""
-    host.sampling("evaluator", "Evaluator").untraced = lambda self, kwargs, name: nullcontext()
+    host.sampling("sides.evaluator", "Evaluator").untraced = lambda self, kwargs, name: nullcontext()
     with watched(host) as changed:
         make(host, request_name, {"lambda_steps": 3, "weak_cfg": 3, "strong_cfg": 4})
     assert set(changed) == LEFT[host.flavour][request_name]

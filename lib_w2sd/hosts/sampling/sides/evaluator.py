@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import torch
 
-from ...gaps import Side
-from . import isolation
-from .isolation.memories import Memories
+from ....gaps import Side
+from .. import isolation
+from ..isolation.memories import Memories
+from ..rows.one_kind import LeftOutByHost
 from .refiner import Refiner
-from .rows.one_kind import LeftOutByHost
 
 
 class Evaluator:

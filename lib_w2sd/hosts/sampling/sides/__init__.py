@@ -3,11 +3,11 @@
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
-from ...errors import SettingError
-from ...gaps import Side
-from . import isolation
+from ....errors import SettingError
+from ....gaps import Side
+from .. import isolation
+from ..isolation.swapped import swapped
 from .evaluator import Evaluator
-from .isolation.swapped import swapped
 
 
 class HostSides:

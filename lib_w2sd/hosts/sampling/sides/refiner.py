@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ...errors import UnfitCheckpoint
+from ....errors import UnfitCheckpoint
 
 
 class Refiner:
