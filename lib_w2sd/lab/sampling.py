@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from k_diffusion import sampling as k_sampling
 
 from ..gaps import Side
 from ..method import bridge
@@ -114,7 +113,8 @@ class Pair:
         return at(1.0), at(0.0)
 
     def noise(self, x):
-        return torch.randn(x.shape, generator=self._generator, dtype=x.dtype)
+        # Drawn on the CPU, as a WebUI's: the same on every device.
+        return torch.randn(x.shape, generator=self._generator, dtype=x.dtype).to(x.device)
 
     def rewards(self, signal):
         return self._reward(signal)
@@ -179,9 +179,16 @@ class Run:
     sigmas: "torch.Tensor | None" = field(default=None, repr=False)
 
 
+def _k_diffusion():
+    """Not asked for by who brings a sampler of his own."""
+    from k_diffusion import sampling
+
+    return sampling
+
+
 def karras(steps: int, sigma_min: float, sigma_max: float):
     """Karras' schedule with the closing zero: [steps + 1]."""
-    return k_sampling.get_sigmas_karras(steps, sigma_min, sigma_max)
+    return _k_diffusion().get_sigmas_karras(steps, sigma_min, sigma_max)
 
 
 @torch.inference_mode()
@@ -196,7 +203,7 @@ def sample(
     cond_scale: float = 1.0,
     weak_cond: Any = None,
     weak_uncond: Any = None,
-    sampler: str = "Euler",
+    sampler: "str | Callable" = "Euler",
     keep: bool = False,
     step: "Callable | None" = None,
     reward: "Callable | None" = None,
@@ -205,6 +212,7 @@ def sample(
     """Sample from unit `noise` with the strong network; with `settings`, reflected (Algorithm 1).
 
     weak       the weak network; None: the strong one, then the gap is in the settings' CFG scales or in weak_cond
+    sampler    one of SAMPLERS, or a sampling function of k-diffusion's kind
     keep       keep the trajectory
     step       called after every step
     spaces     (strong, weak) bridge.Space, where the two have latents of their own
@@ -232,7 +240,7 @@ def sample(
         if step:
             step()
 
-    func = getattr(k_sampling, SAMPLERS[sampler])
+    func = sampler if callable(sampler) else getattr(_k_diffusion(), SAMPLERS[sampler])
     if settings is not None and settings.enabled:
         func = reflecting(func, settings, open_sides, new_pass)
     extra = {"cond": cond, "uncond": uncond, "cond_scale": cond_scale}
