@@ -38,6 +38,7 @@ class Setting:
     always         written into the infotext even where it is the default, which may change some day
     kept           a part of how a picture is made, which a preset keeps
     only_with      the setting that it counts with alone: its name, where that is given; (name, value) for one value
+    of_a_prompt    a list of prompts may give it for each prompt, behind a tab
     grid           grid(steps) -> its values in the ready grid, where it is one of the grid's two axes
     """
 
@@ -63,6 +64,7 @@ class Setting:
     line: str = ""
     of_each: dict = field(default_factory=dict, hash=False)
     only_with: "str | tuple[str, Any]" = ""
+    of_a_prompt: bool = False
     grid: "Callable[[int], list] | None" = None
 
     @property

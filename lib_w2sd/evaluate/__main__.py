@@ -96,7 +96,7 @@ def asked_of(given) -> study.Asked:
         request = {**REQUEST, **tables.REQUEST, **given.request}
         compared = table.ways(given.w2sd, request["cfg_scale"])
         print(f"Table {given.table}: {table.told}. Its prompts: {table.prompts}; here: {given.prompts}.")
-        if "weak_prompt" in table.needs and not all(prompts.weak_of(line) for line in listed):
+        if table.needs_of_a_prompt and not all(prompts.weak_of(line) for line in listed):
             raise SettingError(f"--table {given.table}: every prompt needs a weak one behind a tab.")
     return study.Asked(listed, compared, request, given.seed)
 

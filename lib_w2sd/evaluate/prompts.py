@@ -4,6 +4,7 @@ follows."""
 from pathlib import Path
 
 from ..errors import SettingError
+from ..page.settings import SETTINGS
 
 OURS = Path(__file__).with_name("prompts.txt")
 
@@ -15,6 +16,12 @@ def listed(text: str) -> "list[str]":
 
 def weak_of(line: str) -> str:
     return line.partition("\t")[2].strip()
+
+
+def settings_of(line: str) -> dict:
+    """W2SD's settings that the line gives, by name."""
+    weak = weak_of(line)
+    return {setting.name: weak for setting in SETTINGS if setting.of_a_prompt and weak}
 
 
 def strong_of(line: str) -> str:

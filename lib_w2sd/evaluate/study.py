@@ -21,13 +21,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
 
 from ..errors import SettingError
-from ..gaps.prompt import PROMPT
+from ..page.settings import BY_NAME
 from . import prompts, verdict
 from .ways import Way, matched
 
@@ -50,7 +50,7 @@ class Pair:
     index: int
     prompt: str
     seed: int
-    weak_prompt: str = ""
+    w2sd: dict = field(default_factory=dict)  # settings that its line of the list gives
     made: dict = field(default_factory=dict)  # of each way by name: request, seconds, facts, scores {reward: number}
 
     def scores(self, way: str, reward: str) -> "float | None":
@@ -79,13 +79,14 @@ class Study:
 
     def pair(self, index: int) -> Pair:
         """The pair of this number, with what is there of it."""
-        file = self._of(index) / "pair.json"
-        if file.exists():
-            return Pair(**json.loads(file.read_text(encoding="utf-8")))
         listed = self.asked.prompts
         turn, place = divmod(index, len(listed))
         line = random.Random(f"W2SD {self.asked.first_seed} {turn}").sample(listed, len(listed))[place]
-        return Pair(index, prompts.strong_of(line), self.asked.first_seed + index, prompts.weak_of(line))
+        pair = Pair(index, prompts.strong_of(line), self.asked.first_seed + index, prompts.settings_of(line))
+        file = self._of(index) / "pair.json"
+        told = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        # An earlier copy's may tell of more, or of less.
+        return replace(pair, **{name: value for name, value in told.items() if name in vars(pair)})
 
     def picture(self, pair: Pair, way: Way) -> Path:
         return self._of(pair.index) / f"{self.asked.ways.index(way)}.png"
@@ -146,12 +147,12 @@ class Study:
         return made is not None and ("refused" in made or self.picture(pair, way).exists())
 
     def _settings(self, way: Way, pair: Pair) -> "dict | None":
-        """With the pair's own weak prompt, and the push where a plain way needs to know it."""
+        """With what the pair's line gives, and the push where a plain way needs to know it."""
         if way.w2sd is None:
             return None
         # The page gives every setting: one at its default is none that was set.
-        free = way.w2sd.get("weak_prompt", PROMPT) == PROMPT
-        own = {"weak_prompt": pair.weak_prompt} if pair.weak_prompt and free else {}
+        set_here = {name for name, value in way.w2sd.items() if value != BY_NAME[name].default}
+        own = {name: value for name, value in pair.w2sd.items() if name not in set_here}
         pushes = any(other.like == way.name and other.match == "push" for other in self.asked.ways)
         return {**way.w2sd, **own, **({"measure": True} if pushes else {})}
 

@@ -39,10 +39,17 @@ class Table:
         found = presets.built_in()
         return {found[preset].needs for preset in self.gaps.values()} & set(BY_NAME)
 
+    @property
+    def needs_of_a_prompt(self) -> "set[str]":
+        """Those that the list of prompts gives."""
+        return {name for name in self.needs if BY_NAME[name].of_a_prompt}
+
     def ways(self, w2sd: dict, cfg: float) -> "tuple[Way, ...]":
         """w2sd: what is another than in the paper, or what a preset needs. Raises SettingError if that is missing."""
-        if "weak_checkpoint" in self.needs and not w2sd.get("weak_checkpoint"):
-            raise SettingError('--table: this one needs a weak checkpoint, --w2sd \'{"weak_checkpoint": "NAME"}\'.')
+        for name in sorted(self.needs - self.needs_of_a_prompt):
+            if not w2sd.get(name):
+                label = BY_NAME[name].label.lower()
+                raise SettingError(f'--table: this one needs a {label}, --w2sd \'{{"{name}": "NAME"}}\'.')
         built_in = presets.built_in()
         found = []
         for name, preset in ((name, built_in[preset]) for name, preset in self.gaps.items()):

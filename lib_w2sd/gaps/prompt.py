@@ -84,6 +84,7 @@ class Prompt(Gap):
             "weak CFG 0.",
             "W2SD weak prompt",
             line="A shorter, plainer one. {prompt} stands for your own.",
+            of_a_prompt=True,
             **_TEXT,
         ),
         Setting(
