@@ -17,9 +17,11 @@ import torch
 from safetensors import safe_open
 
 from tests.live import conftest, families, hosts, quick
-from tests.live.hosts import pins, shared
+from tests.live.hosts import checkouts, pins, shared
 from tests.live.hosts.__main__ import HOSTS, main
+from tests.live.hosts.commands import Trouble
 from tests.live.hosts.forge import replaced, sized
+from tests.live.hosts.running import ask
 from tests.live.hosts.small import sizes, writing
 
 FOLDER = Path(hosts.__file__).parent
@@ -195,11 +197,11 @@ def mirror_as(tmp_path, layout: str) -> Path:
 @pytest.mark.parametrize("layout", ["owner/host.git", "owner/host", "owner+host/repo"])
 def test_the_pinned_commit_of_a_mirror(tmp_path, pin, layout):
     folder, mirror = tmp_path / "made/webui", mirror_as(tmp_path, layout)
-    assert shared.checkout(pin, folder, mirror)
-    assert (folder / "launch.py").read_text() == "print(0)\n" and shared.commit_of(folder) == pin.commit
+    assert checkouts.checkout(pin, folder, mirror)
+    assert (folder / "launch.py").read_text() == "print(0)\n" and checkouts.commit_of(folder) == pin.commit
     assert not (folder / "assets").exists()
     (folder / "config.json").write_text("{}")
-    assert not shared.checkout(pin, folder, None), "it is there: nobody is asked"
+    assert not checkouts.checkout(pin, folder, None), "it is there: nobody is asked"
     assert (folder / "config.json").exists()
 
 
@@ -207,20 +209,20 @@ def test_another_pin_is_fetched_anew_and_another_repository_asked(tmp_path, pin)
     folder, mirror = tmp_path / "made", mirror_as(tmp_path, "fork/host.git")
     pin = replace(pin, elsewhere=("fork/host",))
     (tmp_path / "made.part").mkdir()  # where a run was ended
-    assert shared.checkout(pin, folder, mirror)
+    assert checkouts.checkout(pin, folder, mirror)
     newest = replace(pin, commit=git(tmp_path / "work", "rev-parse", "HEAD"), without=())
-    assert shared.checkout(newest, folder, mirror)
+    assert checkouts.checkout(newest, folder, mirror)
     assert (folder / "launch.py").read_text() == "print(1)\n" and (folder / "assets/large.png").exists()
 
 
 def test_a_mirror_that_lacks_it_says_so_in_a_sentence(tmp_path, pin):
-    with pytest.raises(shared.Trouble, match="nowhere is no folder"):
-        shared.checkout(pin, tmp_path / "made", tmp_path / "nowhere")
+    with pytest.raises(Trouble, match="nowhere is no folder"):
+        checkouts.checkout(pin, tmp_path / "made", tmp_path / "nowhere")
     mirror = mirror_as(tmp_path, "owner/host.git")
-    with pytest.raises(shared.Trouble, match=r"has no mirror of owner/other: .*owner.other\.git is looked for"):
-        shared.checkout(replace(pin, repository="owner/other"), tmp_path / "made", mirror)
-    with pytest.raises(shared.Trouble, match=r"Checking out 0000000000 of .*host\.git failed: "):
-        shared.checkout(replace(pin, commit=40 * "0"), tmp_path / "made", mirror)
+    with pytest.raises(Trouble, match=r"has no mirror of owner/other: .*owner.other\.git is looked for"):
+        checkouts.checkout(replace(pin, repository="owner/other"), tmp_path / "made", mirror)
+    with pytest.raises(Trouble, match=r"Checking out 0000000000 of .*host\.git failed: "):
+        checkouts.checkout(replace(pin, commit=40 * "0"), tmp_path / "made", mirror)
     assert not (tmp_path / "made").exists() and not (tmp_path / "made.part").exists()
 
 
@@ -230,13 +232,13 @@ def test_the_newest_commit_is_asked_for_and_its_own_requirements_taken(tmp_path,
     monkeypatch.setattr(pins, "NEWEST_NEO", ("owner/host", "neo"))
     newest = HOSTS["neo-newest"](tmp_path, mirror=mirror)
     assert newest.pin().commit == git(tmp_path / "work", "rev-parse", "HEAD")
-    shared.checkout(newest.pin(), newest.webui, mirror)
+    checkouts.checkout(newest.pin(), newest.webui, mirror)
     (newest.webui / "requirements.txt").write_text("gradio==4.40.0\nsetuptools==69.5.1\ntorch\ntorchsde==0.2.6\n")
     option, path = newest.requirements()
     assert option == "-r"
     assert path.read_text().split() == ["gradio==4.40.0", "torchsde==0.2.6", *newest.torch, "setuptools==80.9.0"]
     monkeypatch.setattr(pins, "NEWEST_NEO", ("owner/host", "gone"))
-    with pytest.raises(shared.Trouble, match="for gone failed"):
+    with pytest.raises(Trouble, match="for gone failed"):
         newest.pin()
 
 
@@ -247,11 +249,11 @@ def test_a_broken_mirror_says_so_and_a_whole_one_is_taken_next(tmp_path, pin):
     assert found, "the blob lies loose"
     kept = found[0].read_bytes()
     found[0].unlink()
-    with pytest.raises(shared.Trouble, match=r"host\.git is not whole: launch\.py of"):
-        shared.checkout(pin, tmp_path / "made", mirror)
+    with pytest.raises(Trouble, match=r"host\.git is not whole: launch\.py of"):
+        checkouts.checkout(pin, tmp_path / "made", mirror)
     assert not (tmp_path / "made").exists()
     found[0].write_bytes(kept)
-    assert shared.checkout(pin, tmp_path / "made", mirror)
+    assert checkouts.checkout(pin, tmp_path / "made", mirror)
 
 
 def test_the_command_line_says_it_and_ends_with_1(tmp_path, capsys):
@@ -275,12 +277,10 @@ def host(tmp_path):
 
 def test_a_python_that_the_host_cannot_use_is_said(host, monkeypatch):
     monkeypatch.setattr(host, "pythons", ((2, 6), (2, 8)))
-    with pytest.raises(
-        shared.Trouble, match=r"Forge of this commit wants a Python from 2\.6, older than 2\.8; .* is 3\."
-    ):
+    with pytest.raises(Trouble, match=r"Forge of this commit wants a Python from 2\.6, older than 2\.8; .* is 3\."):
         host.environment()
     host.python = "no-such-python"
-    with pytest.raises(shared.Trouble, match="there is no program no-such-python on this machine"):
+    with pytest.raises(Trouble, match="there is no program no-such-python on this machine"):
         host.environment()
 
 
@@ -295,7 +295,7 @@ def test_a_package_that_is_missing_is_said(host, monkeypatch):
     shared_run = shared.run
     monkeypatch.setattr(shared, "run", run)
     monkeypatch.setattr(shared.Host, "venv_python", property(lambda host: sys.executable))
-    with pytest.raises(shared.Trouble, match=f"Forge: installing torch==.*failed: {said}"):
+    with pytest.raises(Trouble, match=f"Forge: installing torch==.*failed: {said}"):
         host.environment()
     assert not (host.folder / "done").exists(), "the next run tries again"
 
@@ -306,9 +306,9 @@ def test_an_edit_begins_with_what_the_host_was(host):
     for layers in (4, 5):
         host.edit(path, sized({"layers": layers}))
         assert json.loads(path.read_text()) == {"layers": layers, "kept": True}
-    with pytest.raises(shared.Trouble, match=r"Forge has moved on: config\.json: it does not say heads"):
+    with pytest.raises(Trouble, match=r"Forge has moved on: config\.json: it does not say heads"):
         host.edit(path, sized({"heads": 2}))
-    with pytest.raises(shared.Trouble, match=r"Forge has no absent\.py"):
+    with pytest.raises(Trouble, match=r"Forge has no absent\.py"):
         host.edit(host.webui / "absent.py", replaced(("a", "b")))
 
 
@@ -317,7 +317,7 @@ def test_a_line_that_is_not_there_once_is_said(host):
     path.write_text("depth = 19\nheads = 24\nheads = 24\n")
     host.edit(path, replaced(("depth = 19", "depth = 2")))
     assert path.read_text() == "depth = 2\nheads = 24\nheads = 24\n"
-    with pytest.raises(shared.Trouble, match=r"detection\.py: 'heads = 24' occurs 2 times"):
+    with pytest.raises(Trouble, match=r"detection\.py: 'heads = 24' occurs 2 times"):
         host.edit(path, replaced(("heads = 24", "heads = 2")))
 
 
@@ -360,8 +360,8 @@ def test_it_is_started_once_and_stopped(startable, capsys, tmp_path):
     assert main(["options", "--logs", "--dir", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"--neo {url} --neo-log {startable.log}\n"
     assert main(["stop", "--dir", str(tmp_path)]) == 0
-    with pytest.raises((OSError, http.client.HTTPException, shared.Trouble)):
-        shared.ask(url)
+    with pytest.raises((OSError, http.client.HTTPException, Trouble)):
+        ask(url)
     assert startable.running() is None and not startable.stop()
 
 
@@ -372,12 +372,12 @@ def test_its_options_stay_when_it_is_started_again(startable, monkeypatch):
     startable.config.write_text(json.dumps({**config, "option": 4}))
     monkeypatch.setenv("BUNDLED", "1")
     url = startable.start()
-    assert shared.ask(url)["read"]["option"] == 4
-    assert shared.ask(url)["read"]["disabled_extensions"] == []
+    assert ask(url)["read"]["option"] == 4
+    assert ask(url)["read"]["disabled_extensions"] == []
 
 
 def test_why_it_ended_is_said(startable):
     (startable.webui / "launch.py").write_text("raise SystemExit('no module named gradio')")
-    with pytest.raises(shared.Trouble, match=r"(?s)Forge Neo ended while it started.*no module named gradio"):
+    with pytest.raises(Trouble, match=r"(?s)Forge Neo ended while it started.*no module named gradio"):
         startable.start()
     assert startable.running() is None

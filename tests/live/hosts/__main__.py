@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from .a1111 import A1111
+from .commands import Trouble
 from .forge import Forge
 from .neo import Neo, NewestNeo
-from .shared import Trouble
 
 HOSTS = {host.name: host for host in (A1111, Forge, Neo, NewestNeo)}
 

@@ -2,7 +2,8 @@
 
 import shutil
 
-from .shared import PROJECT, Host, run
+from .commands import run
+from .shared import PROJECT, Host
 
 
 class A1111(Host):

@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 from . import pins
+from .checkouts import sources
+from .commands import run
 from .forge import PUBLISHED, TEXT_ENCODERS, Forge, replaced, sized
-from .shared import EXTENSION, Host, run, sources
+from .shared import EXTENSION, Host
 from .small import sizes
 
 WAN = PUBLISHED + "Wan-AI/Wan2.1-T2V-14B/"
