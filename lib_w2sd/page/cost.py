@@ -6,6 +6,7 @@ minimum sigma", under which the picture's own calls take one row below a sigma.
 """
 
 import math
+from bisect import bisect_left
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -178,8 +179,9 @@ def estimate(request: dict) -> dict:
             totals.append(one.taking(evaluation_rows(scale, pairs=scale == 0 and early[0] > 0) if skips else 2))
         else:
             picture = Picture(one.cfg, request.get("loras", False), pairs=request.get("pairs", False))
-            calls = one.asked_beside(settings) if acts else []
-            totals.append(own + sum(_more(settings, picture, one, call, skips) for call in calls))
+            guided, unguided = one.asked_beside(settings) if acts else (0, 0)
+            more = guided * reflection_rows(settings, picture, one.of_call(skips)) if guided else 0
+            totals.append(own + more + (unguided * _rows_unguided(settings, picture) if unguided else 0))
         pixels += reflected[-1] * times * pictures_through_pixels(settings)
     # The weak version alone leaves nothing to tell its time by.
     ratios = [total / own if own and not settings.weak_alone else 1.0 for total, own in zip(totals, plain)]
@@ -200,12 +202,10 @@ def estimate(request: dict) -> dict:
     }
 
 
-def _more(settings: Settings, picture: Picture, one: "_Sampling", call: int, skips_uncond: bool) -> int:
-    """Rows that the sides take beside a call of the sampler's."""
-    if one.unguided(call):  # theirs neither: the prompts' rows at any scale
-        settings = replace(settings, measure=False, **Guidance().off)
-        return reflection_rows(settings, replace(picture, pairs=False), 1)
-    return reflection_rows(settings, picture, one.of_call(skips_uncond))
+def _rows_unguided(settings: Settings, picture: Picture) -> int:
+    """Rows that the sides take beside a call without guidance: without it too, the prompts' rows at any scale."""
+    settings = replace(settings, measure=False, **Guidance().off)
+    return reflection_rows(settings, replace(picture, pairs=False), 1)
 
 
 class _Sampling(NamedTuple):
@@ -220,20 +220,32 @@ class _Sampling(NamedTuple):
     hires: bool = False
     early: "tuple[float, int]" = (0.0, 0)
 
-    def unguided(self, call: int) -> bool:
-        """Whether the host leaves the guidance out of a call, for its number among those that it reckons with."""
+    @property
+    def unguided(self) -> range:
+        """The calls that the host leaves the guidance out of: from `after` on, while call / steps <= share."""
         share, after = self.early
         steps = steps_made(ONE, self.steps, self.denoising, self.exactly) * (2 if self.kind == TWO else 1)
-        return share > 0 and call >= after and call / max(steps, 1) <= share
+        steps, end = max(steps, 1), after
+        if share > 0:
+            end = int(share * steps) + 1
+            # The host divides, and rounds otherwise.
+            end += end / steps <= share
+            end -= (end - 1) / steps > share
+        return range(after, max(after, end))
 
-    def asked_beside(self, settings: Settings) -> "list[int]":
-        """The calls at whose place the sides are asked."""
+    def asked_beside(self, settings: Settings) -> "tuple[int, int]":
+        """At how many calls the sides are asked: of those that the host guides, and of the others."""
         made, along = self.made, settings.inversion == ways.AUTO_GUIDANCE
         steps = settings.plan_of(self.hires).steps(made)
         if settings.inversion == ways.PREVIOUS_GAP:
-            steps = [step - 1 for step in steps]
+            steps = range(steps.start - 1, steps.stop - 1, steps.step)
         each = CALLS.get(self.kind, 1) if along else 1  # auto-guidance changes every call of a step
-        return [self.first_call(step) + k for step in steps for k in range(each)]
+        unguided, without = self.unguided, 0
+        for k in range(each):
+            # Later steps have later calls.
+            begin, end = (bisect_left(steps, at - k, key=self.first_call) for at in (unguided.start, unguided.stop))
+            without += end - begin
+        return each * len(steps) - without, without
 
     def first_call(self, step: int) -> int:
         """Of a step, among all calls."""
@@ -260,7 +272,9 @@ class _Sampling(NamedTuple):
 
     def taking(self, of_call: int) -> int:
         """With so many rows a call, where the host guides."""
-        return sum(1 if self.unguided(call) else of_call for call in range(self.calls))
+        unguided = self.unguided
+        without = max(min(unguided.stop, self.calls) - unguided.start, 0)
+        return of_call * self.calls - (of_call - 1) * without
 
 
 def _beside(settings: Settings, passes: list, ratios: list, reflected: list, skips_uncond: bool) -> "list[list[int]]":

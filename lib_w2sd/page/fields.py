@@ -8,9 +8,6 @@ from ..setting import NONE
 from . import cost
 from .settings import Settings, as_dict
 
-# More than any page has; a step's calls are looked at one by one.
-MOST_STEPS = 10_000
-
 
 def picture_of(page: dict) -> Picture:
     """`page`: cfg, prompt, checkpoint, distilled_cfg, steps, controlnet, preset (Forge's choice of what its page is
@@ -53,9 +50,6 @@ def estimate_of(facts, settings: Settings, page: dict, steps: "int | None" = Non
           exactly the amount of steps"), prompt; and of the hires pass: hires, hires_sampler, hires_steps, hires_cfg,
           hires_scale, hires_width, hires_height; script: the one chosen in the list of scripts
     """
-    for name in ("steps", "hires_steps"):
-        if int(_given(page, name, 0)) > MOST_STEPS:
-            raise ValueError(f"{name} was given more than {MOST_STEPS}")
     kind = facts.kinds.get(page.get("sampler"), cost.ONE)
     hires = None
     if page.get("hires"):
