@@ -277,7 +277,7 @@ class Host:
             if UP in self.log.read_text(errors="replace"):
                 return url
             if process.poll() is not None:
-                running.unlink()
+                running.unlink(missing_ok=True)  # `make host-stop` meanwhile
                 last = "\n  ".join(self.log.read_text(errors="replace").splitlines()[-12:])
                 raise Trouble(f"{self.title} ended while it started. The last lines of {self.log}:\n  {last}")
             time.sleep(0.5)
