@@ -189,6 +189,8 @@ class CheckpointOverlay:
     done    done(weights), after the run
     also    also() -> what else is exchanged: [dictionary, key, value for the weak side] each
     named   named() -> context manager: whose setting it is that a CheckpointError speaks of
+    takes_back  what is put in the weak tensors' place during the run ends with it: where the host itself puts nothing
+            there, others may (CD Tuner)
     """
 
     weights: Weights
@@ -198,6 +200,7 @@ class CheckpointOverlay:
     done: Callable = lambda weights: None
     also: "Callable[[], list]" = list
     named: Callable = nullcontext
+    takes_back: bool = False
 
     @contextmanager
     def installed(self, unet):
@@ -212,16 +215,18 @@ class CheckpointOverlay:
         # Out of the cache for the run: it may be freed from elsewhere meanwhile, and the tensors may be moved.
         tensors.clear()
         self._table = list(table.values())
+        self._own = {id(weak): dict(weak) for _, _, weak in self._table}
         try:
             self._follow()
             self._table += self.also()
             yield
         finally:
             for name, slot in slots.items():
-                tensor = table[id(slot.module), slot.kind][2][slot.key]
+                weak = table[id(slot.module), slot.kind][2]
+                tensor = (self._own[id(weak)] if self.takes_back else weak)[slot.key]
                 if tensor is not None:
                     tensors[name] = tensor
-            self._table = []
+            self._table, self._own = [], {}
             self.done(self.weights)
 
     @contextmanager
@@ -258,7 +263,8 @@ class CheckpointOverlay:
         with self.named(), reporting_memory(self.weights.name):
             for store, key, strong, weak in self._pairs():
                 if strong.device != weak.device:
-                    store[key] = moved(weak, strong.device)
+                    own, store[key] = self._own[id(store)], moved(weak, strong.device)
+                    own[key] = store[key] if own.get(key) is weak else moved(own[key], strong.device)
 
     def as_dict(self) -> dict:
         return self.weights.as_dict()

@@ -87,9 +87,32 @@ def of_the_mask(params):
     params.denoiser.init_latent.add_(0.1)
 
 
+class Tuner:
+    """As CD Tuner: another weight in a layer's place as the first call begins, the layer's own at the end."""
+
+    own = None
+
+    def __init__(self, host):
+        self.host = host
+
+    @property
+    def layer(self):
+        return self.host.unet.network.conv_in
+
+    def __call__(self, params):
+        if self.own is None:
+            self.own = self.layer.weight.clone()
+            self.layer.weight = torch.nn.Parameter(self.own * 1.2, requires_grad=False)
+
+    def end(self):
+        if self.own is not None:
+            self.layer.weight = torch.nn.Parameter(self.own, requires_grad=False)
+
+
 def beside(host, name: str):
     """Listen to the denoiser as an extension does that changes, draws or counts."""
     drawn, counted = drawing(), counting()
+    tuner = Tuner(host)
     listeners = {
         "the latent": of_the_latent,
         "sigma": of_sigma,
@@ -97,22 +120,26 @@ def beside(host, name: str):
         "the mask": of_the_mask,
         "draws": lambda params: params.x.add_(drawn() / 50),
         "counts": lambda params: params.x.add_(counted() / 1000),
+        "weights": tuner,
     }
     callbacks = host.modules["script_callbacks"].callback_map["callbacks_cfg_denoiser"]
     callbacks[:] = [listeners[name]]
+    return tuner.end
 
 
 def made(host, name: str, settings, **fields):
-    beside(host, name)
+    end = beside(host, name)
     more = {}
     if name == "the mask":
         mask = torch.zeros(1, 4, 8, 8)
         mask[..., :4] = 1.0
         more = {"mask": mask.clone(), "nmask": 1 - mask}
-    return (host.img2img if more else host.txt2img)(settings, **{"steps": 4, **more, **fields})
+    picture = (host.img2img if more else host.txt2img)(settings, **{"steps": 4, **more, **fields})
+    end()
+    return picture
 
 
-ALL = ("the latent", "sigma", "the image", "the mask", "draws", "counts")
+ALL = ("the latent", "sigma", "the image", "the mask", "draws", "counts", "weights")
 
 
 @pytest.mark.parametrize("way", WHERE)
@@ -123,6 +150,16 @@ def test_equal_sides_are_the_plain_picture(host, name, way):
     assert same_pictures(plain, equal)
     gaps = [r["gap_norm"] for run in host.trace() for r in run["reflections"]]
     assert gaps and not any(gaps)
+
+
+@pytest.mark.parametrize("way", WHERE)
+def test_weights_that_others_change_are_the_networks_own_afterwards(host, way):
+    bare, weight = host.txt2img(steps=4), host.unet.network.conv_in.weight.clone()
+    for _ in range(2):
+        made(host, "weights", {**EQUAL, "weak_cfg": 2.0, "inversion": way})
+        assert torch.equal(host.unet.network.conv_in.weight, weight)
+    host.modules["script_callbacks"].callback_map["callbacks_cfg_denoiser"][:] = []
+    assert same_pictures(bare, host.txt2img(steps=4))
 
 
 @pytest.mark.parametrize("way", ways.WAYS)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from .pages import ACCORDION, browser, page  # noqa: F401  (fixtures)
 from .test_engine import same
@@ -53,7 +54,8 @@ def test_its_pictures_are_the_webuis_own_and_are_drawn_once(webui, ask, name):
     pairs = made_in(webui, where)
     assert [pair["seed"] for _, pair in pairs] == [5, 6]
     folder, first = pairs[0]
-    assert first["prompt"] in ("a cat, sharp", "a dog, sharp") and list(first["made"]) == ["plain", "W2SD", *INSTEAD]
+    assert {pair["prompt"] for _, pair in pairs} == {"a cat, sharp", "a dog, sharp"}, "each once before any comes twice"
+    assert list(first["made"]) == ["plain", "W2SD", *INSTEAD]
     for i, settings in enumerate((None, {**GAP, "measure": True})):
         alone = webui.picture(settings, **{**ask, "prompt": first["prompt"]})
         assert np.array_equal(np.asarray(Image.open(folder / f"{i}.png")), alone.pixels)
@@ -88,6 +90,33 @@ def test_it_scores(webui, ask, name):
     gains = [of["W2SD"] - of["plain"] for of in scores]
     sheets = any(gain > 0 for gain in gains) + any(gain < 0 for gain in gains)
     assert len(answer.json()["images"]) == (sheets or 1), "what it won, and what it lost"
+
+
+def test_the_page_says_what_a_study_costs_and_why_a_name_is_none(page, ask, name):  # noqa: F811
+    page.fill(**ask).open()
+    page.number(f"{ACCORDION}_lambda_steps", 2)
+    page.choose("#script_list", TITLE)
+    where = "#w2sd_txt2img_study"
+    cost, told = page.page.locator(f"{where}_cost").first, page.page.locator(f"{where}_told").first
+    ways = 2 + page.page.locator(f"{where}_beside input:checked").count()
+    for pairs in (1, 3):
+        page.number(f"{where}_pairs", pairs)
+        expect(cost).to_contain_text(f"At most {pairs} × {ways} = {pairs * ways} pictures")
+    for box in page.page.locator(f"{where}_beside input:checked").all():
+        box.uncheck()
+    expect(cost).to_contain_text("At most 3 × 2 = 6 pictures")
+    page.number(f"{where}_pairs", 1)
+    box = page.page.locator(f"{where}_name textarea, {where}_name input").first
+    box.fill("../x")
+    page.page.click(f"{where}_show")
+    expect(told).to_contain_text("allowed are letters", timeout=60_000)
+    _, log = page.generate()
+    assert "allowed are letters" in log
+    box.fill(name)
+    page.page.click(f"{where}_show")
+    expect(told).to_contain_text("There are no results", timeout=60_000)
+    info, _ = page.generate(timeout=300_000)
+    assert "1 pair of pictures" in info
 
 
 def test_from_the_page_to_the_blind_test(page, webui, ask, name):  # noqa: F811

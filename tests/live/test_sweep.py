@@ -60,6 +60,14 @@ OPTIONS = [
     {"interrupt_after_current": False},
     {"persistent_cond_cache": False},
     {"enable_prompt_comments": False},
+    # Options of extensions
+    {"deepcache_enable_pass": "both passes", "deepcache_cache_enable_step_percentage": 0.0},
+    {
+        "deepcache_enable_pass": "both passes",
+        "deepcache_cache_enable_step_percentage": 0.0,
+        "deepcache_full_run_step_rate": 2,
+        "deepcache_cache_resnet_level": 1,
+    },
 ]
 # It has tiles in larger pictures alone.
 HYPERTILE = {"hypertile_enable_unet": True, "hypertile_swap_size_unet": 8, "hypertile_max_tile_unet": 128}
@@ -75,6 +83,7 @@ REQUESTS = {
     "Euler a": {"sampler_name": "Euler a"},
     "DPM++ SDE": {"sampler_name": "DPM++ SDE"},
     "DDIM": {"sampler_name": "DDIM"},
+    "LoRA": {"prompt": "a photo of a cat <lora:w2sd_lora:0.7> <lora:w2sd_locon:0.5>"},
     "hires": {"enable_hr": True, "hr_scale": 1, "hr_upscaler": "Latent", "denoising_strength": 0.7},
 }
 PROBED = ("listen", "latent", "sigma", "image", "step", "draws", "counts", "scale", "latent sigma draws counts step")
@@ -86,7 +95,44 @@ LISTED = {
     "prompts from file or textbox": {3: "a cat\na dog"},
 }
 LISTED |= {"cfg scheduling": {0: "0:10 ; 1:6 ; 2:4"}, "cfg auto": {}, "loopback": {0: 2}}
-LISTED |= {"sd upscale": {1: 8, 3: 1.5}}
+LISTED |= {"sd upscale": {1: 8, 3: 1.5}, "ultimate sd upscale": {1: 64, 14: "Scale from image size", 17: 1.5}}
+LISTED |= {"outpainting mk2": {1: 64, 2: 4, 3: ["left"]}, "poor man's outpainting": {0: 64, 3: ["left"]}}
+LISTED |= {"img2img alternative test": {3: "a photo of a cat", 6: 3}, "high dynamic range": {0: 3}}
+# Extensions that do nothing, or another thing, by a switch alone: how their name begins -> {what of it: (arguments by
+# their place, more of the request)}.
+LARGER = {"width": 128, "height": 128}  # the innermost layers have one place alone in smaller ones
+REGIONS = {"prompt": "a cat AND a dog AND a tree"}
+ASKED = {
+    "cfg rescale extension": {"": ({0: 0.7}, {})},
+    "cads": {"": ({0: True}, {}), "mixed": ({0: True, 1: 0.2, 2: 0.5, 4: 0.6}, {})},
+    "cd tuner": {"": ({0: True, 1: 3.0, 3: 4.0, 6: 5.0}, {}), "colours": ({0: True, 16: "1,1", 18: "1,2,3;3,2,1"}, {})},
+    "cutoff": {"": ({0: True, 1: "red, blue", 2: 1.0}, {"prompt": "a red cat, a blue dog"})},
+    "detail daemon": {"": ({0: True, 1: True, 4: 0.0, 5: 1.0, 7: 0.5}, {})},
+    "diffusion cg": {"": ({0: True, 1: 0.8, 2: 0.3}, {})},
+    "dynamic prompts": {"": ({}, {"prompt": "a {red|green|blue} {cat|dog}", "n_iter": 2})},
+    "freeu": {"": ({0: True}, {}), "part of the way": ({0: True, 1: 0.2, 2: 0.7, 3: 0.5}, {})},
+    "incantations": {
+        "SEG": ({0: True}, LARGER),
+        "S-CFG": ({4: True}, {}),
+        "PAG": ({12: True, 13: 3.0}, {}),
+        "PAG, CFG schedule": ({12: True, 13: 3.0, 16: True, 17: "Clamp-Linear (c=2.0)"}, {}),
+        "PAG, saliency": ({12: True, 13: 3.0, 20: True}, {}),
+        "T2I-Zero": ({21: True, 22: True, 24: 0.5, 26: 1.0, 27: "2,3"}, LARGER),
+    },
+    "latent couple extension": {"": ({0: True}, REGIONS)},
+    "lora block weight": {"": ({1: True}, {"prompt": "a photo of a cat <lora:w2sd_lora:1:lbw=OUTALL>"})},
+    "neutral prompt": {
+        "AND_PERP": ({}, {"prompt": "a cat AND_PERP a dog :0.5"}),
+        "AND_SALT": ({0: 0.3}, {"prompt": "a cat AND_SALT a dog :0.5"}),
+        "AND_TOPK": ({}, {"prompt": "a cat AND_TOPK a dog :0.5"}),
+    },
+    "refiner": {"": ({0: True, 1: "{weak}", 2: 0.5}, {})},
+    "self attention guidance": {"": ({0: True, 1: 2.0}, LARGER)},
+    "vectorscope cc": {
+        "": ({0: True, 2: 2.0, 3: 1.0, 5: 1.0}, {}),
+        "noise": ({0: True, 2: 2.0, 11: "Cross Abs.", 12: "Cos"}, {}),
+    },
+}
 
 
 class Sweep:
@@ -215,7 +261,7 @@ class Sweep:
         return words
 
 
-def beside(webui, scripts: dict, init_image):
+def beside(webui, scripts: dict, init_image, loaded: str):
     """(name, more of the request, always-on scripts), one after the other."""
     yield "nothing", {}, {}
     have = webui.get("/sdapi/v1/options")
@@ -238,6 +284,13 @@ def beside(webui, scripts: dict, init_image):
     for info in webui.get("/sdapi/v1/script-info"):
         image = again(init_image) if info["is_img2img"] else {}
         args = [arg["value"] for arg in info["args"]]
+        known = [kinds for name, kinds in ASKED.items() if info["name"].startswith(name) and not info["is_img2img"]]
+        for what, (own, more) in known[0].items() if known else ():
+            dealt_with.add(info["name"])
+            weak = f"{loaded}-weak.safetensors"
+            asked = [own.get(i, value) for i, value in enumerate(args)]
+            asked = [weak if one == "{weak}" else one for one in asked]
+            yield ", ".join(filter(None, (info["name"], what))), more, {info["name"]: {"args": asked}}
         if info["is_alwayson"] and info["name"] not in dealt_with:
             labels = [str(arg["label"]).strip().lower() for arg in info["args"]]
             own = [i for i, label in enumerate(labels) if label == info["name"] and isinstance(args[i], bool)]
@@ -274,8 +327,8 @@ def gaps_of(webui, ask: dict, alwayson: dict) -> dict:
 def test_sweep(webui, record, init_image, scripts, request):
     """What is beside is looked at to the end, whatever is found on the way."""
     every, wanted = request.config.getoption("--all-combinations"), os.environ.get("SWEEP", "")
-    ask, wrong = asking(webui, "sd15"), {}
-    for name, more, alwayson in beside(webui, scripts, init_image):
+    ask, wrong, looked_at = asking(webui, "sd15"), {}, 0
+    for name, more, alwayson in beside(webui, scripts, init_image, ask["override_settings"]["sd_model_checkpoint"]):
         if not re.search(wanted, name, re.IGNORECASE):
             continue
         options = {**ask["override_settings"], **more.get("override_settings", {})}
@@ -286,6 +339,7 @@ def test_sweep(webui, record, init_image, scripts, request):
         except AssertionError:
             record(f"sweep, {webui.name}", name, "refused", "n.a. without W2SD too")
             continue
+        looked_at += 1
         try:
             size = {key: one.ask[key] for key in ("width", "height") if key in one.ask}
             bare = Sweep(webui, "nothing", {**ask, "steps": 3, **size}, has_probe=one.has_probe)
@@ -299,4 +353,5 @@ def test_sweep(webui, record, init_image, scripts, request):
         if one.refused:
             record(f"sweep, {webui.name}", name, "refused", one.refused[:100])
         print(name, one.told(), one.refused[:100], flush=True)
+    assert looked_at, "nothing that can be drawn is named so"
     assert not wrong

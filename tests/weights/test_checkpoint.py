@@ -1,6 +1,7 @@
 """The host-free part of the checkpoint gap, on real files and a real UNet."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -216,6 +217,23 @@ def test_a_tensor_that_only_one_side_has(file, weak):
             assert strong.conv_in.bias is None
         assert strong.conv_in.bias is not None
     assert "conv_in.bias" not in over.weights.tensors
+
+
+def test_what_others_put_in_its_place_is_the_runs_alone(file, strong, weak):
+    """As CD Tuner does as a call begins, once: the weak side keeps it to the end of the run, and no longer."""
+    path, before = file(), snapshot(strong)
+    over = replace(overlay(path, strong), takes_back=True)
+    loaded = dict(over.weights.tensors)
+    for _ in range(2):
+        with over.installed(strong):
+            with over.on():
+                assert torch.equal(output(strong), output(weak))
+                strong.conv_in.weight = torch.nn.Parameter(strong.conv_in.weight * 2, requires_grad=False)
+                theirs = output(strong)
+            assert unchanged(strong, before)
+            with over.on():
+                assert torch.equal(output(strong), theirs) and not torch.equal(theirs, output(weak))
+        assert all(over.weights.tensors[name] is tensor for name, tensor in loaded.items())
 
 
 def test_freed_in_the_middle_of_a_run(file, strong, weak):

@@ -160,7 +160,12 @@ class A1111Checkpoint(WeakCheckpoint):
         self.moving = [module for module in named if isinstance(module, a1111_lora.MERGED_TYPES)]
         around = partial(self.lora_at_rest, [] if self.merged() else self.networks())
         return CheckpointOverlay(
-            weights, lambda unet: self.installed_slots(weights), around=around, settle=settle, done=self.done
+            weights,
+            lambda unet: self.installed_slots(weights),
+            around=around,
+            settle=settle,
+            done=self.done,
+            takes_back=True,
         )
 
     def done(self, weights):

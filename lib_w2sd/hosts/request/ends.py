@@ -26,14 +26,17 @@ def _reach(p) -> None:
     latent = getattr(shared.state, "current_latent", None)
     if latent is None:
         latent = torch.zeros(len(getattr(p, "prompts", None) or [""]), 4, p.height // 8, p.width // 8)
-    for hook, make in (
-        ("post_sample", lambda: scripts.PostSampleArgs(latent)),
-        ("postprocess", lambda: processing.Processed(p, [])),
+    images = torch.zeros(len(latent), 3, p.height, p.width)
+    batch = {"images": images, "batch_number": getattr(p, "iteration", 0)}
+    for hook, make, more in (
+        ("post_sample", lambda: [scripts.PostSampleArgs(latent)], {}),
+        ("postprocess_batch", lambda: [], batch),
+        ("postprocess", lambda: [processing.Processed(p, [])], {}),
     ):
         for script in p.scripts.alwayson_scripts:
             if script.title() == TITLE:
                 continue
             try:
-                getattr(script, hook)(p, make(), *p.script_args[script.args_from : script.args_to])
+                getattr(script, hook)(p, *make(), *p.script_args[script.args_from : script.args_to], **more)
             except Exception:
                 errors.report(f"Error running {hook}: {script.filename}", exc_info=True)

@@ -25,13 +25,15 @@ KEPT = (
     "the random generators of torch, its device, Python and NumPy, and those that an extension made for itself",
     "the denoiser: its step, marks of padding, last noise, mask, inverted mask and initial latent",
     "the sampler: its last latent, the arguments of its calls",
-    "the network: functions that others have put in the place of its layers'",
+    "the network: functions and weights that others have put in the place of its layers'",
     "the request: infotext, comments, whatever else an extension has written on it",
     "the progress: the step's number, how many there are, the preview",
     "numbers, lists, tables, tensors and arrays that scripts, callbacks, guidance functions and their modules hold",
     "a CFG scale, eta or noise level that is an object and changes by being used",
     "what encoding a prompt writes down: hashes of embeddings, emphasis, comments",
 )
+# By what A1111 knows which LoRAs it has merged into a layer; it does so within a call.
+MERGED = "network_current_names"
 CALLBACKS = ("callbacks_cfg_denoiser", "callbacks_cfg_denoised", "callbacks_cfg_after_cfg")
 # Not a memory of calls: a refiner brings another model, and a sampler is told what function it has.
 OF_A_MODEL = ("model_wrap", "model_wrap_cfg", "func")
@@ -60,11 +62,12 @@ def copied(value):
 class Moment:
     """Everything that KEPT lists, as it is now. put_back() makes it so again, as often as wanted."""
 
-    def __init__(self, webui, layers: "Layers | None" = None, values=()):
+    def __init__(self, webui, layers: "Layers | None" = None, values=(), earlier: "Moment | None" = None):
         """
-        webui   the pass's webui.WebUI
-        layers  of the network, where it is to be called
-        values  the arguments of the call
+        webui    the pass's webui.WebUI
+        layers   of the network, where it is to be called
+        values   the arguments of the call
+        earlier  another one of the pass: with it, only what has changed since takes its time
         """
         p = webui.p
         scripts = [script for script in p.scripts.alwayson_scripts if is_theirs(file_of(type(script)))]
@@ -75,8 +78,10 @@ class Moment:
             [*listeners(), *scripts, *patches(), *functions],
             [(one, OF_A_MODEL) for one in known if one is not None],
             kept_on,
+            earlier and earlier._belongings,
         )
         self._others = [*generators(), *([layers.as_they_are()] if layers else [])]
+        self._weights = layers.weights_as_they_are() if layers else lambda: None
         self._progress = {name: getattr(shared.state, name) for name in PROGRESS if hasattr(shared.state, name)}
 
     def changes(self, present) -> list:
@@ -87,8 +92,11 @@ class Moment:
     def since(self, before: "Moment") -> list:
         return self._belongings.since(before._belongings)
 
-    def put_back(self) -> None:
+    def put_back(self, weights: bool = True) -> None:
+        """`weights`: those of the network too. Not where the host itself may have moved them."""
         self._belongings.put_back()
+        if weights:
+            self._weights()
         for put_back in self._others:
             put_back()
         for name, value in self._progress.items():
@@ -97,15 +105,16 @@ class Moment:
 
 
 @contextmanager
-def unnoticed(now: Moment, at: "Moment | None" = None):
-    """Around an evaluation or an encoding: afterwards all is as it is `now`; within, as it was `at` another moment."""
+def unnoticed(now: Moment, at: "Moment | None" = None, weights: bool = True):
+    """Around an evaluation or an encoding: afterwards all is as it is `now`; within, as it was `at` another moment.
+    `weights`: see Moment.put_back."""
     try:
         if at is not None:
-            at.put_back()
+            at.put_back(weights)
         with swapped(sd_samplers_common, "store_latent", lambda _: None):
             yield
     finally:
-        now.put_back()
+        now.put_back(weights)
 
 
 def patches() -> list:
@@ -152,6 +161,7 @@ class Layers:
     def __init__(self, network: torch.nn.Module):
         self._modules = list(network.modules())
         self._layers = [vars(layer) for layer in self._modules]
+        self._weighted = [own for own in self._layers if own["_parameters"]]
         self._types = {type(layer) for layer in self._modules if not type(layer).__module__.startswith("torch.")}
 
     def functions(self) -> list:
@@ -188,6 +198,19 @@ class Layers:
             for own, forward in zip(self._layers, before):
                 if own.get("forward") is not forward:
                     own.update(forward=forward) if forward else own.pop("forward")
+
+        return put_back
+
+    def weights_as_they_are(self):
+        """What puts the tensors back that are the layers' weights. Others change them as a call begins, and remember
+        that they have (CD Tuner): they would do it twice."""
+        before = [(dict(own["_parameters"]), own.get(MERGED)) for own in self._weighted]
+
+        def put_back():
+            for own, (weights, merged) in zip(self._weighted, before):
+                now = own["_parameters"]
+                if own.get(MERGED) == merged and any(now.get(name) is not one for name, one in weights.items()):
+                    now.update(weights)
 
         return put_back
 

@@ -11,7 +11,6 @@ import sys
 import sysconfig
 import types
 from collections import deque
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -71,25 +70,64 @@ def file_of(owner) -> "str | None":
     return next((file for file in files if not file.startswith("<")), f"/{owner.__module__}")
 
 
+class Place:
+    """Something that was come by.
+
+    kept        what is kept of it
+    leads       what it leads to
+    wanted      (whether it is one of the host's objects that are asked about, or a layer or its class)
+    attributes  an object's, where they are kept
+    """
+
+    def __init__(self, one, kept_of_it: list, leads: list, attributes: "dict | None" = None):
+        self.one, self.kept, self.leads, self.attributes = one, kept_of_it, leads, attributes
+        self.wanted = False, False
+
+    def stands(self, wanted: tuple) -> bool:
+        """Whether it would be come by as it was."""
+        if wanted != self.wanted or (self.attributes is not None and vars(self.one) is not self.attributes):
+            return False
+        return all(one.stands() for one in self.kept)
+
+
 class Belongings:
     """All that can be reached from `roots` as it is now. put_back() makes it so again, as often as wanted.
 
     roots    functions, objects, classes, modules of others; lists and tables
     objects  [(object of the host, names that are not its)], whose attributes are kept too
     layers   of the host's network, on which others keep what they remember, and on their classes
+    earlier  Belongings of much the same: what stands since then is not looked at anew
     """
 
-    def __init__(self, roots, objects=(), layers=()):
+    def __init__(self, roots, objects=(), layers=(), earlier: "Belongings | None" = None):
         self._objects = {id(one): (one, leaving) for one, leaving in objects}
         self._layers = {id(one) for layer in layers for one in (layer, type(layer))}
-        self._kept, self._seen, self._passing = [], {}, set()
+        # By id: a place holds what it is of, and an id is one object's as long as that lives.
+        self._kept, self._places, new = [], {}, []
+        known = earlier._places if earlier else {}
         queue = deque([*(one for one, _ in self._objects.values()), *layers, *map(type, layers), *roots])
         while queue:
             one = queue.popleft()
-            if (type(one) in PLAIN and id(one) not in self._objects) or id(one) in self._seen:
+            if id(one) in self._places:
                 continue
-            self._seen[id(one)] = one  # held: an id is one object's as long as that lives
-            queue.extend(self._followed(one))
+            wanted = id(one) in self._objects, id(one) in self._layers
+            if type(one) in PLAIN and not any(wanted):
+                continue
+            place = known.get(id(one))
+            if place is None or not place.stands(wanted):
+                place = self._place(one)
+                place.wanted = wanted
+                new.append(place)
+            self._places[id(one)] = place
+            self._kept += place.kept
+            queue.extend(place.leads)
+        self._passing = {id(vars(one)) for one, _ in self._objects.values() if hasattr(one, "__dict__")}
+        for place in reversed(new):  # most of it is a library's or the host's: that way nobody needs to go again
+            place.leads = list({id(one): one for one in place.leads if self._is_something(one)}.values())
+
+    def _is_something(self, one) -> bool:
+        place = self._places.get(id(one))
+        return place is not None and bool(place.kept or place.leads)
 
     def put_back(self) -> None:
         for one in self._kept:
@@ -103,89 +141,72 @@ class Belongings:
         """What makes the changes once more that came between `before` and now, but for those of the host's objects and
         of random generators: what others remember."""
         then = {id(one.owner): one for one in before._kept}
-        changes = (one.since(then.get(id(one.owner))) for one in self._lasting())
+        changes = (one.since(then.get(id(one.owner))) for one in self._lasting() if then.get(id(one.owner)) is not one)
         return [change for change in changes if change is not None]
 
     def _lasting(self):
         return (one for one in self._kept if id(one.owner) not in self._passing)
 
-    def _followed(self, one) -> list:
-        """Keeps one thing; what it leads to."""
+    def _place(self, one) -> Place:
         if isinstance(one, (torch.Tensor, np.ndarray)):
-            if _changeable(one):
-                self._kept.append(kept.Numbers(one))
-            return []
-        if state_of(one):
-            self._kept.append(kept.Generator(one, state_of(one)))
-            return []
+            return Place(one, [kept.Numbers(one)] if _changeable(one) else [], [])
         if isinstance(one, dict):
-            return self._table(one)
+            # The names of a module's functions, but for those that Python gives it.
+            return self._table(one, one, dunder="__builtins__" not in one)
         if isinstance(one, (list, set, bytearray, deque)):
-            self._kept.append(kept.Collection(one))
-            return _to_follow(one)
+            return Place(one, [kept.Collection(one)], _to_follow(one))
         if isinstance(one, (tuple, frozenset)):
-            return _to_follow(one)
+            return Place(one, [], _to_follow(one))
         if isinstance(one, types.FunctionType):
             return self._function(one)
         if isinstance(one, types.MethodType):
-            return [one.__func__, one.__self__]
+            return Place(one, [], [one.__func__, one.__self__])
         if isinstance(one, functools.partial):
-            return [one.func, one.args, one.keywords]
+            return Place(one, [], [one.func, one.args, one.keywords])
         if isinstance(one, types.ModuleType):
-            return self._table(vars(one), dunder=False) if is_theirs(file_of(one)) else []
+            return Place(one, [], [vars(one)] if is_theirs(file_of(one)) else [])
         if isinstance(one, type):
             return self._class(one)
         return self._object(one)
 
-    def _table(self, owner, dunder: bool = True, leaving: tuple = ()) -> list:
-        """A dictionary, or a class; of a module's or an object's without the names that Python gives it."""
+    def _table(self, one, owner, dunder: bool = True, leaving: tuple = ()) -> Place:
+        """A dictionary, or a class; without the names that Python gives it, or that are left out."""
         table = kept.Table(owner, lambda key: key not in leaving and (dunder or not str(key).startswith("__")))
-        self._kept.append(table)
-        return _to_follow(table.content.values())
+        return Place(one, [table], _to_follow(table.content.values()))
 
-    def _function(self, one: types.FunctionType) -> list:
+    def _function(self, one: types.FunctionType) -> Place:
+        cells = [kept.Cell(cell) for cell in one.__closure__ or ()]
+        leads = [cell.content for cell in cells]
         if not is_theirs(file_of(one)):
-            return self._cells(one) if one.__closure__ else []
-        found = [*self._cells(one), *(one.__defaults__ or ()), one.__kwdefaults__]
-        return found + self._table(vars(one)) + self._names(one)
+            return Place(one, cells, _to_follow(leads))
+        own = kept.Table(vars(one), lambda _: True)
+        leads += [*(one.__defaults__ or ()), one.__kwdefaults__, *own.content.values(), one.__globals__]
+        return Place(one, [*cells, own], _to_follow(leads))
 
-    def _names(self, one: types.FunctionType) -> list:
-        """The module that a function is written in, once for all of its functions."""
-        table = one.__globals__
-        if id(table) in self._seen:
-            return []
-        self._seen[id(table)] = table
-        return self._table(table, dunder=False)
-
-    def _cells(self, one: types.FunctionType) -> list:
-        cells = []
-        for cell in one.__closure__ or ():
-            with suppress(ValueError):  # nothing in it yet
-                cells.append(kept.Cell(cell))
-        self._kept += cells
-        return [cell.content for cell in cells]
-
-    def _class(self, one: type) -> list:
+    def _class(self, one: type) -> Place:
         if not is_theirs(file_of(one)) and id(one) not in self._layers:
-            return []
-        found = self._table(one, dunder=False)
-        return [*found, *one.__bases__]
+            return Place(one, [], [])
+        place = self._table(one, one, dunder=False)
+        place.leads += one.__bases__
+        return place
 
-    def _object(self, one) -> list:
-        """An object of others; the host's and the libraries' are their own."""
+    def _object(self, one) -> Place:
+        """A random generator, or an object of others; the host's and the libraries' are their own."""
+        if _is_generator(type(one)):
+            return Place(one, [kept.Generator(one, state_of(one))], [])
         asked = self._objects.get(id(one))
         if asked is None and not is_theirs(file_of(type(one))) and id(one) not in self._layers:
-            return []
+            return Place(one, [], [])
+        if not hasattr(one, "__dict__"):
+            return Place(one, [], [])
         # A network's weights and layers are what it is, not what it remembers.
         leaving = OF_A_LAYER if isinstance(one, torch.nn.Module) else ()
         if asked:
             leaving = (*leaving, *asked[1])
-        if not hasattr(one, "__dict__"):
-            return []
-        if asked:
-            self._passing.add(id(vars(one)))
-        found = self._table(vars(one), leaving=leaving)
-        return found if asked else [*found, type(one)]
+        place = self._table(one, vars(one), leaving=leaving)
+        place.attributes = vars(one)
+        place.leads += [] if asked else [type(one)]
+        return place
 
 
 def _to_follow(values) -> list:
@@ -206,14 +227,18 @@ def _changeable(one) -> bool:
     return bool(once) and not one.is_meta
 
 
+@functools.cache
+def _is_generator(kind: type) -> bool:
+    """Asked once a class: some libraries' classes take their time to say what is theirs."""
+    if issubclass(kind, random.SystemRandom):  # has no state
+        return False
+    return issubclass(kind, (random.Random, np.random.RandomState, np.random.Generator, torch.Generator))
+
+
 def state_of(one):
-    """What puts a random generator back to where it is now; None of what is none."""
-    if isinstance(one, random.Random) and not isinstance(one, random.SystemRandom):
+    """What puts a random generator back to where it is now."""
+    if isinstance(one, random.Random):
         return functools.partial(one.setstate, one.getstate())
-    if isinstance(one, np.random.RandomState):
-        return functools.partial(one.set_state, one.get_state())
     if isinstance(one, np.random.Generator):
         return functools.partial(setattr, one.bit_generator, "state", one.bit_generator.state)
-    if isinstance(one, torch.Generator):
-        return functools.partial(one.set_state, one.get_state())
-    return None
+    return functools.partial(one.set_state, one.get_state())  # NumPy's older one, and torch's

@@ -3,9 +3,11 @@ another.
 
 A class here has `put_back()`, `changed()`: whether it is another now, and `since(before)`: what puts the change back
 that came between `before`, the same place earlier (None: it was not there), and this one; None where there is none.
+`stands()`: whether it would be kept as it is, told without waiting for a GPU's numbers.
 """
 
 import functools
+import operator
 
 import torch
 
@@ -20,28 +22,34 @@ class Table:
     """The entries of a dictionary, or a class' attributes. `is_kept(name)`: whether an entry counts."""
 
     def __init__(self, owner, is_kept):
-        self.owner, self.is_kept, self.content = owner, is_kept, {}
-        self.content = {name: value for name, value in list(self.now().items()) if is_kept(name)}
+        self.owner, self.is_kept = owner, is_kept
+        self._now = vars(owner) if isinstance(owner, type) else owner
+        whole = dict(list(self._now.items()))
+        self._names, self._values = list(whole), list(whole.values())
+        self.content = {name: value for name, value in whole.items() if is_kept(name)}
 
-    def now(self):
-        return vars(self.owner) if isinstance(self.owner, type) else self.owner
+    def stands(self) -> bool:
+        return not self.changed()
 
     def changed(self) -> bool:
-        now = self.now()
+        now = self._now
+        # Nearly always all of it is as it was, and a table may be long.
+        if len(now) == len(self._names) and _same(list(now), self._names) and _same(list(now.values()), self._values):
+            return False
         return any(now.get(name, _MISSING) is not value for name, value in self.content.items()) or any(
             name not in self.content and self.is_kept(name) for name in list(now)
         )
 
     def put(self, content: dict, gone) -> None:
         for name in gone:
-            if name in self.now():
+            if name in self._now:
                 remove(self.owner, name)
         for name, value in content.items():
-            if self.now().get(name, _MISSING) is not value:
+            if self._now.get(name, _MISSING) is not value:
                 setattr(self.owner, name, value) if isinstance(self.owner, type) else self.owner.update({name: value})
 
     def put_back(self):
-        gone = [name for name in self.now() if name not in self.content and self.is_kept(name)]
+        gone = [name for name in self._now if name not in self.content and self.is_kept(name)]
         self.put(self.content, gone)
 
     def since(self, before):
@@ -58,6 +66,9 @@ class Collection:
     def __init__(self, owner):
         self.owner, self.content = owner, list(owner)
 
+    def stands(self) -> bool:
+        return not self.changed()
+
     def changed(self) -> bool:
         return not _same(self.owner, self.content)
 
@@ -71,27 +82,38 @@ class Collection:
 
 
 def _same(a, b) -> bool:
-    return len(a) == len(b) and all(x is y for x, y in zip(a, b))
+    return len(a) == len(b) and all(map(operator.is_, a, b))
 
 
 class Cell:
-    """A variable that functions have in common."""
+    """A variable that functions have in common; it may have no value yet."""
 
     def __init__(self, owner):
-        self.owner, self.content = owner, owner.cell_contents
+        self.owner, self.content = owner, _in(owner)
+
+    def stands(self) -> bool:
+        return not self.changed()
 
     def changed(self) -> bool:
-        try:
-            return self.owner.cell_contents is not self.content
-        except ValueError:  # emptied
-            return True
+        return _in(self.owner) is not self.content
 
     def put_back(self):
-        if self.changed():
+        if not self.changed():
+            return
+        if self.content is _MISSING:
+            del self.owner.cell_contents
+        else:
             self.owner.cell_contents = self.content
 
     def since(self, before):
         return None if before is not None and before.content is self.content else self.put_back
+
+
+def _in(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _MISSING
 
 
 class Numbers:
@@ -100,6 +122,11 @@ class Numbers:
     def __init__(self, owner):
         self.owner, self.content = owner, owner.clone() if isinstance(owner, torch.Tensor) else owner.copy()
         self.version = _version_of(owner)
+
+    def stands(self) -> bool:
+        # Not by the version: what is written by way of `data` or of NumPy is not counted.
+        on_cpu = not isinstance(self.owner, torch.Tensor) or self.owner.device.type == "cpu"
+        return on_cpu and _equal(self.owner, self.content)
 
     def changed(self) -> bool:
         # Torch counts what is written to a tensor: numbers on a GPU need not be waited for.
@@ -128,6 +155,9 @@ class Generator:
 
     def __init__(self, owner, put_back):
         self.owner, self.put_back = owner, put_back
+
+    def stands(self) -> bool:
+        return False
 
     def changed(self) -> bool:
         return False

@@ -24,6 +24,7 @@ class Prompts:
         self.webui = webui
         self._uncond = None
         self._read = {}
+        self.latest = None  # moment that was looked at
         self._written: list = []  # [(what was encoded, what extensions have written down meanwhile)]
 
     def own(self) -> "tuple[list, list]":
@@ -79,7 +80,8 @@ class Prompts:
             conds = build(model or shared.sd_model, conditioning, *self.steps(), *old)
             return of_one_length(conds) if negative else conds
 
-        noticed = isolation.unnoticed(isolation.Moment(self.webui)), isolation.unnoted(self.webui.p)
+        self.latest = isolation.Moment(self.webui, earlier=self.latest)
+        noticed = isolation.unnoticed(self.latest), isolation.unnoted(self.webui.p)
         with noticed[0], noticed[1], Written(self.webui.p) as written:
             conds = self.webui.encode(built, texts, negative)
         self._written.append((conds, written))

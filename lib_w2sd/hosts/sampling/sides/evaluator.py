@@ -25,6 +25,8 @@ class Evaluator:
         self.one_pass, self.webui, self.network, self.coordinates = one_pass, one_pass.webui, network, coordinates
         self.refiner, self.memories = Refiner(one_pass), Memories()
         self.before = None  # the moment that sides are asked at, where it is not the present
+        prompts = one_pass.webui.prompts
+        self._latest, prompts.latest = prompts.latest, None  # moment that was looked at
         self.unguided = False  # see denoiser.Sides
 
     def evaluate(self, x, t, kwargs: dict, side: Side, name: str):
@@ -59,7 +61,8 @@ class Evaluator:
         alpha, beta = where.levels(x, t)
         level = (torch.as_tensor(beta / alpha, dtype=torch.float32)).reshape(-1).expand(x.shape[0])
         signal = where.signal(x, output, t)
-        with isolation.unnoticed(self.moment(kwargs), self.before):
+        # The other model may take the network's room for a while: the host moves its weights, and knows where they are.
+        with isolation.unnoticed(self.moment(kwargs), self.before, weights=False):
             found = side.model.answer(signal, where.noise(x, output, t), level, self.scale_of(side, kwargs))
         self.webui.load_unet(x.shape)
         denoiser = self.webui.denoiser
@@ -89,7 +92,8 @@ class Evaluator:
 
     def moment(self, kwargs) -> isolation.Moment:
         """All that an evaluation may not change, as it is now."""
-        return isolation.Moment(self.webui, self.network.layers(), kwargs.values())
+        self._latest = isolation.Moment(self.webui, self.network.layers(), kwargs.values(), self._latest)
+        return self._latest
 
     @contextmanager
     def switched_on(self, side: Side):
