@@ -60,7 +60,8 @@ class Company(Beside):
     def __init__(self, host, kind):
         super().__init__(host, self.begin)
         self.host, self.kind, self.own, self.filename = host, kind, None, __file__
-        self.post_sample = self.end
+        # Where extensions end: block caches after sampling, Incantations and CADS after a batch.
+        setattr(self, "postprocess_batch" if kind == "network, of a batch" else "post_sample", self.end)
 
     def begin(self, p):
         SEEN["mean"], Kept.mean = None, None
@@ -73,12 +74,12 @@ class Company(Beside):
         else:
             self.own, type(self.host.unet).forward = in_the_network(self.host)
 
-    def end(self, p, *args):
+    def end(self, p, *args, **kwargs):
         if self.own is not None:
             type(self.host.unet).forward, self.own = self.own, None
 
 
-@pytest.fixture(params=["guide", "forecast", "network"])
+@pytest.fixture(params=["guide", "forecast", "network", "network, of a batch"])
 def beside(forge, request):
     bare = forge.txt2img(steps=6)
     company = Company(forge, request.param)
