@@ -24,7 +24,7 @@ def write(study: Study, rewards: "list[str]") -> "Path | None":
     _csv(folder / "pairs.csv", study, pairs, rewards)
     parts = [
         "# Is it better here?\n",
-        f"{len(pairs)} pairs of pictures, of {len({p.prompt for p in pairs})} of {len(study.asked.prompts)} prompts, "
+        f"{_of_pictures(pairs)}, of {len({p.prompt for p in pairs})} of {len(study.asked.prompts)} prompts, "
         f"each from a seed of its own. Everything is set against **{reference.name}** of the same pair. Intervals are "
         "95 % for all ways together, and hold whenever one looks or stops (`lib_w2sd/evaluate/verdict.py` says which "
         "they are); **bold** where one leaves out what no difference would give.\n",
@@ -39,10 +39,14 @@ def write(study: Study, rewards: "list[str]") -> "Path | None":
     return path
 
 
+def _of_pictures(pairs: list) -> str:
+    return "1 pair of pictures" if len(pairs) == 1 else f"{len(pairs)} pairs of pictures"
+
+
 def words(study: Study, rewards: "list[str]") -> str:
     """The same in two sentences, for where there is no Markdown."""
     pairs, reference = study.finished(rewards), study.asked.ways[0].name
-    told = f"{len(pairs)} pairs of pictures."
+    told = f"{_of_pictures(pairs)}."
     if not pairs or not rewards:
         return told
     found = rates(study, pairs, rewards).items()

@@ -76,7 +76,7 @@ def test_killed_and_resumed_it_says_the_same(tmp_path, capsys):
     evaluated(tmp_path / "whole", *asked)
     code, requests = evaluated(tmp_path / "cut", *asked, fails_after=6)
     assert code == 1 and "W2SD: no more" in capsys.readouterr().err
-    assert "1 pairs of pictures" in (tmp_path / "cut" / "README.md").read_text(), "what is there is told"
+    assert "1 pair of pictures" in (tmp_path / "cut" / "README.md").read_text(), "what is there is told"
     code, more = evaluated(tmp_path / "cut", *asked)
     assert code == 0 and len(requests) - 1 + len(more) == 16, "nothing is drawn twice"
 
