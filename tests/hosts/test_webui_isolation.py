@@ -109,10 +109,27 @@ class Tuner:
             self.layer.weight = torch.nn.Parameter(self.own, requires_grad=False)
 
 
+def hearing(host):
+    """As Incantations' S-CFG: a hook keeps what it hears of a layer, and a callback after the network reads it."""
+    heard = {"mean": None}
+    handle = host.unet.network.conv_in.register_forward_hook(lambda layer, given, out: heard.update(mean=out.mean()))
+    maps = host.modules["script_callbacks"].callback_map
+    maps["callbacks_cfg_denoiser"][:] = []
+    maps["callbacks_cfg_denoised"][:] = [lambda params: params.x.mul_(1 + heard["mean"] / 10)]
+
+    def end():
+        maps["callbacks_cfg_denoised"][:] = []
+        handle.remove()
+
+    return end
+
+
 def beside(host, name: str):
     """Listen to the denoiser as an extension does that changes, draws or counts."""
     drawn, counted = drawing(), counting()
     tuner = Tuner(host)
+    if name == "hooks":
+        return hearing(host)
     listeners = {
         "the latent": of_the_latent,
         "sigma": of_sigma,
@@ -139,7 +156,7 @@ def made(host, name: str, settings, **fields):
     return picture
 
 
-ALL = ("the latent", "sigma", "the image", "the mask", "draws", "counts", "weights")
+ALL = ("the latent", "sigma", "the image", "the mask", "draws", "counts", "weights", "hooks")
 
 
 @pytest.mark.parametrize("way", WHERE)

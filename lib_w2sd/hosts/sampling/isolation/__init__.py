@@ -183,6 +183,16 @@ class Layers:
         layers += [layer for layer in self._modules if type(layer) in theirs] if theirs else []
         return [one for one in dict.fromkeys(functions) if _is_anothers(one)], list(dict.fromkeys(layers))
 
+    def are_heard(self) -> bool:
+        """Whether others have hooked into layers: they hear of every call that is made, and of no other."""
+        hooks = (
+            hook
+            for own in self._layers
+            for kind in ("_forward_pre_hooks", "_forward_hooks")
+            for hook in own[kind].values()
+        )
+        return any(map(_is_anothers, hooks))
+
     @staticmethod
     def _own(layer: dict) -> list:
         found = [*layer["_forward_pre_hooks"].values(), *layer["_forward_hooks"].values()]
