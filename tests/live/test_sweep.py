@@ -110,6 +110,7 @@ ASKED = {
     "detail daemon": {"": ({0: True, 1: True, 4: 0.0, 5: 1.0, 7: 0.5}, {})},
     "diffusion cg": {"": ({0: True, 1: 0.8, 2: 0.3}, {})},
     "dynamic prompts": {"": ({}, {"prompt": "a {red|green|blue} {cat|dog}", "n_iter": 2})},
+    # In layers of 1280, 640 and 320 channels (lib_free_u/unet.py, line 47): small checkpoints have none of them.
     "freeu": {"": ({0: True}, {}), "part of the way": ({0: True, 1: 0.2, 2: 0.7, 3: 0.5}, {})},
     "incantations": {
         "SEG": ({0: True}, LARGER),
@@ -145,8 +146,10 @@ class Sweep:
         self.least = 1 / 255 if ask.get("script_name") and "init_images" in ask else LEAVES
         # Whether the picture's CFG scale is one number throughout.
         self.one_scale = not name.startswith(("probe: scale", "script cfg scheduling", "script cfg auto"))
-        # Detail Daemon takes the request's CFG scale for its own strength, so another scale's picture is another.
-        self.goes_with_scale = name.startswith("detail daemon")
+        # Who goes by the request's CFG scale and not by the call's, so that another scale's picture is another: Detail
+        # Daemon, for its own strength; Incantations' schedule, whose scale begins at the request's (pag.py, line 266)
+        # and stands in the call's place (cfg_combiner.py, line 178).
+        self.goes_with_scale = name.startswith(("detail daemon", "incantations, PAG, CFG schedule"))
         self.own_cfg = ask.get("cfg_scale", PLAIN["cfg_scale"])
 
     def made(self, w2sd=None, **more):
