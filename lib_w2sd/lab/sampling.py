@@ -28,13 +28,16 @@ SAMPLERS = {
 
 
 class Guided:
-    """A network under classifier-free guidance: uncond + scale * (cond - uncond), only the rows that count."""
+    """A network under classifier-free guidance: uncond + scale * (cond - uncond), only the rows that count.
 
-    def __init__(self, network: Callable, meter: RowMeter):
-        self.network, self.meter = network, meter
+    minimum  the least sigma with guidance: the hosts' "Negative Guidance minimum sigma", in all steps
+    """
+
+    def __init__(self, network: Callable, meter: RowMeter, minimum: float = 0.0):
+        self.network, self.meter, self.minimum = network, meter, minimum
 
     def __call__(self, x, sigma, cond=None, uncond=None, cond_scale=1.0):
-        if cond_scale == 1:
+        if cond_scale == 1 or sigma[0] < self.minimum:
             return self._rows(x, sigma, cond)
         if cond_scale == 0:
             return self._rows(x, sigma, uncond)
@@ -208,6 +211,7 @@ def sample(
     step: "Callable | None" = None,
     reward: "Callable | None" = None,
     spaces: "tuple | None" = None,
+    guided: "int | None" = None,
 ) -> Run:
     """Sample from unit `noise` with the strong network; with `settings`, reflected (Algorithm 1).
 
@@ -217,9 +221,10 @@ def sample(
     step       called after every step
     spaces     (strong, weak) bridge.Space, where the two have latents of their own
     reward     reward(samples) -> a score each [B], where the settings have the strong side chosen by one (Algorithm 2)
+    guided     guidance in so many of the first steps only; None: in all
     """
     meter = RowMeter()
-    model = Guided(strong, meter)
+    model = Guided(strong, meter, 0.0 if guided is None else float(sigmas[guided - 1]))
     asked = settings or Settings()
     sides = Side(asked.strong_cfg), Side(asked.weak_cfg, weak_cond, weak_uncond)
     kind, more = (Apart, (spaces,)) if spaces else (Pair, ())

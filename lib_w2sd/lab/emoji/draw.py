@@ -39,11 +39,12 @@ def draw(
     cfg: float = CFG,
     steps: int = STEPS,
     sampler: str = SAMPLER,
-    negative: str = "",
+    negative: "str | list" = "",
     weak_texts: "list | None" = None,
     step=None,
     reward=None,
     through_pixels: bool = False,
+    guided: "int | None" = None,
 ) -> Drawn:
     """One picture for each prompt and seed; with `settings`, reflected.
 
@@ -51,7 +52,10 @@ def draw(
     weak_texts   the weak side's prompts
     through_pixels  also where both sides have one autoencoder: what that alone does
     reward       reward(pictures [B, 3, 64, 64], texts) -> [B], where the settings have the strong side chosen by one
+    negative     one for all, or a list of one a picture
+    guided       guidance in so many of the first steps only
     """
+    negatives = [negative] * len(texts) if isinstance(negative, str) else negative
     strong = lora.model(model) if isinstance(model, str) else model
     other = lora.model(weak) if isinstance(weak, str) else weak
     asked = other or strong
@@ -64,13 +68,14 @@ def draw(
         settings,
         other,
         cond=strong.encode(texts),
-        uncond=strong.encode([negative] * len(texts)),
+        uncond=strong.encode(negatives),
         cond_scale=cfg,
         weak_cond=asked.encode(weak_texts or texts) if weak_texts or other else None,
-        weak_uncond=asked.encode([negative] * len(texts)) if other else None,
+        weak_uncond=asked.encode(negatives) if other else None,
         sampler=sampler,
         step=step,
         reward=reward and (lambda latents: reward(models.decode(latents, strong.autoencoder), texts)),
         spaces=spaces,
+        guided=guided,
     )
     return Drawn(models.decode(run.x, strong.autoencoder), run.x, run.rows, run.trace)

@@ -153,6 +153,11 @@ def names() -> tuple:
     return tuple(sorted({caption.name for caption in captions.every()}))
 
 
+def values(name: str, attribute: str) -> "tuple | list":
+    """What the attribute is looked for among, of things of this name."""
+    return names() if attribute == "name" else _choices()[attribute].get(name, ())
+
+
 @torch.inference_mode()
 def retrieved(x: torch.Tensor, asked: list) -> dict:
     """{attribute: [right or not, for each picture that was asked for with it]}; pictures from 0 to 1, asked: Captions.
@@ -164,11 +169,11 @@ def retrieved(x: torch.Tensor, asked: list) -> dict:
     for feature, caption in zip(seen, asked):
         for key in ATTRIBUTES:
             right = getattr(caption, key)
-            values = names() if key == "name" else _choices()[key].get(caption.name, ())
-            if not right or right not in values:
+            among = values(caption.name, key)
+            if not right or right not in among:
                 continue
-            texts = tuple(replace(caption, **{key: value}).text() for value in values)
-            found[key].append(values[int((_known(texts) @ feature).argmax())] == right)
+            texts = tuple(replace(caption, **{key: value}).text() for value in among)
+            found[key].append(among[int((_known(texts) @ feature).argmax())] == right)
     return found
 
 

@@ -50,12 +50,13 @@ def score(pictures: torch.Tensor, wanted: list, each: int = 1, rows: float = 0.0
 
 
 def drawn(
-    wanted: list, each: int, step=None, text=Caption.text, weak_text=None, **way
+    wanted: list, each: int, step=None, text=Caption.text, weak_text=None, negative_text=None, **way
 ) -> "tuple[torch.Tensor, list, float]":
     """Pictures, the Caption of each, and network rows a picture; seeds 0, 1, ... one a picture.
 
-    text       text(Caption) -> the prompt
-    weak_text  weak_text(Caption) -> the weak side's
+    text           text(Caption) -> the prompt
+    weak_text      weak_text(Caption) -> the weak side's
+    negative_text  negative_text(Caption) -> the negative prompt
     """
     every = [caption for caption in wanted for _ in range(each)]
     pictures, rows = [], 0
@@ -63,6 +64,8 @@ def drawn(
         part = every[start : start + BATCH]
         if weak_text:
             way["weak_texts"] = [weak_text(caption) for caption in part]
+        if negative_text:
+            way["negative"] = [negative_text(caption) for caption in part]
         run = draw([text(caption) for caption in part], range(start, start + len(part)), step=step, **way)
         pictures.append(run.pictures)
         rows += run.rows
