@@ -32,7 +32,11 @@ EXPERIMENTS = {
     "again": ("again.section", "README.md", "whether strong and weak trained again have the same scores"),
     "pipeline": ("pipeline.section", "pipeline.md", "Figures 10, 11: strong with a ControlNet or an IP-Adapter"),
     "video": ("video.section", "video.md", "Table 12: clips, consistency and motion"),
-    "cfg-1": ("cfg_one.section", "cfg-1.md", "pictures at CFG 1: what guidance in some steps does, and a negative prompt"),
+    "cfg-1": (
+        "cfg_one.section",
+        "cfg-1.md",
+        "pictures at CFG 1: what guidance in some steps does, and a negative prompt",
+    ),
     "buys": ("bought.section", "buys.md", "every way of every gap against what the user would do instead"),
 }
 OUT = Path("docs/paper")

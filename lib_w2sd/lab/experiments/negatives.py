@@ -10,20 +10,24 @@ from pathlib import Path
 
 import torch
 
-from ..emoji import captions, judge, scores
+from ..emoji import captions, grid, judge, models, scores
 from ..emoji.captions import Caption
+from ..emoji.draw import draw
+from .bought import by_the_rule
 from .results import Results, rounded
+from .statistics import table
 from .ways import SAMPLERS, Ground, Way, asked, plain, reflected
 
 GROUND = Ground(SAMPLERS[0])
-EACH, OF_A_KIND = 2, 24  # pictures of a prompt; prompts of a kind
+EACH, OF_A_KIND = 2, 20  # pictures of a prompt; prompts of a kind
 WORDS = {"style": "{} style", "who": "a {}", "color": "{}"}  # of each kind, as people type it
 KINDS = {"style": "styles", "who": "man or woman", "color": "colours"}
 NAMED = "named ↓"
 MEASURES = {"named": NAMED, "reward": "reward", "name": "name found"}
-FAMILIES = ("previous-gap", "auto-guidance", "matched")
+CHEAP, DEAR = ("previous-gap", "auto-guidance"), ("matched",)
+FAMILIES = CHEAP + DEAR
 CFGS = (1.5, 2.0)
-LAMBDAS = {8: (2, 4, 7), 20: (2, 4, 10)}  # by the picture's steps
+LAMBDAS = {8: (2, 4), 20: (2, 10, 4)}  # by the picture's steps
 EMPTY = "no negative prompt"
 
 
@@ -57,9 +61,7 @@ def wanted(of_a_kind: int = OF_A_KIND) -> "list[Asked]":
         chosen = random.Random(0).sample(sorted(opened, key=Caption.text), of_a_kind)
         for place, caption in enumerate(chosen):
             known = [
-                value
-                for value in judge.values(caption.name, kind)
-                if not replace(caption, **{kind: value}).held_out
+                value for value in judge.values(caption.name, kind) if not replace(caption, **{kind: value}).held_out
             ]
             found.append(Asked(caption, kind, known[place % len(known)]))
     return found
@@ -94,20 +96,26 @@ def pushed(steps: int, way: str, lam: int, strength: float = 1.0) -> Way:
     return reflected(GROUND, 1.0, "guidance", asked("guidance", 1.0, way, strength, lam), steps)
 
 
+def alone(steps: int) -> Way:
+    """What the push does without a negative prompt."""
+    return _named(pushed(steps, "auto-guidance", steps // 2), negative=False)
+
+
 def ways(steps: int) -> "Iterator[Way]":
     """The plain picture first; then what else one could do, W2SD, and what both do without a negative prompt."""
     lambdas = LAMBDAS[steps]
     yield _named(plain(GROUND, 1.0, steps))
     for cfg in CFGS:
         yield _named(plain(GROUND, cfg, steps))
-    for lam in reversed(lambdas):
-        for family in FAMILIES:
-            yield _named(pushed(steps, family, lam))
-    for family in FAMILIES[:2]:
+    for families in (CHEAP, DEAR):
+        for lam in lambdas:
+            for family in families:
+                yield _named(pushed(steps, family, lam))
+        if families is CHEAP:
+            yield alone(steps)
+    for family in CHEAP:
         yield _named(pushed(steps, family, lambdas[0], 2.0))
-    yield _named(pushed(steps, "auto-guidance", lambdas[-1], 0.5))
     yield _named(plain(GROUND, CFGS[-1], steps), negative=False)
-    yield _named(pushed(steps, "auto-guidance", lambdas[-1]), negative=False)
 
 
 def results(out: Path, of: Results) -> Results:
@@ -115,3 +123,94 @@ def results(out: Path, of: Results) -> Results:
     own = Results(out / "negatives.json", measure, MEASURES)
     own.end = of.end
     return own
+
+
+HEAD = """## A negative prompt
+
+Each prompt says all but one thing of a picture (its style; man or woman; its colour), and the negative prompt names a value of that: "a
+police officer with yellow skin, shaded style" and "a woman". {prompts} such prompts, {of_a_kind} of each kind, {each} pictures of each. ***named*** is the share of
+the pictures that show what the negative prompt names, says the judge: given the picture and the prompt completed by each value that such a thing can
+have, it finds that one the most like it. On real pictures it is right in {right}. The reward is for the prompt as it was asked, which leaves the
+attribute open. Differences are to plain at CFG 1, to which a negative prompt does nothing; 95 % intervals, paired by prompt.
+"""
+
+
+def right() -> dict:
+    """{kind: how often the judge is right about it on the real pictures that ship}."""
+    found = {kind: [] for kind in WORDS}
+    for held_out in (False, True):
+        latents, told = models.real(held_out)
+        seen = judge.retrieved(models.decode(latents), told)
+        for kind, every in found.items():
+            every += seen[kind]
+    return {kind: sum(every) / len(every) for kind, every in found.items()}
+
+
+def section(out: Path, own: Results) -> str:
+    """Of what was measured."""
+    sheet(out / "negatives.png")
+    told = ", ".join(f"{100 * share:.0f} % ({KINDS[kind]})" for kind, share in right().items())
+    head = HEAD.format(prompts=len(WORDS) * OF_A_KIND, of_a_kind=OF_A_KIND, each=EACH, right=told)
+    parts = [head, f"![Plain at CFG 1 and 2, and a guidance gap](negatives.png)\n\n{SHEET}"]
+    return "\n".join([*parts, *(steps_told(own, steps) for steps in LAMBDAS)])
+
+
+def steps_told(own: Results, steps: int) -> str:
+    every = list(ways(steps))
+    base, lines = own.of(every[0]), []
+    for way in every:
+        one, told = own.of(way), way.told.replace(f", {steps} steps", "")
+        shares = (f"{sum(part) / len(part):.2f}" for part in by_kind(one["named"]))
+        lines.append([*own.line(told, one, base), *shares])
+    cheap, best = chosen(own, steps)
+    at = [f"{own.of(way)['rows']:g} rows: {way.told.replace(f', {steps} steps', '')}" for way in (cheap, best)]
+    return (
+        f"### {steps} steps\n\n"
+        + table(["", "rows", *MEASURES.values(), *(f"named: {told}" for told in KINDS.values())], lines)
+        + f"\nThe least of what is named is at {at[1]}. The cheapest gap that is not behind it by more than the interval: {at[0]}.\n"
+        + f"\nHeld, that with it a negative prompt counts at CFG 1: {held(own, steps)}.\n"
+    )
+
+
+def by_kind(values: list) -> "Iterator[list]":
+    for start in range(0, len(values), len(values) // len(WORDS)):
+        yield values[start : start + len(values) // len(WORDS)]
+
+
+def gaps(steps: int) -> "list[Way]":
+    """W2SD with the negative prompt."""
+    return [way for way in ways(steps) if way.family in FAMILIES and EMPTY not in way.key]
+
+
+def chosen(own: Results, steps: int) -> "tuple[Way, Way]":
+    """The cheapest gap that leaves not more of what is named than the one that leaves the least, and that one."""
+    return by_the_rule(own, gaps(steps), "named", -1)
+
+
+def held(own: Results, steps: int) -> str:
+    """Less of what is named than in plain at CFG 1, and than without a negative prompt, and the reward not lower."""
+    way, _ = chosen(own, steps)
+    plain_1 = next(ways(steps))
+    less = all(by < -half for by, half in (own.gain(way, other, "named") for other in (plain_1, alone(steps))))
+    by, half = own.gain(way, plain_1, "reward")
+    return "no" if not less else "in part, the reward falls" if by < -half else "yes"
+
+
+SHEET = """*Every eighth prompt, nothing selected, 8 steps; behind "not", the negative prompt.*
+"""
+
+
+def sheet(path: Path, steps: int = 8) -> Path:
+    shown_ = wanted()[::8]
+    texts, negatives = [one.text() for one in shown_], [one.negative() for one in shown_]
+    columns = {
+        "plain, CFG 1": plain(GROUND, 1.0, steps),
+        "plain, CFG 2": plain(GROUND, 2.0, steps),
+        **{f"{family}, {lam}": pushed(steps, family, lam) for lam in LAMBDAS[steps][:2] for family in FAMILIES[:2]},
+    }
+    drawn = {
+        label: draw(texts, range(len(texts)), negative=negatives, **way.asks).pictures for label, way in columns.items()
+    }
+    labels = [f"{text}; not: {negative}" for text, negative in zip(texts, negatives)]
+    grid.sheet(drawn, labels, 1).save(path)
+    return path
