@@ -5,8 +5,7 @@ from pathlib import Path
 from ..emoji.draw import SIGMA_MAX, SIGMA_MIN
 from ..sampling import karras
 from . import negatives
-from .bought import by_the_rule
-from .results import MEASURES, NotMeasured, Results, marked
+from .results import MEASURES, NotMeasured, Results, marked, mean
 from .statistics import table
 from .ways import EACH, SAMPLERS, Ground, Way, asked, plain, reflected, wanted
 
@@ -17,7 +16,6 @@ CFGS = (1.25, 1.5, 2.0)
 FAMILIES = ("previous-gap", "auto-guidance", "matched")
 STRENGTHS = (0.5, 1.0)
 EARLY = (1.25, 1.5)  # CFG scales in the first half of the steps
-PAIRED = ("reward", "distance")  # measures of the shorter tables
 
 
 def early(cfg: float, steps: int) -> Way:
@@ -61,11 +59,13 @@ def ways(steps: int) -> "list[Way]":
 def plan(results: Results, of_negatives: Results) -> "list[tuple[Results, Way]]":
     """What is measured, and where it is kept; the most telling first."""
     *few, many = STEPS
-    found = [(results, [*plains(steps), *all_gaps(steps), *ways(steps)]) for steps in few]
-    found.append((of_negatives, negatives.ways(few[-1])))
-    found.append((results, [*plains(many), *gaps(many, many // 2)]))
-    found.append((of_negatives, negatives.ways(many)))
-    found.append((results, ways(many)))
+    half = sorted(gaps(many, many // 2), key=lambda way: way.family == FAMILIES[-1])  # the dear way last
+    found = [(results, [*plains(steps), *all_gaps(steps)]) for steps in few]
+    found.append((of_negatives, negatives.first_ways(few[-1])))
+    found.append((results, [*plains(many), *half[: -len(STRENGTHS)]]))
+    found += [(of_negatives, negatives.first_ways(steps)) for steps in (many, few[0])]
+    found += [(results, [*half, *ways(steps)]) for steps in STEPS]
+    found += [(of_negatives, negatives.ways(steps)) for steps in reversed(STEPS)]
     return [(kept, way) for kept, every in found for way in every]
 
 
@@ -76,7 +76,7 @@ def section(out: Path, results: Results) -> str:
     first = plain(GROUND, 1.0, STEPS[0])
     if first.key in missing:
         raise NotMeasured(first.key)
-    parts = [HEAD.format(prompts=len(wanted()), each=EACH), pairs_told(results), rule_told(results)]
+    parts = [HEAD.format(prompts=len(wanted()), each=EACH), ways_told(results), preset_told(results)]
     parts += [steps_told(results, steps) for steps in STEPS]
     return "\n".join([*parts, negatives.section(out, own)])
 
@@ -103,65 +103,91 @@ def minimum_sigma(steps: int) -> float:
     return float(sigmas[steps // 2 - 1] * sigmas[steps // 2]) ** 0.5
 
 
-def pairs(steps: int) -> "list[tuple[str, Way, Way]]":
-    """(what the first is, to what), of which the difference is told."""
-    half, found = steps // 2, []
-    for lam in lambdas(steps):
-        for strength in STRENGTHS:
-            exact = pushed(steps, "auto-guidance", lam, strength)
-            at = f"lambda {lam}, strength {strength:g}"
-            for other in ("previous-gap", "matched"):
-                found.append((f"*{other}* to *auto-guidance*, {at}", pushed(steps, other, lam, strength), exact))
-    for cfg in EARLY:
-        if cfg - 1 in STRENGTHS:
-            exact = pushed(steps, "auto-guidance", half, cfg - 1)
-            found.append(
-                (f"CFG {cfg:g} in the first {half} steps to *auto-guidance*, lambda {half}", early(cfg, steps), exact)
-            )
-    for strength in STRENGTHS:
-        exact, guided = pushed(steps, "auto-guidance", half, strength), plain(GROUND, 1 + strength, steps)
-        found.append(
-            (f"*auto-guidance*, lambda {half}, strength {strength:g} to plain at CFG {1 + strength:g}", exact, guided)
-        )
-    return found
-
-
-def pairs_told(results: Results) -> str:
+def ways_told(results: Results) -> str:
+    """previous-gap and matched against auto-guidance, which is guidance in these steps and nothing else."""
     lines = []
     for steps in STEPS:
-        for told, one, other in pairs(steps):
-            if not (results.kept.keys() >= {one.key, other.key}):
-                continue
+        for lam in lambdas(steps):
+            for strength in STRENGTHS:
+                previous, exact, matched = every = [pushed(steps, family, lam, strength) for family in FAMILIES]
+                if not all(way.key in results.kept for way in every):
+                    continue
+                rows = " / ".join(f"{results.of(way)['rows']:g}" for way in every)
+                gained = (both(results, one, exact) for one in (previous, matched))
+                lines.append([steps, f"lambda {lam}, strength {strength:g}", rows, *gained])
+    head = ["steps", "", f"rows: {' / '.join(FAMILIES)}", "previous-gap to auto-guidance", "matched to auto-guidance"]
+    return f"### The ways against each other\n\nReward; Fréchet ↓.\n\n{table(head, lines)}"
+
+
+def both(results: Results, one: Way, other: Way) -> str:
+    return "; ".join(marked(*results.gain(one, other, name)) for name in ("reward", "distance"))
+
+
+# What the presets of few steps were until this was measured: a gentle push in the first two, by the way that is exact.
+FORMER = ("matched", FEW, 0.5)
+
+
+def pushes() -> "list[tuple]":
+    """What a preset of few steps may be: way, lambda, strength."""
+    found = [(family, FEW, strength) for strength in STRENGTHS for family in FAMILIES]
+    return found + [("previous-gap", FEW + 1, strength) for strength in STRENGTHS]
+
+
+def for_few_steps(results: Results) -> tuple:
+    """The cheapest push whose reward is not behind FORMER's, with 4 steps nor with 8; of equally cheap ones the one with the
+    highest reward."""
+
+    def as_good(push: tuple, steps: int) -> bool:
+        behind, half = results.gain(pushed(steps, *FORMER), pushed(steps, *push), "reward")
+        return behind <= half
+
+    def worth(push: tuple) -> tuple:
+        found = [results.of(pushed(steps, *push)) for steps in STEPS[:2]]
+        return -sum(one["rows"] for one in found), sum(mean(one, "reward") for one in found)
+
+    return max((push for push in pushes() if all(as_good(push, steps) for steps in STEPS[:2])), key=worth)
+
+
+def preset_told(results: Results) -> str:
+    chosen = for_few_steps(results)
+    lines = []
+    for steps in STEPS[:2]:
+        one = pushed(steps, *chosen)
+        others = [pushed(steps, *FORMER), *plains(steps), *(early(cfg, steps) for cfg in EARLY)]
+        for other in others:
             rows = " / ".join(f"{results.of(way)['rows']:g}" for way in (one, other))
-            lines.append([steps, told, rows, *(marked(*results.gain(one, other, name)) for name in PAIRED)])
-    return "### Against each other\n\n" + table(["steps", "", "rows", *(MEASURES[name] for name in PAIRED)], lines)
-
-
-def chosen(results: Results, steps: int, strength: float) -> Way:
-    """What the rule of docs/paper/buys.md takes for the presets of few steps: of one lambda and strength, the cheapest way
-    that is not behind."""
-    return by_the_rule(results, [pushed(steps, family, FEW, strength) for family in FAMILIES])[0]
-
-
-def rule_told(results: Results) -> str:
-    lines = []
-    for steps in STEPS:
-        base = plain(GROUND, 1.0, steps)
-        every, best = by_the_rule(results, all_gaps(steps))
-        choices = [(f"lambda {FEW}, strength {strength:g}", chosen(results, steps, strength)) for strength in STRENGTHS]
-        for told, way in [*choices, ("all", every), ("the highest reward", best)]:
-            rows = f"{results.of(way)['rows']:g} / {results.of(base)['rows']:g}"
-            gains = (marked(*results.gain(way, base, name)) for name in PAIRED)
-            lines.append([steps, told, way.told.removesuffix(f", {steps} steps"), rows, *gains])
-    head = ["steps", "of", "the cheapest that is not behind", "rows / plain's", *(MEASURES[name] for name in PAIRED)]
-    return f"### What [the rule](buys.md#what-the-rule-chooses) chooses\n\nDifferences to plain at CFG 1.\n\n{table(head, lines)}"
+            told = other.told.removesuffix(f", {steps} steps").replace(f", {steps} steps", "")
+            lines.append(
+                [steps, told, rows, *(marked(*results.gain(one, other, name)) for name in ("reward", "distance"))]
+            )
+    way, lam, strength = chosen
+    return (
+        f"### The presets of few steps\n\nUntil this was measured they were *{FORMER[0]}*, lambda {FORMER[1]}, strength {FORMER[2]:g}. Of all pushes in "
+        f"the first {FEW + 1} steps, the cheapest whose reward is behind that beyond the interval neither with {STEPS[0]} steps nor with {STEPS[1]} is *{way}*, lambda {lam}, "
+        f"strength {strength:g} (the first step has none before it, so {lam - 1} are pushed). It minus the others:\n\n"
+        + table(["steps", "the other", "rows / the other's", "reward", "Fréchet ↓"], lines)
+    )
 
 
 def steps_told(results: Results, steps: int) -> str:
-    base = results.of(plain(GROUND, 1.0, steps))
-    lines = [results.line(way.told.removesuffix(f", {steps} steps"), results.of(way), base) for way in ways(steps)]
-    sigma = minimum_sigma(steps)
+    def label(way: Way) -> str:
+        return way.told.replace(f", {steps} steps", "")
+
+    base, shown = results.of(plain(GROUND, 1.0, steps)), [way for way in ways(steps) if way.key in results.kept]
+    lines = [results.line(label(way), results.of(way), base) for way in shown]
+    instead = [way for way in shown if way.family in ("plain", "early")][1:]
+    against = [
+        [label(way), f"{results.of(way)['rows']:g}", *(both(results, way, other) for other in instead)]
+        for way in shown
+        if way.family in FAMILIES
+    ]
+    head = [
+        "",
+        "rows",
+        *(f"to {label(other).removeprefix('plain, ')} ({results.of(other)['rows']:g})" for other in instead),
+    ]
     return (
-        f"### {steps} steps\n\nGuidance in the first {steps // 2} steps is *Negative Guidance minimum sigma* {sigma:.2f} here.\n\n"
+        f"### {steps} steps\n\nDifferences to plain at CFG 1. Guidance in the first {steps // 2} steps is *Negative Guidance minimum sigma* {minimum_sigma(steps):.2f} here.\n\n"
         + table(["", "rows", *MEASURES.values()], lines)
+        + f"\nThe gaps against what else one could do: reward; Fréchet ↓.\n\n{table(head, against)}"
     )

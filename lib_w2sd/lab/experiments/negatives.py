@@ -19,7 +19,7 @@ from .statistics import table
 from .ways import SAMPLERS, Ground, Way, asked, plain, reflected
 
 GROUND = Ground(SAMPLERS[0])
-EACH, OF_A_KIND = 2, 20  # pictures of a prompt; prompts of a kind
+EACH, OF_A_KIND = 2, 16  # pictures of a prompt; prompts of a kind
 WORDS = {"style": "{} style", "who": "a {}", "color": "{}"}  # of each kind, as people type it
 KINDS = {"style": "styles", "who": "man or woman", "color": "colours"}
 NAMED = "named ↓"
@@ -27,7 +27,7 @@ MEASURES = {"named": NAMED, "reward": "reward", "name": "name found"}
 CHEAP, DEAR = ("previous-gap", "auto-guidance"), ("matched",)
 FAMILIES = CHEAP + DEAR
 CFGS = (1.5, 2.0)
-LAMBDAS = {8: (2, 4), 20: (2, 10, 4)}  # by the picture's steps
+LAMBDAS = {4: (3, 2), 8: (4, 2, 3), 20: (2, 10, 4)}  # by the picture's steps
 EMPTY = "no negative prompt"
 
 
@@ -101,21 +101,19 @@ def alone(steps: int) -> Way:
     return _named(pushed(steps, "auto-guidance", steps // 2), negative=False)
 
 
-def ways(steps: int) -> "Iterator[Way]":
-    """The plain picture first; then what else one could do, W2SD, and what both do without a negative prompt."""
+def first_ways(steps: int) -> "list[Way]":
+    """The most telling ones. The plain picture; what else one could do; W2SD; and what that does without a negative prompt."""
+    found = [plain(GROUND, cfg, steps) for cfg in (1.0, *CFGS)]
+    found += [pushed(steps, family, lam) for lam in LAMBDAS[steps][:2] for family in CHEAP]
+    return [*map(_named, found), alone(steps)]
+
+
+def ways(steps: int) -> "list[Way]":
     lambdas = LAMBDAS[steps]
-    yield _named(plain(GROUND, 1.0, steps))
-    for cfg in CFGS:
-        yield _named(plain(GROUND, cfg, steps))
-    for families in (CHEAP, DEAR):
-        for lam in lambdas:
-            for family in families:
-                yield _named(pushed(steps, family, lam))
-        if families is CHEAP:
-            yield alone(steps)
-    for family in CHEAP:
-        yield _named(pushed(steps, family, lambdas[0], 2.0))
-    yield _named(plain(GROUND, CFGS[-1], steps), negative=False)
+    found = [pushed(steps, family, lam) for lam in lambdas[2:] for family in CHEAP]
+    found += [pushed(steps, family, lam) for lam in lambdas for family in DEAR]
+    found += [pushed(steps, family, lambdas[0], 2.0) for family in CHEAP]
+    return [*first_ways(steps), *map(_named, found), _named(plain(GROUND, CFGS[-1], steps), negative=False)]
 
 
 def results(out: Path, of: Results) -> Results:
@@ -152,23 +150,25 @@ def section(out: Path, own: Results) -> str:
     told = ", ".join(f"{100 * share:.0f} % ({KINDS[kind]})" for kind, share in right().items())
     head = HEAD.format(prompts=len(WORDS) * OF_A_KIND, of_a_kind=OF_A_KIND, each=EACH, right=told)
     parts = [head, f"![Plain at CFG 1 and 2, and a guidance gap](negatives.png)\n\n{SHEET}"]
-    return "\n".join([*parts, *(steps_told(own, steps) for steps in LAMBDAS)])
+    return "\n".join([*parts, *(steps_told(own, steps) for steps in LAMBDAS if alone(steps).key in own.kept)])
 
 
 def steps_told(own: Results, steps: int) -> str:
-    every = list(ways(steps))
-    base, lines = own.of(every[0]), []
-    for way in every:
+    """Raises NotMeasured where what it says cannot be said yet."""
+    base, lines = own.of(ways(steps)[0]), []
+    for way in (one for one in ways(steps) if one.key in own.kept):
         one, told = own.of(way), way.told.replace(f", {steps} steps", "")
         shares = (f"{sum(part) / len(part):.2f}" for part in by_kind(one["named"]))
         lines.append([*own.line(told, one, base), *shares])
     cheap, best = chosen(own, steps)
-    at = [f"{own.of(way)['rows']:g} rows: {way.told.replace(f', {steps} steps', '')}" for way in (cheap, best)]
+    least, cheapest = (
+        f"{way.told.replace(f', {steps} steps', '')} ({own.of(way)['rows']:g} rows)" for way in (best, cheap)
+    )
     return (
-        f"### {steps} steps\n\n"
+        f"### With {steps} steps\n\n"
         + table(["", "rows", *MEASURES.values(), *(f"named: {told}" for told in KINDS.values())], lines)
-        + f"\nThe least of what is named is at {at[1]}. The cheapest gap that is not behind it by more than the interval: {at[0]}.\n"
-        + f"\nHeld, that with it a negative prompt counts at CFG 1: {held(own, steps)}.\n"
+        + f"\nOf the gaps the least of what is named is with {least}; the cheapest that is not behind it beyond the interval is "
+        f"{cheapest}. Held, that a negative prompt counts with it: {held(own, steps)}.\n"
     )
 
 
@@ -177,20 +177,21 @@ def by_kind(values: list) -> "Iterator[list]":
         yield values[start : start + len(values) // len(WORDS)]
 
 
-def gaps(steps: int) -> "list[Way]":
-    """W2SD with the negative prompt."""
-    return [way for way in ways(steps) if way.family in FAMILIES and EMPTY not in way.key]
+def gaps(own: Results, steps: int) -> "list[Way]":
+    """W2SD with the negative prompt, as far as it was measured."""
+    every = (way for way in ways(steps) if way.family in FAMILIES and EMPTY not in way.key)
+    return [way for way in every if way.key in own.kept]
 
 
 def chosen(own: Results, steps: int) -> "tuple[Way, Way]":
     """The cheapest gap that leaves not more of what is named than the one that leaves the least, and that one."""
-    return by_the_rule(own, gaps(steps), "named", -1)
+    return by_the_rule(own, gaps(own, steps), "named", -1)
 
 
 def held(own: Results, steps: int) -> str:
     """Less of what is named than in plain at CFG 1, and than without a negative prompt, and the reward not lower."""
     way, _ = chosen(own, steps)
-    plain_1 = next(ways(steps))
+    plain_1 = ways(steps)[0]
     less = all(by < -half for by, half in (own.gain(way, other, "named") for other in (plain_1, alone(steps))))
     by, half = own.gain(way, plain_1, "reward")
     return "no" if not less else "in part, the reward falls" if by < -half else "yes"
