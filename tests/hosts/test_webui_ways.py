@@ -1,6 +1,7 @@
 """The ways other than reflection with the step's own gap, in the WebUIs: rows, equal sides, seeds, what is said."""
 
 import pytest
+import torch
 
 from lib_w2sd.method import ways
 from lib_w2sd.page import cost
@@ -106,3 +107,18 @@ def test_rows_are_as_said_before_where_the_host_skips_early_guidance(host, way, 
 
 def options_of(host) -> dict:
     return host.extension.HOST.unguided()
+
+
+def test_at_cfg_1_auto_guidance_is_the_hosts_own_guidance_in_the_first_steps(host):
+    """Its option "Negative Guidance minimum sigma", in all steps, and CFG 1 + strength: docs/paper/cfg-1.md says so."""
+    at_1, opts = {**REQUEST, "cfg_scale": 1.0}, host.shared.opts
+    gap = {"weak_cfg": 0, "lambda_steps": LAMBDA, "strength": 0.5, "inversion": "auto-guidance"}
+    plain, (made,) = host.txt2img(**at_1), host.txt2img(gap, **at_1).pictures
+    rows, (run,) = sum(host.calls), host.trace()
+    sigmas = [float(one["t"]) for one in run["evaluations"] if one["kind"] == "step"]
+    opts.s_min_uncond, opts.s_min_uncond_all = (sigmas[LAMBDA - 1] + sigmas[LAMBDA]) / 2, True
+    (early,) = host.txt2img(**{**REQUEST, "cfg_scale": 1.5}).pictures
+    torch.testing.assert_close(made, early, rtol=1e-4, atol=1e-4)
+    assert (made - plain.pictures[0]).abs().max() > 0.01
+    if host.forge:  # A1111 takes both kinds of rows at CFG 1, too
+        assert sum(host.calls) == rows == STEPS + LAMBDA

@@ -59,13 +59,12 @@ def ways(steps: int) -> "list[Way]":
 def plan(results: Results, of_negatives: Results) -> "list[tuple[Results, Way]]":
     """What is measured, and where it is kept; the most telling first."""
     *few, many = STEPS
-    half = sorted(gaps(many, many // 2), key=lambda way: way.family == FAMILIES[-1])  # the dear way last
+    pushes = [pushed(many, family, many // 2, 1.0) for family in FAMILIES[:2]]
     found = [(results, [*plains(steps), *all_gaps(steps)]) for steps in few]
-    found.append((of_negatives, negatives.first_ways(few[-1])))
-    found.append((results, [*plains(many), *half[: -len(STRENGTHS)]]))
-    found += [(of_negatives, negatives.first_ways(steps)) for steps in (many, few[0])]
-    found += [(results, [*half, *ways(steps)]) for steps in STEPS]
-    found += [(of_negatives, negatives.ways(steps)) for steps in reversed(STEPS)]
+    found += [(of_negatives, negatives.first_ways(steps)) for steps in reversed(few)]
+    found += [(results, [*plains(many), *pushes]), (of_negatives, negatives.first_ways(many))]
+    found += [(results, ways(steps)) for steps in STEPS]
+    found += [(of_negatives, negatives.ways(steps)) for steps in STEPS]
     return [(kept, way) for kept, every in found for way in every]
 
 
@@ -154,7 +153,7 @@ def preset_told(results: Results) -> str:
     for steps in STEPS[:2]:
         one = pushed(steps, *chosen)
         others = [pushed(steps, *FORMER), *plains(steps), *(early(cfg, steps) for cfg in EARLY)]
-        for other in others:
+        for other in (way for way in others if way.key in results.kept):
             rows = " / ".join(f"{results.of(way)['rows']:g}" for way in (one, other))
             told = other.told.removesuffix(f", {steps} steps").replace(f", {steps} steps", "")
             lines.append(
@@ -175,7 +174,7 @@ def steps_told(results: Results, steps: int) -> str:
 
     base, shown = results.of(plain(GROUND, 1.0, steps)), [way for way in ways(steps) if way.key in results.kept]
     lines = [results.line(label(way), results.of(way), base) for way in shown]
-    instead = [way for way in shown if way.family in ("plain", "early")][1:]
+    instead = [way for way in shown if not way.asks.get("settings")][1:]
     against = [
         [label(way), f"{results.of(way)['rows']:g}", *(both(results, way, other) for other in instead)]
         for way in shown

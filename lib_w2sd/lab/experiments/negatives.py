@@ -27,7 +27,7 @@ MEASURES = {"named": NAMED, "reward": "reward", "name": "name found"}
 CHEAP, DEAR = ("previous-gap", "auto-guidance"), ("matched",)
 FAMILIES = CHEAP + DEAR
 CFGS = (1.5, 2.0)
-LAMBDAS = {4: (3, 2), 8: (4, 2, 3), 20: (2, 10, 4)}  # by the picture's steps
+LAMBDAS = {4: (3, 2), 8: (4, 2, 3), 20: (10, 4, 2)}  # by the picture's steps
 EMPTY = "no negative prompt"
 
 
@@ -102,18 +102,20 @@ def alone(steps: int) -> Way:
 
 
 def first_ways(steps: int) -> "list[Way]":
-    """The most telling ones. The plain picture; what else one could do; W2SD; and what that does without a negative prompt."""
-    found = [plain(GROUND, cfg, steps) for cfg in (1.0, *CFGS)]
-    found += [pushed(steps, family, lam) for lam in LAMBDAS[steps][:2] for family in CHEAP]
+    """The most telling ones."""
+    gaps = [pushed(steps, family, LAMBDAS[steps][0]) for family in reversed(CHEAP)]
+    found = [plain(GROUND, 1.0, steps), plain(GROUND, CFGS[-1], steps), *gaps]
     return [*map(_named, found), alone(steps)]
 
 
 def ways(steps: int) -> "list[Way]":
+    """The plain picture first; what else one could do; W2SD, the cheap ways first; and what both do without a negative
+    prompt."""
     lambdas = LAMBDAS[steps]
-    found = [pushed(steps, family, lam) for lam in lambdas[2:] for family in CHEAP]
-    found += [pushed(steps, family, lam) for lam in lambdas for family in DEAR]
+    found = [plain(GROUND, cfg, steps) for cfg in (1.0, *CFGS)]
+    found += [pushed(steps, family, lam) for families in (CHEAP, DEAR) for lam in lambdas for family in families]
     found += [pushed(steps, family, lambdas[0], 2.0) for family in CHEAP]
-    return [*first_ways(steps), *map(_named, found), _named(plain(GROUND, CFGS[-1], steps), negative=False)]
+    return [*map(_named, found), alone(steps), _named(plain(GROUND, CFGS[-1], steps), negative=False)]
 
 
 def results(out: Path, of: Results) -> Results:
