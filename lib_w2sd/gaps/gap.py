@@ -9,9 +9,9 @@ from ..setting import Setting
 
 # Figure 12: what a weak side at least as strong as the strong one does.
 NEGATIVE_GAIN = "that turns the gain around (Figure 12)"
-# Presets of ours for models that make a picture in 4 to 9 steps at CFG 1: a gentle push in the first two (by the gap of
-# the step before it would be in one).
-FEW_STEPS = {"lambda_steps": 2, "strength": 0.5, "inversion": "matched"}
+# Presets of ours for models that make a picture in 4 to 9 steps at CFG 1: the second and the third one are pushed, the
+# cheapest of what was measured (docs/paper/cfg-1.md).
+FEW_STEPS = {"lambda_steps": 3, "strength": 1.0, "inversion": "previous-gap"}
 FEW = 9
 
 
@@ -80,6 +80,7 @@ class Picture:
     pairs          a prompt's rows are never asked for without its negative prompt's, at any CFG scale (AnimateDiff)
     steps          as the slider says
     controlnet     whether a ControlNet unit is on; None: not known
+    negative       whether there is a negative prompt
     """
 
     cfg: float = 7.0
@@ -90,6 +91,7 @@ class Picture:
     pairs: bool = False
     steps: int = 20
     controlnet: "bool | None" = None
+    negative: bool = False
 
 
 def no_words(picture: Picture) -> str:

@@ -26,6 +26,12 @@ def _with_guidance(picture: Picture) -> str:
     return "CFG above 1" + (", no ControlNet" if picture.controlnet is False else "")
 
 
+def _counts_already(picture: Picture) -> str:
+    if picture.cfg == 1:
+        return ""
+    return f"At CFG {picture.cfg:g} a negative prompt counts as it is; this preset is for CFG 1."
+
+
 def _unusual(picture: Picture) -> str:
     if USUAL[0] <= picture.cfg <= USUAL[1]:
         return ""
@@ -33,6 +39,8 @@ def _unusual(picture: Picture) -> str:
 
 
 FEW_NAME = "Few steps: follow the prompt more"
+# What was measured (docs/paper/cfg-1.md): half of 8 steps.
+NEGATIVE = {"lambda_steps": 4, "strength": 1.0, "inversion": "auto-guidance"}
 
 
 class Guidance(Gap):
@@ -92,11 +100,22 @@ class Guidance(Gap):
             ),
             Preset(
                 FEW_NAME,
-                "For few steps at CFG 1: there our own model followed the prompt better.",
+                "For few steps at CFG 1. With 4, our own model followed the prompt as at CFG 1.25.",
                 {**self.given, **FEW_STEPS},
                 worth=60,
                 first=lambda picture: "CFG 1" if picture.cfg == 1 else "",
                 unsuited=few_steps,
+            ),
+            Preset(
+                "At CFG 1: let the negative prompt count",
+                "It does nothing there by itself. On our own model less of what it names was left.",
+                {**self.given, **NEGATIVE},
+                worth=55,
+                stays=("weak_negative_prompt",),
+                needs="weak_negative_prompt",
+                ask="Write what you do not want as the negative prompt; where your WebUI locks that at CFG 1, as the "
+                "weak negative prompt.",
+                unsuited=_counts_already,
             ),
         )
 
@@ -119,8 +138,8 @@ class Guidance(Gap):
             said.append(f"Weak CFG {weak:g} is above the strong side's {strong:g}: {NEGATIVE_GAIN}.")
         if picture.flux and picture.cfg == strong == 1 and weak != 1:
             said.append(
-                "Flux at CFG 1 has no CFG guidance to take away, weak CFG only asks for the negative prompt: "
-                'the preset "Flux: follow the prompt more" is for it.'
+                "Flux at CFG 1 has no CFG guidance to take away, weak CFG only asks for the negative prompt. To follow "
+                'the prompt more there is the preset "Flux: follow the prompt more".'
             )
         return said
 

@@ -10,8 +10,8 @@ from .settings import Settings, as_dict
 
 
 def picture_of(page: dict) -> Picture:
-    """`page`: cfg, prompt, checkpoint, distilled_cfg, steps, controlnet, preset (Forge's choice of what its page is
-    for)."""
+    """`page`: cfg, prompt, negative_prompt, checkpoint, distilled_cfg, steps, controlnet, preset (Forge's choice of
+    what its page is for)."""
     return Picture(
         cfg=_given(page, "cfg", 7.0),
         loras=has_tags(page.get("prompt") or ""),
@@ -20,6 +20,7 @@ def picture_of(page: dict) -> Picture:
         flux=page.get("preset") in ("flux", "all"),
         steps=int(_given(page, "steps", 20)),
         controlnet=page.get("controlnet"),
+        negative=bool((page.get("negative_prompt") or "").strip()),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from ..errors import SettingError
 from ..gaps import GAPS
 from ..gaps.gap import Gap, Picture, Preset
+from ..gaps.prompt import NEGATIVE_PROMPT
 from ..method import ways
 from ..method.reflection import INVERSIONS
 from . import advice, cost
@@ -180,10 +181,11 @@ def warnings(facts: Facts, settings: Settings, page: dict, result: dict, preset:
     chosen = facts.find_preset(preset) if preset else None
     if chosen and (unsuited := chosen.unsuited(picture)):
         said.append(unsuited)
-    ask = missing(chosen, settings, picture)
+    ask, needs = missing(chosen, settings, picture), chosen.needs if chosen else ""
     for gap in facts.gaps:
         said += gap.without_effect(settings) + gap.cautions(settings, picture)
-        if gap.name in opened and not gap.given and not gap.touched(settings, picture) and not ask:
+        idle = gap.name in opened and not gap.given and not gap.touched(settings, picture)
+        if idle and not ask and needs not in gap.off:
             said.append(gap.idle(settings, picture))
     if misfit := facts.misfit(settings, picture.checkpoint):
         said.append(misfit)
@@ -232,4 +234,6 @@ def missing(preset: "Preset | None", settings: Settings, picture: Picture) -> st
     if preset.needs == "prompt":
         return "" if any(gap.differs(settings, picture) for gap in GAPS) else preset.ask
     default = next(s.default for s in SETTINGS if s.name == preset.needs)
+    if default == NEGATIVE_PROMPT and picture.negative:
+        return ""
     return preset.ask if getattr(settings, preset.needs) == default else ""

@@ -5,7 +5,8 @@ import torch
 
 from lib_w2sd.method import ways
 from lib_w2sd.page import cost
-from lib_w2sd.page.settings import as_dict
+from lib_w2sd.page.presets import BUILT_IN
+from lib_w2sd.page.settings import BY_NAME, as_dict
 
 from ..reflected import reflected
 from ..webui.host import same_pictures
@@ -107,6 +108,23 @@ def test_rows_are_as_said_before_where_the_host_skips_early_guidance(host, way, 
 
 def options_of(host) -> dict:
     return host.extension.HOST.unguided()
+
+
+@pytest.mark.parametrize("where", ["negative_prompt", "weak_negative_prompt"])
+def test_at_cfg_1_a_preset_lets_the_negative_prompt_count(host, where):
+    """By itself it does nothing there; two hosts do not even encode it."""
+    preset = BUILT_IN["At CFG 1: let the negative prompt count"].fields
+    at_1 = {**REQUEST, "cfg_scale": 1.0, "negative_prompt": ""}
+
+    def made(settings, text):
+        settings = settings and {**settings, **({where: text} if where in BY_NAME else {})}
+        return host.txt2img(settings, **{**at_1, **({} if where in BY_NAME else {where: text})}).pictures[0]
+
+    if where not in BY_NAME:
+        torch.testing.assert_close(made(None, "blurry"), made(None, "sharp"), rtol=1e-5, atol=1e-5)
+    assert (made(preset, "blurry") - made(preset, "sharp")).abs().max() > 0.01
+    both = {**preset, "weak_negative_prompt": "blurry"}
+    torch.testing.assert_close(made(preset, "blurry"), host.txt2img(both, **at_1).pictures[0], rtol=1e-5, atol=1e-5)
 
 
 def test_at_cfg_1_auto_guidance_is_the_hosts_own_guidance_in_the_first_steps(host):

@@ -8,6 +8,7 @@ import pytest
 
 from lib_w2sd.lab.experiments.results import difference, mean
 from lib_w2sd.lab.experiments.statistics import interval
+from lib_w2sd.page.presets import BUILT_IN
 
 ROOT = Path(__file__).parents[2]
 PAPER, GUIDE = ROOT / "docs" / "paper", ROOT / "docs" / "guide"
@@ -82,6 +83,30 @@ def units() -> list:
     return lines
 
 
+FEW = BUILT_IN["Few steps: follow the prompt more"].fields
+
+
+def few_steps() -> list:
+    """At CFG 1 with 4 and 8 steps: the preset beside what one could do instead."""
+    preset = f"guidance/1/{FEW['inversion']}/{FEW['strength']:g}/{FEW['lambda_steps']}"
+    told = {
+        f"the preset (*{FEW['inversion']}*, lambda {FEW['lambda_steps']}, strength {FEW['strength']:g})": (preset, ""),
+        "CFG 1.25": ("plain/1.25", ""),
+        "CFG 1.5": ("plain/1.5", ""),
+        "CFG 1.25 in the first half of the steps": ("plain/1.25", "/first {0}"),
+        "CFG 1.5 in the first half of the steps": ("plain/1.5", "/first {0}"),
+    }
+    lines = []
+    for label, (way, early) in told.items():
+        cells = [label]
+        for steps in (4, 8):
+            one = f"{DPM}/{way}/{steps}{early.format(steps // 2)}"
+            cells += [rows(ALL, one), by(ALL, one, f"{DPM}/plain/1/{steps}")]
+        lines.append("| " + " | ".join(cells) + " |")
+    half = by(ALL, f"{DPM}/guidance/1/{FEW['inversion']}/1/4/8", f"{DPM}/plain/1/8", bold=False)
+    return [*lines, f"lambda 4 and strength 1: {half} for {rows(ALL, f'{DPM}/guidance/1/previous-gap/1/4/8')} rows"]
+
+
 def inversions() -> list:
     lines = []
     plain = f"{DPM}/plain/1/20"
@@ -154,7 +179,7 @@ def test_every_table_and_figure_of_the_paper_is_named():
 TOLD = {
     "evidence.md": evidence,
     "README.md": readme,
-    "gaps.md": units,
+    "gaps.md": lambda: [*units(), *few_steps()],
     "ways.md": lambda: [*inversions(), *choosing()],
 }
 

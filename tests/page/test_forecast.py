@@ -33,6 +33,7 @@ PAGE = {
     "preset": None,
 }
 LORA = {"prompt": "a cat <lora:x:0.8>"}
+NEGATIVE = "At CFG 1: let the negative prompt count"
 FLUX = {"preset": "flux", "distilled_cfg": 3.5}
 
 
@@ -197,6 +198,21 @@ def test_a_preset_names_what_it_still_needs_until_it_is_there(name, given_then):
     assert said({**preset.fields, **settings}, {**few, **page}, preset=name)["warnings"] == []
     # Other settings, though the preset's name still stands in its box.
     assert preset.ask not in said({**preset.fields, "weak_cfg": -2.0}, preset=name)["warnings"]
+
+
+def test_the_preset_for_negative_prompts_asks_for_one_wherever_it_may_stand():
+    """Forge and Forge Neo lock their own field at CFG 1: then ours is the place for it."""
+    name = NEGATIVE
+    preset = presets.BUILT_IN[name]
+    at_1 = {"cfg": 1, "steps": 8}
+    told = said(preset.fields, at_1, preset=name, opened=["prompt"])
+    assert told["warnings"] == [preset.ask] and told["preset"]["name"] == name
+    assert said(preset.fields, {**at_1, "negative_prompt": " \n"}, preset=name)["warnings"] == [preset.ask]
+    own = said(preset.fields, {**at_1, "negative_prompt": "blurry"}, preset=name, opened=["prompt"])
+    ours = said({**preset.fields, "weak_negative_prompt": "blurry"}, at_1, preset=name, opened=["prompt"])
+    for one in (own, ours):
+        assert one["warnings"] == [] and one["preset"]["name"] == name
+    assert own["rows"] == ours["rows"]
 
 
 def test_a_preset_for_few_steps_acts_at_cfg_1_on_some_of_four_steps():
@@ -392,6 +408,7 @@ def test_half_the_steps_are_a_preset_only_while_they_are_the_half():
     [
         ("Few steps: follow the prompt more", {"cfg": 1, "steps": 8}, {"cfg": 7, "steps": 20}, "for CFG 1 and 4 to 9"),
         ("Few steps: follow the prompt more", {"cfg": 1, "steps": 4}, {"cfg": 1, "steps": 20}, "and 20 steps"),
+        (NEGATIVE, {"cfg": 1, "negative_prompt": "blurry"}, {"cfg": 7}, "At CFG 7 a negative prompt counts as it is"),
         ("Follow the prompt more (Z-Sampling)", {"cfg": 5.5}, {"cfg": 1}, "At CFG 1 there is no guidance"),
         ("Follow the prompt more (Z-Sampling)", {"cfg": 7}, {"cfg": 20}, "CFG scales of about 5 to 7; yours is 20"),
         (GENTLE, {"cfg": 4}, {"cfg": 1}, "At CFG 1 there is no guidance"),

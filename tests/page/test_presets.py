@@ -37,10 +37,11 @@ def test_numbers_of_the_paper():
     assert (flux.strong_distilled_cfg, flux.weak_distilled_cfg, flux.lambda_steps) == (2.0, 1.0, 10)
     ours = {name for name in BUILT_IN if name.startswith("Few steps")}
     few = {"Flux: follow the prompt more", "Same time as before", "More than an older kind of model"}
-    few.add("Follow the prompt a little more")
+    few |= {"Follow the prompt a little more", "At CFG 1: let the negative prompt count"}
     others = set(BUILT_IN) - few - ours
     assert {settings_of(name).lambda_steps for name in others} == {-1}, "T - 1"
-    assert all(settings_of(name).inversion == "matched" for name in ours), "the step before shows the first one nothing"
+    pushes = {(one.inversion, one.lambda_steps, one.strength) for one in map(settings_of, ours)}
+    assert pushes == {("previous-gap", 3, 1.0)}, "docs/paper/cfg-1.md"
     assert len(ours) == 3 and all("ur own model" in BUILT_IN[name].about for name in ours), "what was measured"
 
 

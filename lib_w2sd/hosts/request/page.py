@@ -48,6 +48,7 @@ def fields(tab: str) -> dict:
         "width": ("number", f"#{tab}_width"),
         "height": ("number", f"#{tab}_height"),
         "prompt": ("text", f"#{tab}_prompt"),
+        "negative_prompt": ("text", f"#{tab}_neg_prompt"),
         "controlnet": ("any", f"[id^={tab}_controlnet][id$=enable_checkbox] input[type=checkbox]"),
         # The list of checkpoints of A1111, then of Forge; Forge's choice of what its page is for.
         "checkpoint": ("text", "#setting_sd_model_checkpoint, .model_selection"),

@@ -104,6 +104,7 @@ def alone(steps: int) -> Way:
 def first_ways(steps: int) -> "list[Way]":
     """The most telling ones."""
     gaps = [pushed(steps, family, LAMBDAS[steps][0]) for family in reversed(CHEAP)]
+    gaps.append(pushed(steps, CHEAP[0], LAMBDAS[steps][0], 2.0))
     found = [plain(GROUND, 1.0, steps), plain(GROUND, CFGS[-1], steps), *gaps]
     return [*map(_named, found), alone(steps)]
 
