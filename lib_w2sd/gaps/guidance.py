@@ -39,8 +39,8 @@ def _unusual(picture: Picture) -> str:
 
 
 FEW_NAME = "Few steps: follow the prompt more"
-# What was measured (docs/paper/cfg-1.md): half of 8 steps.
-NEGATIVE = {"lambda_steps": 4, "strength": 1.0, "inversion": "auto-guidance"}
+# What was measured (docs/paper/cfg-1.md): half of 8 steps, all but the last of 4.
+NEGATIVE = {"lambda_steps": 4, "strength": 2.0, "inversion": "previous-gap"}
 
 
 class Guidance(Gap):

@@ -13,12 +13,15 @@ from lib_w2sd.lab.emoji import judge, models
 from lib_w2sd.lab.emoji.draw import draw
 from lib_w2sd.lab.experiments import cfg_one, negatives
 from lib_w2sd.lab.experiments.negatives import Asked
+from lib_w2sd.lab.experiments.results import Results
+from lib_w2sd.page.presets import BUILT_IN
 
 from .test_experiments import Invented, invented, told
 
 TEXTS, SEEDS, STEPS = ["a rocket", "a blue heart"], [1, 2], 6
 HALF = STEPS // 2
 NOWHERE = Path("nowhere.json")
+PAPER = Path(__file__).parents[2] / "docs" / "paper"
 
 
 def drawn(way, **more):
@@ -77,7 +80,10 @@ def test_each_picture_has_its_own_negative_prompt(monkeypatch):
 
     monkeypatch.setattr(negatives.scores, "draw", recorded)
     asked = [negatives.wanted()[0], negatives.wanted()[-1]]
-    with_it, _ = (negatives.measure(way, asked, 2) for way in (negatives.ways(4)[1], negatives.alone(4)))
+    with_it, _ = (
+        negatives.measure(way, asked, 2)
+        for way in (negatives.ways(4)[1], negatives.early(4, *negatives.TOLD, negative=False))
+    )
     texts = [one.text() for one in asked for _ in range(2)]
     assert seen == [(texts, [one.negative() for one in asked for _ in range(2)]), (texts, "")]
     assert len(with_it["named"]) == len(with_it["reward"]) == len(with_it["name"]) == 2 and with_it["rows"] == 4
@@ -143,14 +149,12 @@ def test_the_presets_of_few_steps_are_the_cheapest_push_that_is_not_behind():
     assert few_steps({cheap: (0.76, 6), cheaper: (0.7, 5)}) == cheap
 
 
-def negative_held(named: tuple, reward: float = 0.7) -> str:
-    """held() where these shares are named: plain, without a negative prompt, with the gap."""
+def held_where(named: tuple, reward: float) -> str:
+    """negatives.held where these shares are named: plain, the gap without a negative prompt, the gap."""
     own = Named(NOWHERE, None)
-    base, alone, *_ = of_all = negatives.ways(4)[0], negatives.alone(4), *negatives.ways(4)
-    for way in of_all:
-        share = named[0] if way == base else named[1] if way == alone else named[2]
-        of_it = told(0.7 if way == base else reward, seed=way.key)
-        own.kept[way.key] = {**of_it, "named": told(share, seed=way.key)["reward"]}
+    gap, alone = (negatives.early(4, *negatives.TOLD, negative) for negative in (True, False))
+    for way, share, good in zip((negatives.plains(4)[0], alone, gap), named, (0.7, 0.7, reward)):
+        own.kept[way.key] = {**told(good, seed=way.key), "named": told(share, seed=way.key)["reward"]}
     return negatives.held(own, 4)
 
 
@@ -164,4 +168,34 @@ def negative_held(named: tuple, reward: float = 0.7) -> str:
     ],
 )
 def test_a_negative_prompt_counts_where_less_of_it_is_left_and_the_prompt_is_kept(named, reward, said):
-    assert negative_held(named, reward) == said
+    assert held_where(named, reward) == said
+
+
+def test_the_preset_for_negative_prompts_leaves_the_least_without_harm():
+    own = Named(NOWHERE, None)
+    every = {("previous-gap", 1.0): (0.3, 0.7), ("previous-gap", 2.0): (0.25, 0.7), ("auto-guidance", 1.0): (0.1, 0.6)}
+    for steps in negatives.FEW:
+        for push, (share, reward) in {**every, None: (0.4, 0.7)}.items():
+            way = negatives.early(steps, *push) if push else negatives.plains(steps)[0]
+            own.kept[way.key] = {**told(reward, seed=way.key), "named": told(share, seed=way.key)["reward"]}
+    assert negatives.for_negatives(own) == ("previous-gap", 2.0)
+
+
+def test_the_presets_are_what_was_measured():
+    few, negative = (
+        BUILT_IN[name].fields
+        for name in ("Few steps: follow the prompt more", "At CFG 1: let the negative prompt count")
+    )
+    kept = Results(PAPER / "results.json", None, minutes=0)
+    assert (few["inversion"], few["lambda_steps"], few["strength"]) == cfg_one.for_few_steps(kept)
+    own = negatives.results(PAPER, kept)
+    assert (negative["inversion"], negative["strength"]) == negatives.TOLD == negatives.for_negatives(own)
+    # lambda as far as there are steps to improve
+    assert {steps: min(negative["lambda_steps"], steps - 1) for steps in negatives.FEW} == {
+        steps: negatives.LAMBDAS[steps][0] for steps in negatives.FEW
+    }
+    assert {negatives.held(own, steps) for steps in negatives.FEW} == {"yes"}
+    by, half = kept.gain(
+        cfg_one.pushed(4, *cfg_one.for_few_steps(kept)), cfg_one.plain(cfg_one.GROUND, 1.25, 4), "reward"
+    )
+    assert abs(by) <= half, "as at CFG 1.25, says the preset"

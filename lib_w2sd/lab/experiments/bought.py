@@ -119,18 +119,18 @@ a gap is for, and what it does not see grows with lambda (the balance of two kin
 """
 
 
-def by_the_rule(results: Results, ways: list, measure: str = "reward", better: int = 1) -> "tuple[Way, Way]":
-    """The way that the rule chooses, and the one with the highest reward. `better`: -1 where less of the measure is."""
-    best = max(ways, key=lambda way: better * mean(results.of(way), measure))
+def by_the_rule(results: Results, ways: list) -> "tuple[Way, Way]":
+    """The way that the rule chooses, and the one with the highest reward."""
+    best = max(ways, key=lambda way: mean(results.of(way), "reward"))
 
     def as_good(way: Way) -> bool:
-        behind, half = difference(results.of(best), results.of(way), measure)
-        return better * behind <= half
+        behind, half = difference(results.of(best), results.of(way), "reward")
+        return behind <= half
 
     good = [way for way in ways if as_good(way)]
     fewest = min(results.of(way)["rows"] for way in good)
     cheap = [way for way in good if results.of(way)["rows"] == fewest]
-    return max(cheap, key=lambda way: (-_from_the_middle(way), better * mean(results.of(way), measure))), best
+    return max(cheap, key=lambda way: (-_from_the_middle(way), mean(results.of(way), "reward"))), best
 
 
 def _from_the_middle(way: Way) -> float:

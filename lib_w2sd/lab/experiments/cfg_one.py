@@ -61,7 +61,7 @@ def plan(results: Results, of_negatives: Results) -> "list[tuple[Results, Way]]"
     *few, many = STEPS
     pushes = [pushed(many, family, many // 2, 1.0) for family in FAMILIES[:2]]
     found = [(results, [*plains(steps), *all_gaps(steps)]) for steps in few]
-    found += [(of_negatives, negatives.first_ways(steps)) for steps in reversed(few)]
+    found += [(of_negatives, negatives.first_ways(steps)) for steps in few]
     found += [(results, [*plains(many), *pushes]), (of_negatives, negatives.first_ways(many))]
     found += [(results, ways(steps)) for steps in STEPS]
     found += [(of_negatives, negatives.ways(steps)) for steps in STEPS]

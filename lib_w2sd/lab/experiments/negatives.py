@@ -13,8 +13,7 @@ import torch
 from ..emoji import captions, grid, judge, models, scores
 from ..emoji.captions import Caption
 from ..emoji.draw import draw
-from .bought import by_the_rule
-from .results import Results, rounded
+from .results import Results, marked, mean, rounded
 from .statistics import table
 from .ways import SAMPLERS, Ground, Way, asked, plain, reflected
 
@@ -27,6 +26,7 @@ MEASURES = {"named": NAMED, "reward": "reward", "name": "name found"}
 CHEAP, DEAR = ("previous-gap", "auto-guidance"), ("matched",)
 FAMILIES = CHEAP + DEAR
 CFGS = (1.5, 2.0)
+TOLD = "previous-gap", 2.0  # way and strength of the preset
 LAMBDAS = {4: (3, 2), 8: (4, 2, 3), 20: (10, 4, 2)}  # by the picture's steps
 EMPTY = "no negative prompt"
 
@@ -92,31 +92,34 @@ def _named(way: Way, negative: bool = True) -> Way:
     return Way(f"negatives/{way.key}" + ("" if negative else f"/{EMPTY}"), way.family, told, asks)
 
 
-def pushed(steps: int, way: str, lam: int, strength: float = 1.0) -> Way:
-    return reflected(GROUND, 1.0, "guidance", asked("guidance", 1.0, way, strength, lam), steps)
+def pushed(steps: int, family: str, lam: int, strength: float = 1.0) -> Way:
+    return reflected(GROUND, 1.0, "guidance", asked("guidance", 1.0, family, strength, lam), steps)
 
 
-def alone(steps: int) -> Way:
-    """What the push does without a negative prompt."""
-    return _named(pushed(steps, "auto-guidance", steps // 2), negative=False)
+def early(steps: int, family: str, strength: float, negative: bool = True) -> Way:
+    """A gap in the first steps, as a preset has it."""
+    return _named(pushed(steps, family, LAMBDAS[steps][0], strength), negative)
+
+
+def plains(steps: int) -> "list[Way]":
+    """At CFG 1, and what one could do instead."""
+    return [_named(plain(GROUND, cfg, steps)) for cfg in (1.0, *CFGS)]
 
 
 def first_ways(steps: int) -> "list[Way]":
     """The most telling ones."""
-    gaps = [pushed(steps, family, LAMBDAS[steps][0]) for family in reversed(CHEAP)]
-    gaps.append(pushed(steps, CHEAP[0], LAMBDAS[steps][0], 2.0))
-    found = [plain(GROUND, 1.0, steps), plain(GROUND, CFGS[-1], steps), *gaps]
-    return [*map(_named, found), alone(steps)]
+    found = [early(steps, *TOLD, negative) for negative in (True, False)]
+    return [*plains(steps), *found, early(steps, "auto-guidance", 1.0)]
 
 
 def ways(steps: int) -> "list[Way]":
-    """The plain picture first; what else one could do; W2SD, the cheap ways first; and what both do without a negative
+    """The plain picture first; what else one could do; W2SD, the cheap ways first; and what they do without a negative
     prompt."""
-    lambdas = LAMBDAS[steps]
-    found = [plain(GROUND, cfg, steps) for cfg in (1.0, *CFGS)]
-    found += [pushed(steps, family, lam) for families in (CHEAP, DEAR) for lam in lambdas for family in families]
-    found += [pushed(steps, family, lambdas[0], 2.0) for family in CHEAP]
-    return [*map(_named, found), alone(steps), _named(plain(GROUND, CFGS[-1], steps), negative=False)]
+    found = [pushed(steps, family, lam) for families in (CHEAP, DEAR) for lam in LAMBDAS[steps] for family in families]
+    strong = [early(steps, family, 2.0) for family in CHEAP]
+    unasked = [early(steps, *push, negative=False) for push in (TOLD, ("auto-guidance", 1.0))]
+    unasked.append(_named(plain(GROUND, CFGS[-1], steps), negative=False))
+    return [*plains(steps), *map(_named, found), *strong, *unasked]
 
 
 def results(out: Path, of: Results) -> Results:
@@ -153,7 +156,9 @@ def section(out: Path, own: Results) -> str:
     told = ", ".join(f"{100 * share:.0f} % ({KINDS[kind]})" for kind, share in right().items())
     head = HEAD.format(prompts=len(WORDS) * OF_A_KIND, of_a_kind=OF_A_KIND, each=EACH, right=told)
     parts = [head, f"![Plain at CFG 1 and 2, and a guidance gap](negatives.png)\n\n{SHEET}"]
-    return "\n".join([*parts, *(steps_told(own, steps) for steps in LAMBDAS if alone(steps).key in own.kept)])
+    return "\n".join(
+        [*parts, *(steps_told(own, steps) for steps in LAMBDAS if early(steps, *TOLD, negative=False).key in own.kept)]
+    )
 
 
 def steps_told(own: Results, steps: int) -> str:
@@ -163,15 +168,21 @@ def steps_told(own: Results, steps: int) -> str:
         one, told = own.of(way), way.told.replace(f", {steps} steps", "")
         shares = (f"{sum(part) / len(part):.2f}" for part in by_kind(one["named"]))
         lines.append([*own.line(told, one, base), *shares])
-    cheap, best = chosen(own, steps)
-    least, cheapest = (
-        f"{way.told.replace(f', {steps} steps', '')} ({own.of(way)['rows']:g} rows)" for way in (best, cheap)
+    way, strength = TOLD
+    against = (
+        f"{marked(*own.gain(early(steps, *TOLD), other, 'named'))} to {told}"
+        for told, other in (
+            ("plain at CFG 1", plains(steps)[0]),
+            ("itself without a negative prompt", early(steps, *TOLD, negative=False)),
+            *((f"plain at CFG {cfg:g}", other) for cfg, other in zip(CFGS, plains(steps)[1:])),
+        )
+        if other.key in own.kept
     )
     return (
         f"### With {steps} steps\n\n"
         + table(["", "rows", *MEASURES.values(), *(f"named: {told}" for told in KINDS.values())], lines)
-        + f"\nOf the gaps the least of what is named is with {least}; the cheapest that is not behind it beyond the interval is "
-        f"{cheapest}. Held, that a negative prompt counts with it: {held(own, steps)}.\n"
+        + f"\n*{way}*, strength {strength:g}, lambda {LAMBDAS[steps][0]}, of what is named: {', '.join(against)}. Held, that a negative prompt "
+        f"counts with it (less than in either of the first two, the reward not lower): {held(own, steps)}.\n"
     )
 
 
@@ -180,24 +191,28 @@ def by_kind(values: list) -> "Iterator[list]":
         yield values[start : start + len(values) // len(WORDS)]
 
 
-def gaps(own: Results, steps: int) -> "list[Way]":
-    """W2SD with the negative prompt, as far as it was measured."""
-    every = (way for way in ways(steps) if way.family in FAMILIES and EMPTY not in way.key)
-    return [way for way in every if way.key in own.kept]
+FEW = tuple(LAMBDAS)[:2]
 
 
-def chosen(own: Results, steps: int) -> "tuple[Way, Way]":
-    """The cheapest gap that leaves not more of what is named than the one that leaves the least, and that one."""
-    return by_the_rule(own, gaps(own, steps), "named", -1)
+def for_negatives(own: Results) -> tuple:
+    """Way and strength of the gap for a preset: of those that are cheap, and lower the reward beyond the interval neither with
+    4 steps nor with 8, the one with the least of what is named."""
+
+    def kept(push: tuple) -> bool:
+        gains = [own.gain(early(steps, *push), plains(steps)[0], "reward") for steps in FEW]
+        return all(by >= -half for by, half in gains)
+
+    every = [(family, strength) for strength in (1.0, 2.0) for family in CHEAP]
+    there = [push for push in every if all(early(steps, *push).key in own.kept for steps in FEW)]
+    return min(filter(kept, there), key=lambda push: sum(mean(own.of(early(steps, *push)), "named") for steps in FEW))
 
 
 def held(own: Results, steps: int) -> str:
-    """Less of what is named than in plain at CFG 1, and than without a negative prompt, and the reward not lower."""
-    way, _ = chosen(own, steps)
-    plain_1 = ways(steps)[0]
-    less = all(by < -half for by, half in (own.gain(way, other, "named") for other in (plain_1, alone(steps))))
-    by, half = own.gain(way, plain_1, "reward")
-    return "no" if not less else "in part, the reward falls" if by < -half else "yes"
+    """Of TOLD: less of what is named than in plain at CFG 1, and than without a negative prompt, and the reward not lower."""
+    way, alone = (early(steps, *TOLD, negative) for negative in (True, False))
+    less = [by < -half for by, half in (own.gain(way, other, "named") for other in (plains(steps)[0], alone))]
+    by, half = own.gain(way, plains(steps)[0], "reward")
+    return "no" if not all(less) else "in part, the reward falls" if by < -half else "yes"
 
 
 SHEET = """*Every eighth prompt, nothing selected, 8 steps; behind "not", the negative prompt.*
