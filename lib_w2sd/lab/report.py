@@ -16,6 +16,7 @@ scored by a small judge of picture and prompt, so what can be compared is whethe
 does not, the tables say so.
 
 - [What it buys](buys.md): every way of every gap against what a user would do instead, and the rule for the defaults.
+- [Pictures at CFG 1](cfg-1.md): guidance in some of the steps, and what a negative prompt takes out.
 - [The pipeline gap](pipeline.md): strong with a ControlNet or an IP-Adapter, weak without (Figures 10 and 11).
 - [Clips](video.md): a motion module on both sides, consistency and motion (Table 12).
 """

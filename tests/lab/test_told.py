@@ -13,9 +13,9 @@ from lib_w2sd.page.presets import BUILT_IN
 ROOT = Path(__file__).parents[2]
 PAPER, GUIDE = ROOT / "docs" / "paper", ROOT / "docs" / "guide"
 PAGES = (ROOT / "README.md", *sorted(GUIDE.glob("*.md")))
-EDGES, REFERENCE, ALL, BALANCE = (
+EDGES, REFERENCE, ALL, BALANCE, NEGATIVES = (
     json.loads((PAPER / f"{name}.json").read_text(encoding="utf8"))
-    for name in ("pipeline-edges", "pipeline-reference", "results", "balance")
+    for name in ("pipeline-edges", "pipeline-reference", "results", "balance", "negatives")
 )
 DPM, BIASED = "DPM++ 2M", "strong+mostly-shaded@1, DPM++ 2M"
 FIGURE = re.compile(r"([+-]?\d+\.\d+)(?:\*{1,2})? ± (\d+\.\d+)")
@@ -50,15 +50,21 @@ def readme() -> list:
     (edges, of_edges, edges_time), (like, of_like, like_time) = close
     habit, plain = f"{BIASED}/balance/1/previous-gap/0.5/19", f"{BIASED}/plain/1/20"
     rare = by(BALANCE, habit, plain, "share", 2, bold=False, sign="")
-    at_1, plain_1 = f"{DPM}/checkpoint/1/previous-gap/1/19", f"{DPM}/plain/1/20"
+    at_1, few = f"{DPM}/plain/1/4", pushed(FEW, 4)
+    negative, of_plain = f"negatives/{pushed(NEGATIVE, 4)}", f"negatives/{at_1}"
+    gone = difference(NEGATIVES[negative], NEGATIVES[of_plain], "named")
+    there, time = mean(NEGATIVES[of_plain], "named"), times(NEGATIVES, negative, of_plain)
+    at_20 = [f"{mean(ALL[f'{DPM}/plain/{cfg}/20'], 'reward'):.2f} at CFG {cfg}" for cfg in (1, 2)]
     style, of_style = f"{DPM}/plain/2/20/strong+ink@1.2", f"{DPM}/plain/2/20/strong+ink@0.8"
     nearer = difference(ALL[style], ALL[of_style], "ink")
     return [
         f"edges agree {edges} more, of {of_edges} | {edges_time} |",
         f"{like} closer, of {of_like}; no weight does that | {like_time} |",
         f"{rare} more often, of {mean(BALANCE[plain], 'share'):.2f}; half is right | {times(BALANCE, habit, plain)} |",
-        f"reward {by(ALL, at_1, plain_1, bold=False)} | {times(ALL, at_1, plain_1)} |",
-        f"have {mean(ALL[plain_1], 'reward'):.2f} at CFG 1 and {mean(ALL[f'{DPM}/plain/2/20'], 'reward'):.2f} at CFG 2",
+        f"which takes {times(ALL, f'{DPM}/plain/1.25/4', at_1)} |",
+        f"reward {by(ALL, few, at_1, bold=False)} | {times(ALL, few, at_1)} |",
+        f"{-gone[0]:.2f} ± {gone[1]:.2f} fewer of the pictures, of {there:.2f} | {time} |",
+        f"have {' and '.join(at_20)}",
         f"reward {by(ALL, f'{DPM}/guidance/2/previous-gap/0.5/10', f'{DPM}/plain/3/20', bold=False)} |",
         f"{-nearer[0]:.1f} ± {nearer[1]:.1f} nearer, of {mean(ALL[of_style], 'ink'):.1f} |",
     ]
@@ -83,28 +89,59 @@ def units() -> list:
     return lines
 
 
-FEW = BUILT_IN["Few steps: follow the prompt more"].fields
+FEW, NEGATIVE = (
+    BUILT_IN[name].fields for name in ("Few steps: follow the prompt more", "At CFG 1: let the negative prompt count")
+)
+
+
+def gap_at_1(way: str, strength: float, lam: int, steps: int) -> str:
+    return f"{DPM}/guidance/1/{way}/{strength:g}/{min(lam, steps - 1)}/{steps}"
+
+
+def pushed(fields: dict, steps: int) -> str:
+    return gap_at_1(fields["inversion"], fields["strength"], fields["lambda_steps"], steps)
+
+
+def told_of(fields: dict) -> str:
+    return f"the preset (*{fields['inversion']}*, lambda {fields['lambda_steps']}, strength {fields['strength']:g})"
 
 
 def few_steps() -> list:
     """At CFG 1 with 4 and 8 steps: the preset beside what one could do instead."""
-    preset = f"guidance/1/{FEW['inversion']}/{FEW['strength']:g}/{FEW['lambda_steps']}"
     told = {
-        f"the preset (*{FEW['inversion']}*, lambda {FEW['lambda_steps']}, strength {FEW['strength']:g})": (preset, ""),
-        "CFG 1.25": ("plain/1.25", ""),
-        "CFG 1.5": ("plain/1.5", ""),
-        "CFG 1.25 in the first half of the steps": ("plain/1.25", "/first {0}"),
-        "CFG 1.5 in the first half of the steps": ("plain/1.5", "/first {0}"),
+        told_of(FEW): lambda steps: pushed(FEW, steps),
+        "CFG 1.25": lambda steps: f"{DPM}/plain/1.25/{steps}",
+        "CFG 1.5": lambda steps: f"{DPM}/plain/1.5/{steps}",
+        "CFG 1.5 in the first half of the steps": lambda steps: gap_at_1("auto-guidance", 0.5, steps // 2, steps),
     }
     lines = []
-    for label, (way, early) in told.items():
+    for label, key in told.items():
         cells = [label]
         for steps in (4, 8):
-            one = f"{DPM}/{way}/{steps}{early.format(steps // 2)}"
-            cells += [rows(ALL, one), by(ALL, one, f"{DPM}/plain/1/{steps}")]
+            cells += [rows(ALL, key(steps)), by(ALL, key(steps), f"{DPM}/plain/1/{steps}")]
         lines.append("| " + " | ".join(cells) + " |")
-    half = by(ALL, f"{DPM}/guidance/1/{FEW['inversion']}/1/4/8", f"{DPM}/plain/1/8", bold=False)
-    return [*lines, f"lambda 4 and strength 1: {half} for {rows(ALL, f'{DPM}/guidance/1/previous-gap/1/4/8')} rows"]
+    half = gap_at_1(FEW["inversion"], FEW["strength"], 4, 8)
+    return [*lines, f"{by(ALL, half, f'{DPM}/plain/1/8', bold=False)} for {rows(ALL, half)} rows"]
+
+
+def negative_prompts() -> list:
+    told = {
+        "plain, CFG 1": lambda steps: f"{DPM}/plain/1/{steps}",
+        told_of(NEGATIVE): lambda steps: pushed(NEGATIVE, steps),
+        "the same without a negative prompt": lambda steps: f"{pushed(NEGATIVE, steps)}/no negative prompt",
+        "CFG 1.5": lambda steps: f"{DPM}/plain/1.5/{steps}",
+        "CFG 2": lambda steps: f"{DPM}/plain/2/{steps}",
+    }
+    lines = []
+    for label, key in told.items():
+        cells = [label]
+        for steps in (4, 8):
+            one, plain = (f"negatives/{way}" for way in (key(steps), f"{DPM}/plain/1/{steps}"))
+            same = one == plain
+            share = f"{mean(NEGATIVES[one], 'named'):.2f}" if same else by(NEGATIVES, one, plain, "named", 2)
+            cells += [rows(NEGATIVES, one), share, "" if same else by(NEGATIVES, one, plain)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 def inversions() -> list:
@@ -179,7 +216,7 @@ def test_every_table_and_figure_of_the_paper_is_named():
 TOLD = {
     "evidence.md": evidence,
     "README.md": readme,
-    "gaps.md": lambda: [*units(), *few_steps()],
+    "gaps.md": lambda: [*units(), *few_steps(), *negative_prompts()],
     "ways.md": lambda: [*inversions(), *choosing()],
 }
 
