@@ -121,7 +121,6 @@ class Named(Invented):
 def test_the_report_has_every_step_count_and_way(tmp_path, monkeypatch):
     own = Named(NOWHERE, None, negatives.MEASURES)
     monkeypatch.setattr(negatives, "results", lambda out, of: own)
-    monkeypatch.setattr(negatives, "sheet", lambda path: path)
     text = cfg_one.section(tmp_path, Invented(tmp_path / "results.json", None))
     assert "nan" not in text
     for steps in cfg_one.STEPS:

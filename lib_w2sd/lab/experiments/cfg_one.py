@@ -77,7 +77,7 @@ def section(out: Path, results: Results) -> str:
         raise NotMeasured(first.key)
     parts = [HEAD.format(prompts=len(wanted()), each=EACH), ways_told(results), preset_told(results)]
     parts += [steps_told(results, steps) for steps in STEPS]
-    return "\n".join([*parts, negatives.section(out, own)])
+    return "\n".join([*parts, negatives.section(own)])
 
 
 HEAD = """# Pictures at CFG 1
@@ -188,5 +188,9 @@ def steps_told(results: Results, steps: int) -> str:
     return (
         f"### {steps} steps\n\nDifferences to plain at CFG 1. Guidance in the first {steps // 2} steps is *Negative Guidance minimum sigma* {minimum_sigma(steps):.2f} here.\n\n"
         + table(["", "rows", *MEASURES.values()], lines)
-        + f"\nThe gaps against what else one could do: reward; Fréchet ↓.\n\n{table(head, against)}"
+        + (
+            f"\nThe gaps against what else one could do: reward; Fréchet ↓.\n\n{table(head, against)}"
+            if against
+            else f"\n{negatives.MISSING}"
+        )
     )
