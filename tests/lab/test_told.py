@@ -140,7 +140,7 @@ def negative_prompts() -> list:
             same = one == plain
             share = f"{mean(NEGATIVES[one], 'named'):.2f}" if same else by(NEGATIVES, one, plain, "named", 2)
             cells += [rows(NEGATIVES, one), share, "" if same else by(NEGATIVES, one, plain)]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(" ".join(("| " + " | ".join(cells) + " |").split()))
     return lines
 
 
