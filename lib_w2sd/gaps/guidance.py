@@ -100,7 +100,7 @@ class Guidance(Gap):
             ),
             Preset(
                 FEW_NAME,
-                "For few steps at CFG 1. With 4, our own model followed the prompt as at CFG 1.25.",
+                "Few steps at CFG 1. With 4, our own model followed the prompt as at 1.25.",
                 {**self.given, **FEW_STEPS},
                 worth=60,
                 first=lambda picture: "CFG 1" if picture.cfg == 1 else "",
@@ -108,7 +108,7 @@ class Guidance(Gap):
             ),
             Preset(
                 "At CFG 1: let the negative prompt count",
-                "It does nothing there by itself. On our own model less of what it names was left.",
+                "By itself it does nothing there. On our own model less of it was left.",
                 {**self.given, **NEGATIVE},
                 worth=55,
                 stays=("weak_negative_prompt",),

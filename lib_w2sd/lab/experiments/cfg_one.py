@@ -96,6 +96,10 @@ a CFG scale above 1 with *Negative Guidance minimum sigma*, *in all steps*.
 """
 
 
+def left_out(count: int) -> str:
+    return f"\nNot measured yet: {count} more ways (`python -m lib_w2sd.lab cfg-1` goes on).\n" if count else ""
+
+
 def minimum_sigma(steps: int) -> float:
     """Of the host's option, for guidance in the first half of the steps: between the two sigmas there."""
     sigmas = karras(steps, SIGMA_MIN, SIGMA_MAX)
@@ -188,6 +192,7 @@ def steps_told(results: Results, steps: int) -> str:
     return (
         f"### {steps} steps\n\nDifferences to plain at CFG 1. Guidance in the first {steps // 2} steps is *Negative Guidance minimum sigma* {minimum_sigma(steps):.2f} here.\n\n"
         + table(["", "rows", *MEASURES.values()], lines)
+        + left_out(len(ways(steps)) - len(shown))
         + (
             f"\nThe gaps against what else one could do: reward; Fréchet ↓.\n\n{table(head, against)}"
             if against
