@@ -42,6 +42,9 @@ ONE_CALL = {
     "sample_euler_cfg_pp",
     "sample_euler_ancestral_cfg_pp",
     "sample_dpmpp_2m_cfg_pp",
+    "sample_res_multistep_cfg_pp",
+    "sample_res_multistep_ancestral_cfg_pp",
+    "sample_gradient_estimation_cfg_pp",
     "ddim",
     "ddim_cfgpp",
 }

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 from .a1111 import A1111
+from .comfy import ComfyUI
 from .commands import Trouble
 from .forge import Forge
 from .neo import Neo, NewestNeo
 
-HOSTS = {host.name: host for host in (A1111, Forge, Neo, NewestNeo)}
+HOSTS = {host.name: host for host in (A1111, Forge, Neo, NewestNeo, ComfyUI)}
 
 
 def main(argv=None) -> int:

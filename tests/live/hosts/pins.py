@@ -68,6 +68,15 @@ HOSTS = {
 # What neo-newest.yml takes instead: (repository, branch).
 NEWEST_NEO = ("Haoming02/sd-webui-forge-classic", "neo")
 
+# Release 0.3.64; the file is a tokenizer of HiDream's.
+COMFY = Pin(
+    "comfyanonymous/ComfyUI",
+    "a125cd84b054a57729b5eecab930ca9408719832",
+    "2025-10-12",
+    elsewhere=("Comfy-Org/ComfyUI",),
+    without=("comfy/text_encoders/llama_tokenizer/tokenizer.json",),
+)
+
 # {host: {folder in repositories/: pin}}, as the host's modules/launch_utils.py has them
 BESIDE = {
     "a1111": {

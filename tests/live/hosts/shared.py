@@ -27,7 +27,6 @@ PROJECT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
 EXTENSION = "sd-webui-w2sd"
 WAIT = 600  # seconds for a start: the first one compiles everything
-UP = "Startup time"
 
 
 class Host:
@@ -45,6 +44,8 @@ class Host:
     model_script: str
     model_arguments: tuple = ()
     edits: tuple = ()  # (file, what to make of its text)
+    extensions_folder = "extensions"
+    up = "Startup time"  # what it prints when it can be asked
 
     def __init__(self, root: Path, mirror: "Path | None" = None, python: str = sys.executable):
         self.folder, self.mirror, self.python = root.resolve() / self.name, mirror, python
@@ -248,7 +249,7 @@ class Host:
         return {"live_previews_enable": False, "sd_model_checkpoint": f"{self.first_checkpoint}.safetensors"}
 
     def link(self) -> None:
-        link = self.webui / "extensions" / EXTENSION
+        link = self.webui / self.extensions_folder / EXTENSION
         if link.resolve() != PROJECT:
             link.unlink(missing_ok=True)
             link.symlink_to(PROJECT, target_is_directory=True)
@@ -256,10 +257,13 @@ class Host:
         if not ui.exists():
             ui.write_text("{}")  # NegPiP reads it before the WebUI has written it
 
+    def command(self) -> tuple:
+        return "launch.py", "--api", "--server-name", "127.0.0.1"
+
     def launch(self) -> str:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        command = [self.venv_python, "launch.py", *self.flags, "--api", "--server-name", "127.0.0.1", "--port", port]
+        command = [self.venv_python, *self.command(), *self.flags, "--port", port]
         with open(self.log, "w") as log:
             process = subprocess.Popen(
                 [str(part) for part in command],
@@ -274,7 +278,7 @@ class Host:
         running.write_text(json.dumps({"url": url, "pid": process.pid}))
         begun = time.monotonic()
         while time.monotonic() - begun < WAIT:
-            if UP in self.log.read_text(errors="replace"):
+            if self.up in self.log.read_text(errors="replace"):
                 return url
             if process.poll() is not None:
                 running.unlink(missing_ok=True)  # `make host-stop` meanwhile

@@ -23,6 +23,7 @@ NEO = {
     "zimage": {"small-zimage": 1, "small-zimage-weak": 2},
     "anima": {"small-anima": 1, "small-anima-weak": 2},
 }
+COMFY = {name: FORGE[name] for name in ("sd15", "sdxl", "flux")}
 # Quantised to eight bits, for Forge; of the same seeds as the ones they are compared with
 QUANTISED = {"small-flux-q8": 1, "small-flux-q8-weak": 2}
 FILES = {"a1111": A1111, "forge": FORGE, "neo": NEO}

@@ -1,0 +1,215 @@
+"""W2SD (sampler), W2SD (model), W2SD (last run). Settings, words and limits are page/settings' own."""
+
+import copy
+import math
+
+import comfy.samplers
+from comfy.patcher_extension import WrappersMP
+
+from ...errors import SettingError
+from ...gaps import GAPS
+from ...page.presets import built_in
+from ...page.settings import BY_NAME, parse
+from . import last_run
+from .nested import check_sampler, reflected
+from .sides import KEY
+
+COMMON = "lambda_steps strength inversion rounds first_step every weak_alone measure".split()
+SCALES = ["weak_cfg", "strong_cfg"]
+# What a gap of the WebUIs' is here
+INPUT = {"guidance": "", "checkpoint": "weak_model", "lora": "weak_model"}
+INPUT.update(prompt="weak_positive", pipeline="weak_positive")
+NO_PRESET = "none"
+PRESETS = {name: p for name, p in built_in([g for g in GAPS if g.name in INPUT]).items() if not p.halves_steps}
+OF_GAP = {preset.name: gap.name for gap in GAPS for preset in gap.presets()}
+
+
+def widget(name: str) -> tuple:
+    """A setting as an input of a node."""
+    setting = BY_NAME[name]
+    about = {"default": setting.default, "tooltip": f"{setting.label}. {setting.whole}"}
+    if setting.choices:
+        return list(setting.choices), about
+    if setting.optional:  # a number, or nothing
+        return "STRING", {**about, "default": ""}
+    if setting.minimum is not None:
+        about.update(min=setting.minimum, max=setting.maximum, step=setting.step)
+    return {"boolean": "BOOLEAN", "integer": "INT", "number": "FLOAT", "string": "STRING"}[setting.kind], about
+
+
+def widgets(*names: str) -> dict:
+    return {name: widget(name) for name in names}
+
+
+class ReflectingSampler(comfy.samplers.Sampler):
+    def __init__(self, sampler, weak, settings):
+        self.sampler, self.weak, self.settings = sampler, weak, settings
+
+    def sample(self, model_wrap, *args, **kwargs):
+        return _reflected(self.sampler, self.weak, self.settings, model_wrap, *args, **kwargs)
+
+
+def _reflected(
+    sampler,
+    weak,
+    settings,
+    model_wrap,
+    sigmas,
+    extra_args,
+    callback,
+    noise,
+    latent_image=None,
+    denoise_mask=None,
+    disable_pbar=False,
+):
+    given = (sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
+    return reflected(sampler, weak, settings, model_wrap, *given)
+
+
+class Sampler:
+    """W2SD (sampler): for SamplerCustomAdvanced, whose guider is the strong side."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES = "sampling/custom_sampling/W2SD", "sampler", ("SAMPLER",)
+    DESCRIPTION = (
+        "Pushes the first steps from a weak version of your model towards the good one. The good one is the guider of "
+        "SamplerCustomAdvanced, the weak one this guider: another CFG scale, prompt, LoRA, checkpoint, no ControlNet."
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"sampler": ("SAMPLER",), "weak_guider": ("GUIDER",), **widgets(*COMMON)}}
+
+    def sampler(self, sampler, weak_guider, **given):
+        check_sampler(sampler)
+        if isinstance(sampler, ReflectingSampler):
+            raise SettingError("W2SD: sampler was given one with W2SD; allowed is one without.")
+        return (ReflectingSampler(sampler, weak_guider, parse([{"enabled": True, **given}])),)
+
+
+class Model:
+    """W2SD (model): for every node that samples, KSampler too."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES = "sampling/custom_sampling/W2SD", "model", ("MODEL",)
+    DESCRIPTION = (
+        "Pushes the first steps from a weak version of your model towards the good one, whichever node samples. The "
+        "weak version has weak_cfg, and what is connected here: another model (checkpoint, LoRA), other conditioning."
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        about = {"default": NO_PRESET, "tooltip": "Any but none takes the place of what it names below."}
+        return {
+            "required": {
+                "model": ("MODEL",),
+                "preset": ([NO_PRESET, *PRESETS], about),
+                **widgets(*SCALES, *COMMON),
+            },
+            "optional": {
+                "weak_model": ("MODEL", {"tooltip": "The weak version's; yours without."}),
+                "weak_positive": ("CONDITIONING", {"tooltip": "The weak version's; yours without."}),
+                "weak_negative": ("CONDITIONING", {"tooltip": "The weak version's; yours without."}),
+            },
+        }
+
+    def model(self, model, preset, weak_model=None, weak_positive=None, weak_negative=None, **given):
+        if preset != NO_PRESET:
+            given.update({name: value for name, value in PRESETS[preset].fields.items() if name in given})
+            needed = INPUT[OF_GAP.get(preset, "checkpoint")]
+            if needed and {"weak_model": weak_model, "weak_positive": weak_positive}[needed] is None:
+                raise SettingError(
+                    f"W2SD: preset was given {preset!r}, which needs {needed}; nothing is connected there."
+                )
+        weak = Weak(weak_model, weak_positive, weak_negative, parse([{"enabled": True, **given}]))
+        made = model.clone()
+        made.remove_wrappers_with_key(WrappersMP.SAMPLER_SAMPLE, KEY)
+        made.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, weak.around)
+        return (made,)
+
+
+class Weak:
+    """The weak side as it differs from whatever guider samples."""
+
+    def __init__(self, model, positive, negative, settings):
+        self.patcher, self.settings = model, settings
+        self.conds = {"positive": positive, "negative": negative}
+
+    def around(self, executor, model_wrap, *args, **kwargs):
+        """In the place of the sampling node's sampler."""
+        sampler = executor.class_obj
+        if isinstance(sampler, ReflectingSampler):
+            raise SettingError("W2SD: both W2SD (model) and W2SD (sampler) were given; allowed is one of the two.")
+        if not self.settings.acts_in(False):
+            return executor(model_wrap, *args, **kwargs)
+        rest = Continued(executor, sampler)
+        return _reflected(rest, self.of(model_wrap), self.settings, model_wrap, *args, **kwargs)
+
+    def of(self, strong):
+        """The weak guider beside a strong one."""
+        weak = copy.copy(strong)
+        patcher = (self.patcher or strong.model_patcher).clone()
+        patcher.remove_wrappers_with_key(WrappersMP.SAMPLER_SAMPLE, KEY)
+        weak.model_patcher = patcher
+        weak.model_options = (self.patcher or strong.model_patcher).model_options
+        weak.original_conds = dict(strong.original_conds)
+        weak.inner_set_conds({key: conds for key, conds in self.conds.items() if conds is not None})
+        if type(weak).set_cfg is not comfy.samplers.CFGGuider.set_cfg:
+            raise SettingError(
+                f"W2SD (model) was given a {type(strong).__name__}, which has no single CFG scale; allowed are those "
+                "with one. W2SD (sampler) takes any."
+            )
+        for name, scale in (("weak_cfg", self.settings.weak_cfg), ("strong_cfg", self.settings.strong_cfg)):
+            if scale not in (None, 1.0) and not weak.original_conds.get("negative"):
+                BY_NAME[name].refuse(scale, ", with a guider without a negative prompt (there allowed is 1)")
+        weak.set_cfg(self.settings.weak_cfg)
+        return weak
+
+
+class Continued:
+    """The sampler as the next wrapper has it."""
+
+    def __init__(self, executor, sampler):
+        self.executor, self.sampler = executor, sampler
+
+    @property
+    def sampler_function(self):
+        return getattr(self.sampler, "sampler_function", None)
+
+    @sampler_function.setter
+    def sampler_function(self, func):
+        self.sampler = copy.copy(self.sampler)
+        self.sampler.sampler_function = func
+
+    def sample(self, *args, **kwargs):
+        following = copy.copy(self.executor)
+        following.original, following.class_obj = self.sampler.sample, self.sampler
+        return following(*args, **kwargs)
+
+
+class LastRun:
+    """W2SD (last run)"""
+
+    CATEGORY, FUNCTION = "sampling/custom_sampling/W2SD", "last_run"
+    RETURN_TYPES = ("LATENT", "IMAGE", "STRING")
+    RETURN_NAMES = ("latent", "plots", "words")
+    OUTPUT_NODE = True
+    DESCRIPTION = "What W2SD did in the latest run: its time, steps, the push as a CFG scale, and plots of it."
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"latent": ("LATENT", {"tooltip": "What was sampled; it is handed on as it is."})}}
+
+    @classmethod
+    def IS_CHANGED(cls, **kwargs):
+        return math.nan
+
+    def last_run(self, latent):
+        words = last_run.words()
+        return {"ui": {"text": (words,)}, "result": (latent, last_run.image(), words)}
+
+
+NODE_CLASS_MAPPINGS = {"W2SDSampler": Sampler, "W2SDModel": Model, "W2SDLastRun": LastRun}
+NODE_DISPLAY_NAME_MAPPINGS = {
+    "W2SDSampler": "W2SD (sampler)",
+    "W2SDModel": "W2SD (model)",
+    "W2SDLastRun": "W2SD (last run)",
+}

@@ -1,0 +1,45 @@
+"""ComfyUI 0.3.64, with nodes for what is an accordion elsewhere."""
+
+from . import pins
+from .forge import replaced, sized
+from .shared import PROJECT, Host, checkout
+from .small import sizes
+
+G = sizes.CLIP["num_hidden_layers"]
+PROBE = "tests/live/comfy_probe"
+# It tells SDXL's second text encoder by its 31st layer; here by the last, which the first one has not.
+TELLS = "layers.{}.mlp.fc1.weight"
+
+
+class ComfyUI(Host):
+    name, title = "comfy", "ComfyUI"
+    pythons = ((3, 10), (3, 14))
+    flags = ("--cpu", "--disable-auto-launch", "--disable-api-nodes", "--preview-method", "none")
+    model_script = "comfy.py"
+    extensions_folder = "custom_nodes"
+    up = "To see the GUI go to"
+    edits = (
+        ("comfy/sd1_clip_config.json", sized({**sizes.CLIP, "num_hidden_layers": G - 1})),
+        ("comfy/clip_config_bigg.json", sized(sizes.CLIP)),
+        ("comfy/sdxl_clip.py", replaced((TELLS.format(30), TELLS.format(G - 1)))),
+    )
+
+    def repositories(self) -> None:
+        checkout(pins.COMFY, self.webui, self.mirror)
+
+    def files_for_the_suite(self) -> None:
+        """All are made with the models."""
+
+    def start(self) -> str:
+        found = self.running()
+        if found:
+            return found["url"]
+        self.link()
+        probe = self.webui / self.extensions_folder / "w2sd-probe"
+        if probe.resolve() != PROJECT / PROBE:
+            probe.unlink(missing_ok=True)
+            probe.symlink_to(PROJECT / PROBE, target_is_directory=True)
+        return self.launch()
+
+    def command(self) -> tuple:
+        return "main.py", "--listen", "127.0.0.1"
