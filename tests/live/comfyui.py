@@ -18,7 +18,10 @@ class Graph(dict):
 
     def __call__(self, kind: str, **inputs) -> "Links":
         name = str(len(self) + 1)
-        self[name] = {"class_type": kind, "inputs": {k: list(v) if isinstance(v, Link) else v for k, v in inputs.items()}}
+        self[name] = {
+            "class_type": kind,
+            "inputs": {k: list(v) if isinstance(v, Link) else v for k, v in inputs.items()},
+        }
         return Links(name)
 
 
@@ -67,16 +70,16 @@ class ComfyUI:
     def interrupt(self) -> None:
         self.client.post("/interrupt").raise_for_status()
 
-    def latent(self, graph: Graph, sampled) -> "Drawn":
-        """The latent that `sampled` links to; of W2SD's last run and the probe what they say."""
-        saved = graph("SaveLatent", samples=sampled, filename_prefix="w2sd")[0]
+    def latents(self, graph: Graph, **sampled) -> dict:
+        """The latent of each, as they were named."""
+        saved = {name: graph("SaveLatent", samples=link, filename_prefix="w2sd")[0] for name, link in sampled.items()}
         outputs = self.outputs(graph)
-        file = outputs[saved]["latents"][0]
-        answer = self.client.get("/view", params=file)
-        answer.raise_for_status()
-        drawn = safetensors.torch.load(answer.content)["latent_tensor"]
-        texts = {node: out["text"][0] for node, out in outputs.items() if "text" in out}
-        return drawn, texts
+        drawn = {}
+        for name, node in saved.items():
+            answer = self.client.get("/view", params=outputs[node]["latents"][0])
+            answer.raise_for_status()
+            drawn[name] = safetensors.torch.load(answer.content)["latent_tensor"]
+        return drawn
 
     def nodes(self) -> dict:
         answer = self.client.get("/object_info")

@@ -22,7 +22,8 @@ def passes() -> list:
 def words() -> str:
     if Trace.last is not None and Trace.last.said:
         return Trace.last.said
-    return plot.words(passes()) if passes() else NOTHING
+    found = passes()
+    return f"{plot.words(found)} {sum(p['rows'] for p in found)} UNet rows." if found else NOTHING
 
 
 def image() -> torch.Tensor:

@@ -9,11 +9,12 @@ import comfy.k_diffusion.sampling
 import comfy.model_management
 import comfy.samplers
 from comfy.model_sampling import CONST
+from comfy.patcher_extension import WrappersMP
 
 from ...errors import SamplerError, SettingError
 from ...method import sampling
 from ...method.trace import Trace
-from .sides import GuiderSides, Side
+from .sides import KEY, GuiderSides, Side
 
 # Caches of the host's own that go by the order of calls
 REMEMBERS = {"easycache": "EasyCache or LazyCache"}
@@ -123,11 +124,12 @@ def _lowest(sigmas):
 
 def beside(strong, weak):
     """A copy of the weak guider that may be open while the strong one is: nodes of equal inputs hand out one object."""
-    weak = copy.copy(weak)
-    if weak.model_patcher.model is strong.model_patcher.model:
+    weak, one_model = copy.copy(weak), weak.model_patcher.model is strong.model_patcher.model
+    if one_model or weak.model_patcher.get_wrappers(WrappersMP.SAMPLER_SAMPLE, KEY):
         # Hooks stand in a patcher; those of two open guiders in one would overwrite each other.
         weak.model_patcher = weak.model_patcher.clone()
-    else:
+        weak.model_patcher.remove_wrappers_with_key(WrappersMP.SAMPLER_SAMPLE, KEY)
+    if not one_model:
         # What a ControlNet prepares for a run is for one model.
         copies = {}
         weak.original_conds = {

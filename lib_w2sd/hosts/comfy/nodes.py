@@ -80,9 +80,9 @@ class Sampler:
         return {"required": {"sampler": ("SAMPLER",), "weak_guider": ("GUIDER",), **widgets(*COMMON)}}
 
     def sampler(self, sampler, weak_guider, **given):
-        check_sampler(sampler)
         if isinstance(sampler, ReflectingSampler):
             raise SettingError("W2SD: sampler was given one with W2SD; allowed is one without.")
+        check_sampler(sampler)
         return (ReflectingSampler(sampler, weak_guider, parse([{"enabled": True, **given}])),)
 
 
@@ -146,10 +146,8 @@ class Weak:
     def of(self, strong):
         """The weak guider beside a strong one."""
         weak = copy.copy(strong)
-        patcher = (self.patcher or strong.model_patcher).clone()
-        patcher.remove_wrappers_with_key(WrappersMP.SAMPLER_SAMPLE, KEY)
-        weak.model_patcher = patcher
-        weak.model_options = (self.patcher or strong.model_patcher).model_options
+        weak.model_patcher = self.patcher or strong.model_patcher
+        weak.model_options = weak.model_patcher.model_options
         weak.original_conds = dict(strong.original_conds)
         weak.inner_set_conds({key: conds for key, conds in self.conds.items() if conds is not None})
         if type(weak).set_cfg is not comfy.samplers.CFGGuider.set_cfg:

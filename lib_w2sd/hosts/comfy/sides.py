@@ -108,11 +108,10 @@ class GuiderSides:
         counted = self._counted
         for side in (strong, weak):
             add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, counted, side.options["model_options"], True)
-        self._in_use = weak
-        if not self._one_model:
-            # Opening the second may have pushed out the first, of which it knew nothing.
-            self._load(strong, weak)
-        self._use(strong)
+        # Opening the second may have pushed out the first, of which it knew nothing.
+        self._load(strong, *(() if self._one_model else (weak,)))
+        strong.patcher.model.current_patcher = strong.patcher
+        self._in_use = strong
 
     # ------------------------------------------------------------------ denoiser.Sides
 
@@ -208,6 +207,8 @@ class GuiderSides:
 
     def close(self) -> None:
         self._use(self._strong)
+        for side in (self._strong, self._weak):  # as they hold this: models go only when nothing holds them
+            side.options["model_options"]["transformer_options"]["wrappers"][WrappersMP.APPLY_MODEL].pop(KEY)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Writes small checkpoints that ComfyUI loads, two of each kind, with a LoRA and a ControlNet: comfy.py COMFYUI
+"""Writes small checkpoints that ComfyUI loads, a LoRA for each and a ControlNet: comfy.py COMFYUI [PART ...]
 
 With ComfyUI's own Python, before it is started, and after its files have been edited (hosts/comfy.py). In half
 precision, with an autoencoder of its smallest kind.
@@ -7,7 +7,7 @@ precision, with an autoencoder of its smallest kind.
 import sys
 from pathlib import Path
 
-COMFYUI = Path(sys.argv[1]).resolve()
+COMFYUI, PARTS = Path(sys.argv[1]).resolve(), sys.argv[2:]
 
 import sizes  # noqa: E402  (beside this file)
 import torch  # noqa: E402
@@ -76,7 +76,7 @@ def write(family: str, cfg: dict, rest: dict):
 
 def sd15() -> None:
     rest = text_encoder("sd1_clip_config.json", 1001, "cond_stage_model.transformer.")
-    write("sd15", sizes.SD15, {**rest, **autoencoder(4, 5.0, 1000)})
+    write("sd15", sizes.SD15_COMFY, {**rest, **autoencoder(4, 5.0, 1000)})
 
 
 def sdxl() -> None:
@@ -88,12 +88,13 @@ def sdxl() -> None:
 
 
 def controlnet() -> None:
-    made = writing.fill(comfy.cldm.cldm.ControlNet(image_size=32, legacy=False, **sizes.CONTROL), 5)
+    made = writing.fill(comfy.cldm.cldm.ControlNet(image_size=32, legacy=False, **sizes.control(sizes.SD15_COMFY)), 5)
     state = writing.half(made.state_dict(), "control_model.")
     writing.save(state, MODELS / "controlnet/tiny_controlnet.safetensors")
 
 
 if __name__ == "__main__":
     for part in (sd15, sdxl, controlnet):
-        print(f"{part.__name__}:", flush=True)
-        part()
+        if not PARTS or part.__name__ in PARTS:
+            print(f"{part.__name__}:", flush=True)
+            part()

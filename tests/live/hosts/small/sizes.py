@@ -112,10 +112,24 @@ SD15 = {
     "use_linear_in_transformer": False,
     "adm_in_channels": None,
 }
-# The same without what only the way up has, for a ControlNet
-CONTROL = {
-    **{k: v for k, v in SD15.items() if k not in ("out_channels", "transformer_depth_output")},
-    "hint_channels": 3,
+
+
+def control(unet: dict) -> dict:
+    """The same without what only the way up has, for a ControlNet."""
+    return {
+        **{k: v for k, v in unet.items() if k not in ("out_channels", "transformer_depth_output")},
+        "hint_channels": 3,
+    }
+
+
+CONTROL = control(SD15)
+# ComfyUI knows it with any number of levels.
+SD15_COMFY = {
+    **SD15,
+    "num_res_blocks": [1],
+    "channel_mult": [1],
+    "transformer_depth": [1],
+    "transformer_depth_output": [1] * 2,
 }
 HINT = 16  # channels that a hint begins with, as published
 SDXL = {

@@ -1,0 +1,327 @@
+"""The nodes in a real ComfyUI, through its API: pytest tests/live/test_comfy.py --comfy http://..."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lib_w2sd.method import ways
+
+from .comfyui import CFG, STEPS, ComfyUI, Refused, Workshop
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs/comfy"
+WEAK = "small-sd15-weak"
+
+
+@pytest.fixture(scope="session")
+def comfy(request):
+    url = request.config.getoption("--comfy")
+    if not url:
+        pytest.skip("no ComfyUI given: --comfy http://...")
+    return ComfyUI(url)
+
+
+def pytest_generate_tests(metafunc):
+    """Every sampler of the running ComfyUI's own list."""
+    if "sampler" in metafunc.fixturenames:
+        url = metafunc.config.getoption("--comfy")
+        nodes = ComfyUI(url).nodes() if url else {"KSamplerSelect": {"input": {"required": {"sampler_name": [[]]}}}}
+        metafunc.parametrize("sampler", nodes["KSamplerSelect"]["input"]["required"]["sampler_name"][0])
+
+
+def equal(one, other) -> bool:
+    return torch.equal(one, other)
+
+
+def distance(one, other) -> float:
+    """Relative."""
+    return float((one - other).norm() / other.norm())
+
+
+# ---------------------------------------------------------------- equal sides, weak alone, strength
+
+
+def test_every_sampler_at_equal_sides_is_plain_and_at_others_is_not(comfy, sampler, record):
+    w = Workshop()
+    of = w.sampler(sampler)
+    try:
+        found = comfy.latents(
+            w.graph,
+            plain=w.advanced(of, steps=4),
+            equal=w.advanced(w.w2sd(w.guider(), of, lambda_steps=2), steps=4),
+            nearly=w.advanced(w.w2sd(w.guider(cfg=1.0), of, lambda_steps=2, strength=1e-9), steps=4),
+            other=w.advanced(w.w2sd(w.guider(cfg=1.0), of, lambda_steps=2), steps=4),
+            nodes=w.ksampler(w.w2sd_model(weak_cfg=1.0, lambda_steps=2), sampler, steps=4),
+            plain_nodes=w.ksampler(sampler=sampler, steps=4),
+        )
+    except Refused as refusal:
+        record("samplers of ComfyUI", sampler, "equal sides", f"refused: {refusal}")
+        raise
+    record("samplers of ComfyUI", sampler, "equal sides", "plain" if equal(found["equal"], found["plain"]) else "NOT")
+    record("samplers of ComfyUI", sampler, "weak CFG 1", f"{distance(found['other'], found['plain']):.2g}")
+    record("samplers of ComfyUI", sampler, "strength 1e-9", f"{distance(found['nearly'], found['plain']):.1g}")
+    assert equal(found["equal"], found["plain"])
+    assert distance(found["other"], found["plain"]) > 1e-3
+    assert distance(found["nodes"], found["plain_nodes"]) > 1e-3
+    assert distance(found["nearly"], found["plain"]) < 1e-3
+
+
+def weak_sides(w: Workshop) -> dict:
+    """{gap: (strong guider, weak guider)}."""
+    lora = {"lora_name": "tiny_sd15.safetensors", "strength_clip": 0.0}
+    low, high = (
+        w.graph("LoraLoader", model=w.model, clip=w.clip, strength_model=strength, **lora) for strength in (-1.5, 0.8)
+    )
+    hint = w.graph("EmptyImage", width=64, height=64, batch_size=1, color=0x80C0FF)
+    net = w.graph("ControlNetLoader", control_net_name="tiny_controlnet.safetensors")
+    control = {"control_net": net, "image": hint, "start_percent": 0.0, "end_percent": 1.0, "vae": w.vae}
+    controlled = w.graph("ControlNetApplyAdvanced", positive=w.positive, negative=w.negative, strength=1.0, **control)
+    held = w.guider(positive=controlled.output(0), negative=controlled.output(1))
+    hook = w.graph("CreateHookLoraModelOnly", lora_name="tiny_sd15.safetensors", strength_model=0.8)
+    hooked = w.graph(
+        "CLIPTextEncode",
+        clip=w.graph("SetClipHooks", clip=w.clip, apply_to_conds=True, schedule_clip=False, hooks=hook),
+        text="a photo of a cat",
+    )
+    rescaled = w.graph("RescaleCFG", model=w.model, multiplier=0.7)
+    flow = w.graph("ModelSamplingSD3", model=w.model, shift=3.0)
+    other_flow = w.graph("ModelSamplingSD3", model=w.load(WEAK), shift=3.0)
+    return {
+        "guidance": (w.guider(), w.guider(cfg=1.0)),
+        "prompt": (w.guider(), w.guider(positive=w.text("a drawing"))),
+        "checkpoint": (w.guider(), w.guider(w.load(WEAK))),
+        "LoRA": (w.guider(high), w.guider(low)),
+        "LoRA against none": (w.guider(high), w.guider()),
+        "LoRA by hooks": (w.guider(positive=hooked), w.guider()),
+        "ControlNet": (held, w.guider()),
+        "ControlNet on another checkpoint": (held, w.guider(w.load(WEAK), *controlled_conds(controlled))),
+        "another guidance node": (w.guider(), w.guider(rescaled)),
+        "flow, checkpoint": (w.guider(flow), w.guider(other_flow)),
+    }
+
+
+def controlled_conds(controlled) -> tuple:
+    return controlled.output(0), controlled.output(1)
+
+
+GAPS = ("guidance", "prompt", "checkpoint", "LoRA", "LoRA against none", "LoRA by hooks", "ControlNet")
+GAPS += ("ControlNet on another checkpoint", "another guidance node", "flow, checkpoint")
+
+
+@pytest.mark.parametrize("gap", GAPS)
+def test_a_gap_pushes_leaves_equal_sides_plain_and_its_weak_side_alone_is_itself(comfy, gap, record):
+    w = Workshop()
+    strong, weak = weak_sides(w)[gap]
+    euler = w.sampler()
+    found = comfy.latents(
+        w.graph,
+        plain=w.advanced(euler, strong),
+        weak=w.advanced(euler, weak),
+        alone=w.advanced(w.w2sd(weak, weak_alone=True), strong),
+        pushed=w.advanced(w.w2sd(weak), strong),
+        equal=w.advanced(w.w2sd(strong), strong),
+        nothing=w.advanced(w.w2sd(weak, strength=1e-30), strong),
+        after=w.advanced(w.sampler("euler"), strong),
+    )
+    for name in ("pushed", "weak"):
+        record("gaps in ComfyUI", gap, name, f"{distance(found[name], found['plain']):.2g}")
+    assert equal(found["alone"], found["weak"]), "weak alone"
+    assert equal(found["equal"], found["plain"]), "equal sides"
+    assert equal(found["nothing"], found["plain"]), "strength 1e-30"
+    assert equal(found["after"], found["plain"]), "afterwards"
+    assert distance(found["pushed"], found["plain"]) > 1e-3
+
+
+@pytest.mark.parametrize("way", ways.WAYS)
+def test_every_way_is_drawn_and_the_two_nodes_agree(comfy, way):
+    w = Workshop()
+    found = comfy.latents(
+        w.graph,
+        plain=w.ksampler(),
+        advanced=w.advanced(w.w2sd(w.guider(cfg=0.0), inversion=way)),
+        model=w.ksampler(w.w2sd_model(inversion=way)),
+    )
+    assert equal(found["advanced"], found["model"])
+    assert distance(found["model"], found["plain"]) > 1e-3
+
+
+def test_masks_and_batches_at_equal_sides_are_plain(comfy):
+    w = Workshop(batch=2)
+    mask = w.graph("SolidMask", value=1.0, width=32, height=64)
+    noise = w.graph(
+        "KSampler",
+        model=w.model,
+        positive=w.positive,
+        negative=w.negative,
+        latent_image=w.latent,
+        seed=3,
+        steps=1,
+        cfg=1.0,
+        sampler_name="euler",
+        scheduler="normal",
+        denoise=1.0,
+    )
+    masked = w.graph("SetLatentNoiseMask", samples=noise, mask=mask)
+    found = comfy.latents(
+        w.graph,
+        plain=w.advanced(w.sampler(), latent=masked),
+        equal=w.advanced(w.w2sd(w.guider()), latent=masked),
+        other=w.advanced(w.w2sd(w.guider(cfg=1.0)), latent=masked),
+    )
+    assert found["plain"].shape[0] == 2
+    assert equal(found["equal"], found["plain"])
+    assert distance(found["other"], found["plain"]) > 1e-3
+
+
+GUIDANCE_NODES = {
+    "RescaleCFG": {"multiplier": 0.7},
+    "PerturbedAttentionGuidance": {"scale": 3.0},
+    "SelfAttentionGuidance": {"scale": 0.5, "blur_sigma": 2.0},
+    "APG": {"eta": 0.5, "norm_threshold": 5.0, "momentum": -0.5},
+    "TCFG": {},
+    "CFGZeroStar": {},
+    "CFGNorm": {"strength": 0.8},
+    "Mahiro": {},
+    "FreeU_V2": {"b1": 1.3, "b2": 1.4, "s1": 0.9, "s2": 0.2},
+}
+
+
+@pytest.mark.parametrize("node", GUIDANCE_NODES)
+def test_a_guidance_node_stays_in_force_and_nearly_no_push_is_nearly_its_plain_picture(comfy, node):
+    w = Workshop()
+    guided = w.graph(node, model=w.model, **GUIDANCE_NODES[node])
+    found = comfy.latents(
+        w.graph,
+        plain=w.ksampler(guided),
+        without=w.ksampler(),
+        nearly=w.ksampler(w.w2sd_model(guided, strength=1e-9)),
+        equal=w.ksampler(w.w2sd_model(guided, weak_cfg=CFG)),
+        pushed=w.ksampler(w.w2sd_model(guided)),
+    )
+    assert distance(found["nearly"], found["plain"]) < 1e-4
+    assert distance(found["plain"], found["without"]) > distance(found["nearly"], found["plain"])
+    assert equal(found["equal"], found["plain"])
+    assert distance(found["pushed"], found["plain"]) > 1e-3
+
+
+def test_sdxl(comfy):
+    w = Workshop("small-sdxl")
+    found = comfy.latents(
+        w.graph,
+        plain=w.ksampler(steps=3),
+        equal=w.ksampler(w.w2sd_model(weak_cfg=CFG, lambda_steps=1), steps=3),
+        pushed=w.ksampler(w.w2sd_model(lambda_steps=1), steps=3),
+    )
+    assert equal(found["equal"], found["plain"])
+    assert distance(found["pushed"], found["plain"]) > 1e-3
+
+
+# ---------------------------------------------------------------- rows, words, interrupting
+
+
+def run_and_say(comfy, w: Workshop, sampled) -> "tuple[int, str]":
+    """Rows that reached the network, and what W2SD (last run) says."""
+    before = w.graph("W2SDRowsCounted", latent=w.latent)[0]
+    last = w.graph("W2SDLastRun", latent=sampled)
+    rows = w.graph("W2SDRowsCounted", latent=last)[0]
+    outputs = comfy.outputs(w.graph)
+    assert before in outputs
+    return int(outputs[rows]["text"][0]), outputs[last[0]]["text"][0]
+
+
+@pytest.mark.parametrize(
+    "way, weak_cfg, more",
+    # Of three reflected steps of six, beside the sampler's own two rows a step.
+    [
+        ("matched", 0.0, 3 * 2),  # both sides from one pair
+        ("matched", 1.0, 3 * 2),
+        ("paper", 1.0, 3 * 3),
+        ("previous-gap", 0.0, 0),
+        ("auto-guidance", 0.0, 0),
+    ],
+)
+def test_rows_are_those_that_the_network_has_seen(comfy, way, weak_cfg, more):
+    w = Workshop()
+    counting = w.graph("W2SDCountRows", model=w.model)
+    sampled = w.ksampler(w.w2sd_model(counting, inversion=way, weak_cfg=weak_cfg, measure=False))
+    rows, words = run_and_say(comfy, w, sampled)
+    assert rows == 2 * STEPS + more
+    assert f"{rows} UNet rows" in words
+    assert f" of {STEPS} steps improved" in words
+
+
+def test_the_last_run_says_the_push_as_a_cfg_scale_and_draws_it(comfy):
+    w = Workshop()
+    _, words = run_and_say(comfy, w, w.ksampler(w.w2sd_model()))
+    assert "as of CFG" in words
+    w = Workshop()
+    last = w.graph("W2SDLastRun", latent=w.ksampler(w.w2sd_model()))
+    saved = w.graph("SaveImage", images=last.output(1), filename_prefix="w2sd")[0]
+    assert comfy.outputs(w.graph)[saved]["images"]
+
+
+def test_an_interrupted_run_ends_at_once_and_the_next_is_as_ever(comfy):
+    w = Workshop()
+    plain = comfy.latents(w.graph, plain=w.ksampler())["plain"]
+    w = Workshop()
+    w.graph("SaveLatent", samples=w.ksampler(w.w2sd_model(lambda_steps=-1), steps=400), filename_prefix="w2sd")
+    prompt = comfy.queue(w.graph)
+    time.sleep(8)
+    comfy.interrupt()
+    begun = time.monotonic()
+    with pytest.raises(InterruptedError):
+        comfy.result(prompt)
+    assert time.monotonic() - begun < 60
+    w = Workshop()
+    found = comfy.latents(w.graph, plain=w.ksampler(sampler="euler"), equal=w.ksampler(w.w2sd_model(weak_cfg=CFG)))
+    assert equal(found["plain"], plain) and equal(found["equal"], plain)
+
+
+# ---------------------------------------------------------------- refused in words
+
+
+def refusals() -> dict:
+    """{what: (its workflow, what the words name)}."""
+    found = {}
+    w = Workshop()
+    found["latents of another kind"] = w, w.ksampler(w.w2sd_model(weak_model=w.load("small-sdxl"))), "latents"
+    w = Workshop()
+    flow = w.graph("ModelSamplingSD3", model=w.load(WEAK), shift=3.0)
+    found["a flow"] = w, w.ksampler(w.w2sd_model(weak_model=flow)), "a flow"
+    w = Workshop()
+    found["both nodes"] = w, w.advanced(w.w2sd(w.guider()), w.guider(w.w2sd_model())), "both"
+    w = Workshop()
+    found["twice"] = w, w.advanced(w.w2sd(w.guider(), w.w2sd(w.guider()))), "with W2SD"
+    w = Workshop()
+    found["a preset that needs a model"] = w, w.ksampler(w.w2sd_model(preset="More of my checkpoint")), "weak_model"
+    w = Workshop()
+    basic = w.graph("BasicGuider", model=w.w2sd_model(), conditioning=w.positive)
+    found["no negative prompt"] = w, w.advanced(w.sampler(), basic), "weak_cfg"
+    w = Workshop()
+    cached = w.graph("EasyCache", model=w.model, reuse_threshold=0.2, start_percent=0.0, end_percent=1.0, verbose=False)
+    found["EasyCache"] = w, w.ksampler(w.w2sd_model(cached)), "EasyCache"
+    w = Workshop()
+    found["no number"] = w, w.ksampler(w.w2sd_model(strong_cfg="much")), "strong_cfg"
+    return found
+
+
+@pytest.mark.parametrize("what", refusals())
+def test_what_cannot_be_is_refused_in_words(comfy, what):
+    w, sampled, named = refusals()[what]
+    w.graph("SaveLatent", samples=sampled, filename_prefix="w2sd")
+    with pytest.raises(Refused, match="W2SD") as refused:
+        comfy.outputs(w.graph)
+    assert named in str(refused.value) and "allowed" in str(refused.value)
+
+
+# ---------------------------------------------------------------- the examples of the guide
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.api.json")), ids=lambda path: path.stem)
+def test_an_example_of_the_guide_draws(comfy, path):
+    graph = json.loads(path.read_text(encoding="utf-8"))
+    missing = {node["class_type"] for node in graph.values()} - set(comfy.nodes())
+    assert not missing
+    assert any("images" in output for output in comfy.outputs(graph).values())
