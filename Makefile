@@ -6,7 +6,7 @@
 # make checkpoint  the emoji model as A1111 loads it:  make checkpoint DIR=.../models/Stable-diffusion LORAS=.../models/Lora REWARDS=.../models/rewards
 # make train    the emoji model's training goes on where it stopped (long; needs npm for the pictures)
 # make host     a WebUI for the suite: set up in hosts/ as far as it is not, and started:  make host HOST=a1111
-#               (or forge, neo, several; MIRROR=folder of git mirrors OWNER/NAME.git instead of the network; DIR=folder)
+#               (or forge, neo, comfy, several; MIRROR=folder of git mirrors OWNER/NAME.git instead of the network; DIR=folder)
 # make host-stop  ends them, or HOST
 # make live     the suite against these, or your own:  make live A1111=http://localhost:7860 FORGE=http://... NEO=http://...
 #               (each value of each test's parameters at least once; ALL=1 for all their combinations: hours; QUICK=1
@@ -17,7 +17,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-HOSTS = $(if $(A1111),--a1111 $(A1111)) $(if $(FORGE),--forge $(FORGE)) $(if $(NEO),--neo $(NEO))
+HOSTS = $(if $(A1111),--a1111 $(A1111)) $(if $(FORGE),--forge $(FORGE)) $(if $(NEO),--neo $(NEO)) $(if $(COMFY),--comfy $(COMFY))
 
 # One thread: results then do not depend on the machine's cores, and small tensors gain nothing from more.
 export OMP_NUM_THREADS = 1
@@ -56,7 +56,7 @@ train: $(READY)
 	nice $(BIN)/python -m lib_w2sd.lab.emoji train
 
 host: $(READY)
-	@test -n "$(HOST)" || { echo "Which one? make host HOST=a1111, forge or neo"; exit 2; }
+	@test -n "$(HOST)" || { echo "Which one? make host HOST=a1111, forge, neo or comfy"; exit 2; }
 	@$(BIN)/python -m tests.live.hosts start $(HOST) $(AT) --python "$(PYTHON)" $(if $(MIRROR),--mirror "$(MIRROR)")
 
 host-stop: $(READY)
@@ -67,7 +67,7 @@ live: $(READY)
 	$(BIN)/python -m pytest -q tests/live $$found $(if $(ALL),--all-combinations) $(if $(QUICK),--quick)
 
 bench: $(READY)
-	@$(call FOUND,options) $(BIN)/python -m tests.live.bench $$found
+	@$(call FOUND,options a1111 forge neo neo-newest) $(BIN)/python -m tests.live.bench $$found
 
 # `pip install .` takes the requirements from pyproject.toml; the package itself is empty.
 $(READY): pyproject.toml

@@ -3,4 +3,4 @@
 import sys
 
 if "comfy.samplers" in sys.modules:
-    from .lib_w2sd.hosts.comfy import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS  # noqa: F401
+    from .lib_w2sd.hosts.comfy.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS  # noqa: F401

@@ -28,6 +28,7 @@ FOLDER = Path(hosts.__file__).parent
 SMALL = FOLDER / "small"
 ALL_PINS = [
     *pins.HOSTS.values(),
+    pins.COMFY,
     *(pin for beside in pins.BESIDE.values() for pin in beside.values()),
     *(pin for some in pins.EXTENSIONS.values() for pin in some),
 ]
@@ -45,7 +46,7 @@ def test_a_pin_is_a_commit_of_a_day(pin):
 def test_every_list_is_of_every_host():
     for of_each in (pins.HOSTS, pins.BESIDE, pins.EXTENSIONS, sizes.FILES):
         assert list(of_each) == list(conftest.HOSTS)
-    assert {host(Path()).option for host in HOSTS.values()} == set(conftest.HOSTS)
+    assert {host(Path()).option for host in HOSTS.values()} == {*conftest.HOSTS, "comfy"}
 
 
 def test_what_is_fetched_is_what_the_guide_says_was_tried():
@@ -79,7 +80,9 @@ def test_the_suite_finds_every_family_by_its_files(name):
             assert all(len(set(modules)) == len(known[family].modules) for modules in found)
 
 
-@pytest.mark.parametrize("path", [SMALL / "ldm.py", SMALL / "forge.py", FOLDER / "forge.py", FOLDER / "neo.py"])
+@pytest.mark.parametrize(
+    "path", [*SMALL.glob("[!sw_]*.py"), *(FOLDER / f"{name}.py" for name in ("comfy", "forge", "neo"))]
+)
 def test_every_size_that_is_asked_for_stands_in_the_table(path):
     asked = {
         node.attr
@@ -261,8 +264,8 @@ def test_the_command_line_says_it_and_ends_with_1(tmp_path, capsys):
     assert capsys.readouterr().err == f"forge: MIRROR={tmp_path / 'nowhere'} is no folder.\n"
     assert main(["options", "--dir", str(tmp_path)]) == 0 and capsys.readouterr().out == ""
     with pytest.raises(SystemExit):
-        main(["start", "comfy"])
-    assert "no such host: comfy; there are a1111, forge, neo, neo-newest" in capsys.readouterr().err
+        main(["start", "invoke"])
+    assert "no such host: invoke; there are a1111, forge, neo, neo-newest, comfy" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- environment, edits

@@ -42,7 +42,7 @@ def pytest_addoption(parser):
             f"--{name}-log",
             help="file that its output goes to: test_company looks for exceptions there, test_pipeline for a warning",
         )
-    parser.addoption("--comfy", help="address of a running ComfyUI with this checkout and tests/live/comfy_probe")
+    parser.addoption("--comfy", help="address of a running ComfyUI with this checkout and tests/live/probe/comfy")
     parser.addoption("--comfy-log", help="file that its output goes to")
 
 

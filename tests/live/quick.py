@@ -8,6 +8,7 @@ MOST_TELLING = {
     "test_checkpoint": "test_every_call_weak_is_the_weak_checkpoints_own_picture",
     "test_checkpoint_files": "test_refused_files",
     "test_choosing": "test_the_better_one_leads",
+    "test_comfy": "test_every_way_is_drawn_and_the_two_nodes_agree",
     "test_company": ("test_company", "ControlNet, reference only"),
     "test_distilled": "test_gap_against_the_hosts_own_scale",
     "test_distribution": "test_comparison",

@@ -7,38 +7,11 @@ import comfy.samplers
 from comfy.patcher_extension import WrappersMP
 
 from ...errors import SettingError
-from ...gaps import GAPS
-from ...page.presets import built_in
 from ...page.settings import BY_NAME, parse
 from . import last_run
 from .nested import check_sampler, reflected
 from .sides import KEY
-
-COMMON = "lambda_steps strength inversion rounds first_step every weak_alone measure".split()
-SCALES = ["weak_cfg", "strong_cfg"]
-# What a gap of the WebUIs' is here
-INPUT = {"guidance": "", "checkpoint": "weak_model", "lora": "weak_model"}
-INPUT.update(prompt="weak_positive", pipeline="weak_positive")
-NO_PRESET = "none"
-PRESETS = {name: p for name, p in built_in([g for g in GAPS if g.name in INPUT]).items() if not p.halves_steps}
-OF_GAP = {preset.name: gap.name for gap in GAPS for preset in gap.presets()}
-
-
-def widget(name: str) -> tuple:
-    """A setting as an input of a node."""
-    setting = BY_NAME[name]
-    about = {"default": setting.default, "tooltip": f"{setting.label}. {setting.whole}"}
-    if setting.choices:
-        return list(setting.choices), about
-    if setting.optional:  # a number, or nothing
-        return "STRING", {**about, "default": ""}
-    if setting.minimum is not None:
-        about.update(min=setting.minimum, max=setting.maximum, step=setting.step)
-    return {"boolean": "BOOLEAN", "integer": "INT", "number": "FLOAT", "string": "STRING"}[setting.kind], about
-
-
-def widgets(*names: str) -> dict:
-    return {name: widget(name) for name in names}
+from .widgets import COMMON, NO_PRESET, PRESETS, SCALES, needed_by, widgets
 
 
 class ReflectingSampler(comfy.samplers.Sampler):
@@ -114,7 +87,7 @@ class Model:
     def model(self, model, preset, weak_model=None, weak_positive=None, weak_negative=None, **given):
         if preset != NO_PRESET:
             given.update({name: value for name, value in PRESETS[preset].fields.items() if name in given})
-            needed = INPUT[OF_GAP.get(preset, "checkpoint")]
+            needed = needed_by(preset)
             if needed and {"weak_model": weak_model, "weak_positive": weak_positive}[needed] is None:
                 raise SettingError(
                     f"W2SD: preset was given {preset!r}, which needs {needed}; nothing is connected there."

@@ -6,7 +6,7 @@ from .shared import PROJECT, Host, checkout
 from .small import sizes
 
 G = sizes.CLIP["num_hidden_layers"]
-PROBE = "tests/live/comfy_probe"
+PROBE = "tests/live/probe/comfy"
 # It tells SDXL's second text encoder by its 31st layer; here by the last, which the first one has not.
 TELLS = "layers.{}.mlp.fc1.weight"
 
