@@ -2,16 +2,17 @@
 
 import json
 import time
-from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from lib_w2sd.method import ways
 
+from .comfy_examples import EXAMPLES, OUT, guidance, made, opened, smaller
 from .comfyui import CFG, STEPS, ComfyUI, Refused, Workshop
+from .pages import browser  # noqa: F401
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "docs/comfy"
 WEAK = "small-sd15-weak"
 
 
@@ -193,9 +194,9 @@ def test_a_guidance_node_stays_in_force_and_nearly_no_push_is_nearly_its_plain_p
         w.graph,
         plain=w.ksampler(guided),
         without=w.ksampler(),
-        nearly=w.ksampler(w.w2sd_model(guided, strength=1e-9)),
+        nearly=w.ksampler(w.w2sd_model(guided, weak_cfg=2.0, strength=1e-9)),  # APG divides by the scale
         equal=w.ksampler(w.w2sd_model(guided, weak_cfg=CFG)),
-        pushed=w.ksampler(w.w2sd_model(guided)),
+        pushed=w.ksampler(w.w2sd_model(guided, weak_cfg=2.0)),
     )
     assert distance(found["nearly"], found["plain"]) < 1e-4
     assert distance(found["plain"], found["without"]) > distance(found["nearly"], found["plain"])
@@ -316,9 +317,30 @@ def test_what_cannot_be_is_refused_in_words(comfy, what):
 # ---------------------------------------------------------------- the examples of the guide
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.api.json")), ids=lambda path: path.stem)
-def test_an_example_of_the_guide_draws(comfy, path):
-    graph = json.loads(path.read_text(encoding="utf-8"))
-    missing = {node["class_type"] for node in graph.values()} - set(comfy.nodes())
-    assert not missing
-    assert any("images" in output for output in comfy.outputs(graph).values())
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.__name__)
+def test_an_example_of_the_guide_draws(comfy, example):
+    """What its picture carries, with the suite's own models."""
+    carried = Image.open(OUT / f"{example.__name__}.png").text
+    graph = json.loads(carried["prompt"])
+    assert graph == json.loads(json.dumps(made(example)))
+    assert json.loads(carried["workflow"]) == json.loads((OUT / f"{example.__name__}.json").read_text(encoding="utf-8"))
+    outputs = comfy.outputs(smaller(graph))
+    assert sum(len(output.get("images", ())) for output in outputs.values()) == 2, "the picture and the plots"
+    assert any("steps improved" in output["text"][0] for output in outputs.values() if "text" in output)
+
+
+def test_the_page_loads_an_example_without_a_missing_node(comfy, browser):
+    page = opened(browser, str(comfy.client.base_url))
+    workflow = json.loads((OUT / "guidance.json").read_text(encoding="utf-8"))
+    page.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
+    page.wait_for_function("wanted => window.app.graph._nodes.length === wanted", arg=len(workflow["nodes"]))
+    node = page.evaluate(
+        """() => {
+          const node = window.app.graph._nodes.find(node => node.type === "W2SDModel");
+          return {errors: !!node.has_errors, shown: Object.fromEntries(node.widgets.map(w => [w.name, w.value]))};
+        }"""
+    )
+    assert not node["errors"]
+    wanted = made(guidance)
+    (given,) = [n["inputs"] for n in wanted.values() if n["class_type"] == "W2SDModel"]
+    assert node["shown"] == {name: value for name, value in given.items() if not isinstance(value, list)}
