@@ -14,6 +14,7 @@ from comfy.patcher_extension import WrappersMP
 from ...errors import SamplerError, SettingError
 from ...method import sampling
 from ...method.trace import Trace
+from ...page.settings import BY_NAME
 from .sides import KEY, GuiderSides, Side
 
 # Caches of the host's own that go by the order of calls
@@ -38,6 +39,8 @@ def reflected(sampler, weak, settings, strong, sigmas, extra_args, callback, noi
     check_sampler(sampler)
     weak = beside(strong, weak)
     check_fit(strong, weak)
+    if settings.measure and not (has_one_scale(strong) and strong.original_conds.get("negative")):
+        BY_NAME["measure"].refuse(True, ", with a guider without CFG scale or negative prompt (where allowed is false)")
     given = (sigmas, extra_args, callback, noise, latent, mask, disable_pbar)
     nested = Nested(sampler, settings, strong, given)
     if latent is not None and latent.any():
@@ -148,6 +151,11 @@ def copied_control(control, copies: dict):
         if control.previous_controlnet is not None:
             one.set_previous_controlnet(copied_control(control.previous_controlnet, copies))
     return copies[control]
+
+
+def has_one_scale(guider) -> bool:
+    """Whether its `cfg` is how it puts prompt and negative prompt together."""
+    return type(guider).set_cfg is comfy.samplers.CFGGuider.set_cfg
 
 
 def check_fit(strong, weak) -> None:

@@ -9,7 +9,7 @@ from comfy.patcher_extension import WrappersMP
 from ...errors import SettingError
 from ...page.settings import BY_NAME, parse
 from . import last_run
-from .nested import check_sampler, reflected
+from .nested import check_sampler, has_one_scale, reflected
 from .sides import KEY
 from .widgets import COMMON, NO_PRESET, PRESETS, SCALES, needed_by, widgets
 
@@ -123,7 +123,7 @@ class Weak:
         weak.model_options = weak.model_patcher.model_options
         weak.original_conds = dict(strong.original_conds)
         weak.inner_set_conds({key: conds for key, conds in self.conds.items() if conds is not None})
-        if type(weak).set_cfg is not comfy.samplers.CFGGuider.set_cfg:
+        if not has_one_scale(weak):
             raise SettingError(
                 f"W2SD (model) was given a {type(strong).__name__}, which has no single CFG scale; allowed are those "
                 "with one. W2SD (sampler) takes any."

@@ -54,7 +54,7 @@ class Side:
 def same_network(one, other) -> bool:
     """Whether two ModelPatchers make the same of their model: no weight and no part of it has to change."""
     parts = ("patches", "object_patches", "weight_wrapper_patches", "injections")
-    return one.model is other.model and all(getattr(one, name) == getattr(other, name) for name in parts)
+    return one.model is other.model and all(_same(getattr(one, name), getattr(other, name)) for name in parts)
 
 
 def alike(one, other) -> bool:
@@ -78,12 +78,11 @@ def _options(guider) -> dict:
 
 
 def _same(a, b) -> bool:
+    """Whether two structures hold the same: of tensors and objects, one and no copy."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(map(_same, a, b))
-    if isinstance(a, torch.Tensor):
-        return a is b
     return a is b or (type(a) is type(b) and isinstance(a, (str, int, float)) and a == b)
 
 
@@ -226,12 +225,12 @@ def _unnoticed(model_options: dict, device):
 def _cells(value):
     """Of the functions in model options: the variables that they share with those who made them."""
     if isinstance(value, dict):
-        value = value.values()
+        value = list(value.values())
     if inspect.isfunction(value):
         for cell in value.__closure__ or ():
             with contextlib.suppress(ValueError):  # empty
                 cell.cell_contents  # noqa: B018
                 yield cell
-    elif not isinstance(value, (str, torch.Tensor)) and hasattr(value, "__iter__"):
+    elif isinstance(value, (list, tuple)):
         for one in value:
             yield from _cells(one)
