@@ -138,7 +138,7 @@ def main() -> None:
         for example in EXAMPLES:
             name, graph = example.__name__, made(example)
             workflow, picture = laid_out(page, graph, name)
-            (OUT / f"{name}.json").write_text(json.dumps(workflow, indent=1) + "\n", encoding="utf-8")
+            (OUT / f"{name}.json").write_text(json.dumps(workflow) + "\n", encoding="utf-8")
             carried = PngImagePlugin.PngInfo()
             carried.add_text("workflow", json.dumps(workflow))
             carried.add_text("prompt", json.dumps(graph))

@@ -182,7 +182,6 @@ GUIDANCE_NODES = {
     "CFGZeroStar": {},
     "CFGNorm": {"strength": 0.8},
     "Mahiro": {},
-    "FreeU_V2": {"b1": 1.3, "b2": 1.4, "s1": 0.9, "s2": 0.2},
 }
 
 

@@ -1,8 +1,9 @@
 """ComfyUI 0.3.64, with nodes for what is an accordion elsewhere."""
 
 from . import pins
+from .checkouts import checkout
 from .forge import replaced, sized
-from .shared import PROJECT, Host, checkout
+from .shared import PROJECT, Host
 from .small import sizes
 
 G = sizes.CLIP["num_hidden_layers"]
