@@ -181,11 +181,12 @@ class GuiderSides:
         """Around the network: rows are counted, and where both sides are asked at one place not evaluated twice."""
 
         def network(x, t, concat, text, hint, transformer_options, **more):
-            return executor(x, t, concat, text, hint, transformer_options, **more)
+            return executor(x, t, concat, text, hint, given, **more)
 
+        given = transformer_options
         side = 0 if self._one_network else self._in_use is self._strong
         self._meter.under = (side, executor.class_obj.current_patcher.current_hooks)
-        named = {"hint": control, "transformer_options": transformer_options, **more}
+        named = {"hint": control, "transformer_options": _without_ours(given), **more}
         return self._meter.call(network, (x, t, concat, text), named)
 
     def _use(self, side: Side) -> None:
@@ -220,6 +221,14 @@ def _unnoticed(model_options: dict, device):
         finally:
             for cell, value in kept:
                 cell.cell_contents = value
+
+
+def _without_ours(options: dict) -> dict:
+    """Transformer options without wrappers of ours, which the network does not see: only one side's may have them."""
+    wrappers = {
+        kind: {key: of for key, of in by_key.items() if key != KEY} for kind, by_key in options["wrappers"].items()
+    }
+    return {**options, "wrappers": {kind: by_key for kind, by_key in wrappers.items() if by_key}}
 
 
 def _cells(value):
