@@ -297,6 +297,9 @@ def refusals() -> dict:
     basic = w.graph("BasicGuider", model=w.w2sd_model(), conditioning=w.positive)
     found["no negative prompt"] = w, w.advanced(w.sampler(), basic), "weak_cfg"
     w = Workshop()
+    basic = w.graph("BasicGuider", model=w.model, conditioning=w.positive)
+    found["nothing to measure by"] = w, w.advanced(w.w2sd(w.guider(cfg=1.0), measure=True), basic), "measure"
+    w = Workshop()
     cached = w.graph("EasyCache", model=w.model, reuse_threshold=0.2, start_percent=0.0, end_percent=1.0, verbose=False)
     found["EasyCache"] = w, w.ksampler(w.w2sd_model(cached)), "EasyCache"
     w = Workshop()

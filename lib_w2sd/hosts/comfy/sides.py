@@ -208,7 +208,7 @@ class GuiderSides:
     def close(self) -> None:
         self._use(self._strong)
         for side in (self._strong, self._weak):  # as they hold this: models go only when nothing holds them
-            side.options["model_options"]["transformer_options"]["wrappers"][WrappersMP.APPLY_MODEL].pop(KEY)
+            side.options["model_options"]["transformer_options"]["wrappers"][WrappersMP.APPLY_MODEL].pop(KEY, None)
 
 
 @contextlib.contextmanager
