@@ -89,9 +89,7 @@ class Model:
             given.update({name: value for name, value in PRESETS[preset].fields.items() if name in given})
             needed = needed_by(preset)
             if needed and {"weak_model": weak_model, "weak_positive": weak_positive}[needed] is None:
-                raise SettingError(
-                    f"W2SD: preset was given {preset!r}, which needs {needed}; nothing is connected there."
-                )
+                raise SettingError(f"W2SD: preset was given {preset!r}; allowed is that with {needed} connected.")
         weak = Weak(weak_model, weak_positive, weak_negative, parse([{"enabled": True, **given}]))
         made = model.clone()
         made.remove_wrappers_with_key(WrappersMP.SAMPLER_SAMPLE, KEY)

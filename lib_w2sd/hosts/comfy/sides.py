@@ -17,6 +17,7 @@ KEY = "w2sd"  # of wrappers of ours
 # Whoever puts prompt and negative prompt together some other way than by the CFG scale alone
 GUIDING = ("sampler_cfg_function", "sampler_pre_cfg_function", "sampler_post_cfg_function")
 GUIDING += ("sampler_calc_cond_batch_function",)
+PATCHES = "patches", "patches_replace"  # of layers
 
 
 class Seen(Sigma):
@@ -99,6 +100,7 @@ class GuiderSides:
         self._strong_cfg = settings.strong_cfg
         self.coordinates = coordinates_of(weak.guider.inner_model.model_sampling)
         self._meter = RowMeter()
+        self._heard = False  # a patch of a layer keeps what it hears (self-attention guidance): no call may be left out
         self._scales = (strong.guider.cfg, weak.guider.cfg) if alike(strong.guider, weak.guider) else None
         self._one_model = strong.patcher.model is weak.patcher.model
         self._one_network = same_network(strong.patcher, weak.patcher)
@@ -185,9 +187,13 @@ class GuiderSides:
 
         given = transformer_options
         side = 0 if self._one_network else self._in_use is self._strong
-        self._meter.under = (side, executor.class_obj.current_patcher.current_hooks)
+        alone = object() if self._heard else None
+        self._meter.under = (side, executor.class_obj.current_patcher.current_hooks, alone)
         named = {"hint": control, "transformer_options": _without_ours(given), **more}
-        return self._meter.call(network, (x, t, concat, text), named)
+        kept = [(cell, cell.cell_contents) for cell in _cells([given.get(name) for name in PATCHES])]
+        output = self._meter.call(network, (x, t, concat, text), named)
+        self._heard = self._heard or any(cell.cell_contents is not value for cell, value in kept)
+        return output
 
     def _use(self, side: Side) -> None:
         """Have the side's model be what its patcher makes of it. Two patchers of one model take turns."""
