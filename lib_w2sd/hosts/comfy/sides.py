@@ -70,12 +70,9 @@ def alike(one, other) -> bool:
         return False
     if any(guider.model_options.get(name) for guider in (one, other) for name in GUIDING):
         return False
-    return _same(content(one), content(other)) and _same(_options(one), _options(other))
-
-
-def _options(guider) -> dict:
-    options = guider.model_patcher.model_options
-    return {**options, "transformer_options": {k: v for k, v in options["transformer_options"].items() if k != KEY}}
+    return _same(content(one), content(other)) and _same(
+        one.model_patcher.model_options, other.model_patcher.model_options
+    )
 
 
 def _same(a, b) -> bool:
@@ -106,9 +103,8 @@ class GuiderSides:
         self._one_network = same_network(strong.patcher, weak.patcher)
         self._shape = [2 * shape[0], *shape[1:]]
         self._noise = torch.Generator().manual_seed(((strong.options.get("seed") or 0) + 0x77327364) % 2**63)
-        counted = self._counted
         for side in (strong, weak):
-            add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, counted, side.options["model_options"], True)
+            add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, self._counted, side.options["model_options"], True)
         # Opening the second may have pushed out the first, of which it knew nothing.
         self._load(strong, *(() if self._one_model else (weak,)))
         strong.patcher.model.current_patcher = strong.patcher
