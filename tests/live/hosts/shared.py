@@ -44,6 +44,7 @@ class Host:
     first_checkpoint: str
     model_script: str
     model_arguments: tuple = ()
+    model_parts: tuple = ()  # what the script has from beside it, beyond sizes.py and writing.py
     edits: tuple = ()  # (file, what to make of its text)
 
     def __init__(self, root: Path, mirror: "Path | None" = None, python: str = sys.executable):
@@ -112,7 +113,8 @@ class Host:
             self.edit(self.webui / path, edit)
         small = HERE / "small"
         script = small / self.model_script
-        wanted = "".join((small / name).read_text() for name in ("sizes.py", "writing.py", self.model_script))
+        parts = ("sizes.py", "writing.py", *self.model_parts, self.model_script)
+        wanted = "".join((small / name).read_text() for name in parts)
         if self.is_done("models", wanted):
             return
         said = run(
