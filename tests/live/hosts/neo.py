@@ -3,13 +3,14 @@
 import datetime
 import os
 import re
+import shutil
 from pathlib import Path
 
 from . import pins
 from .checkouts import sources
 from .commands import run
 from .forge import PUBLISHED, TEXT_ENCODERS, Forge, replaced, sized
-from .shared import EXTENSION, Host
+from .shared import Host
 from .small import sizes
 
 WAN = PUBLISHED + "Wan-AI/Wan2.1-T2V-14B/"
@@ -189,6 +190,11 @@ EDITS = (
 )
 
 
+def is_bundled(path: Path) -> bool:
+    """Of a folder in `extensions`: the suite's own are links."""
+    return path.is_dir() and not path.is_symlink()
+
+
 class Neo(Host):
     name, title = "neo", "Forge Neo"
     pythons = ((3, 11), (3, 14))
@@ -207,9 +213,19 @@ class Neo(Host):
     edits = EDITS
     more_files = Forge.more_files
 
+    def small_models(self) -> None:
+        """Chroma's tokenizer is T5's, which the copy's repository leaves out for Chroma."""
+        of_t5, of_chroma = (
+            self.webui / PUBLISHED / name / "tokenizer.json"
+            for name in ("black-forest-labs/FLUX.1-dev/tokenizer_2", "Chroma/tokenizer")
+        )
+        if of_t5.is_file() and not of_chroma.exists():
+            shutil.copy2(of_t5, of_chroma)
+        super().small_models()
+
     def options(self) -> dict:
-        bundled = sorted(path.name for path in (self.webui / "extensions").iterdir() if path.is_dir())
-        off = [] if os.environ.get("BUNDLED") else [name for name in bundled if name != EXTENSION]
+        bundled = sorted(path.name for path in (self.webui / "extensions").iterdir() if is_bundled(path))
+        off = [] if os.environ.get("BUNDLED") else bundled
         return {**super().options(), **self.version(), "disabled_extensions": off}
 
     def version(self) -> dict:
