@@ -10,7 +10,7 @@ import random
 import sys
 import sysconfig
 import types
-from collections import deque
+from collections import OrderedDict, deque
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,8 @@ OF_A_LAYER = (
     *("forge_patched_weights", "forge_force_cast_weights", "parameters_manual_cast", "prev_parameters_manual_cast"),
     *("weight_function", "bias_function"),
 )
+# Tables. Those with ways of their own to answer may make what is asked for: transformers' import every model there is.
+READ_AS_THEY_ARE = (dict.items, OrderedDict.items)
 PLAIN = {int, float, complex, str, bytes, bool, type(None), types.BuiltinFunctionType, torch.dtype, torch.device}
 
 
@@ -151,6 +153,10 @@ class Belongings:
         if isinstance(one, (torch.Tensor, np.ndarray)):
             return Place(one, [kept.Numbers(one)] if _changeable(one) else [], [])
         if isinstance(one, dict):
+            if type(one).items not in READ_AS_THEY_ARE:
+                place = self._object(one)
+                place.leads += _to_follow(dict.values(one))
+                return place
             # The names of a module's functions, but for those that Python gives it.
             return self._table(one, one, dunder="__builtins__" not in one)
         if isinstance(one, (list, set, bytearray, deque)):
