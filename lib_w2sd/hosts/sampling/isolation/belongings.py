@@ -22,6 +22,8 @@ from . import kept
 HOST = Path(shared.__file__).parents[1]
 OURS = [Path(__file__).parents[4] / name for name in ("lib_w2sd", "scripts")]
 LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+# Where else packages lie: another environment's that this one uses too, a user's, Debian's.
+PACKAGES = {"site-packages", "dist-packages"}
 # The host's folders whose code is an extension's, or a script of the list.
 EXTENSIONS = ("extensions", "extensions-builtin", "scripts")
 # Kept by their content up to this many numbers, larger ones by which they are: a model's weights are no memory.
@@ -43,7 +45,7 @@ def is_theirs(file: "str | None") -> bool:
     if not file or file.startswith("<"):
         return False
     path = Path(file)
-    if any(folder in path.parents for folder in (*OURS, *LIBRARIES)):
+    if any(folder in path.parents for folder in (*OURS, *LIBRARIES)) or PACKAGES & set(path.parts):
         return False
     return HOST not in path.parents or path.relative_to(HOST).parts[0] in EXTENSIONS
 
