@@ -1,5 +1,7 @@
 """Forge Neo of October 2026: prompt and negative prompt in one call or apart, which each call says of itself."""
 
+import importlib
+
 import pytest
 
 from lib_w2sd.method import ways
@@ -49,3 +51,19 @@ def test_no_row_more_than_in_august(october, august):
 def test_equal_sides_are_the_plain_picture(october, way):
     plain = october.txt2img(**FIELDS)
     assert same_pictures(october.txt2img({"lambda_steps": -1, "inversion": way, "weak_cfg": 6}, **FIELDS), plain)
+
+
+@pytest.mark.parametrize(
+    ("path", "wide", "kind"),
+    [
+        ("models/Rectified-XL.safetensors", 2048, "flow"),
+        ("rectified/some.safetensors", 2048, "flow"),
+        ("models/some.safetensors", 2048, None),
+        ("models/rectified.safetensors", 768, None),
+    ],
+)
+def test_an_sdxl_is_a_flow_by_its_name_as_the_host_has_it(path, wide, kind):
+    shapes = {"input_blocks.0.0.weight": (320, 4, 3, 3), "input_blocks.4.1.attn2.to_k.weight": (640, wide)}
+    with webui.opened("neo"):
+        checkpoint = importlib.import_module("lib_w2sd.hosts.neo.checkpoint").NeoCheckpoint
+        assert checkpoint.by_its_name(None, path, shapes) == kind
