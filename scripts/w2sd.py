@@ -58,6 +58,9 @@ else:
         def process(self, p, *args):
             hooks.before_process(HOST, p, args)
 
+        def process_batch(self, p, *args, **kwargs):
+            HOST.before_encoding(p)
+
         def process_before_every_sampling(self, p, *args, **kwargs):
             # With x alone: ersatzForge calls this again when a refiner has taken over, in the middle of the sampling.
             if set(kwargs) != {"x"}:

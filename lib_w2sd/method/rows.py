@@ -13,8 +13,9 @@ import torch
 
 # What a host passes along that follows from the input.
 NOT_INPUT = ("control", "control_model")
-# Forge's options that say which rows are which; with any other, a call is somebody's who may count on its rows.
-_OF_ROWS = {"cond_or_uncond", "uuids", "sigmas", "cond_mark", "cond_indices", "uncond_indices"}
+# Forge's options that say which rows are which, and in the newest Neos whether their call is one of several; with any
+# other, a call is somebody's who may count on its rows.
+_OF_ROWS = {"cond_or_uncond", "uuids", "sigmas", "cond_mark", "cond_indices", "uncond_indices", "split_conditions"}
 # What a host puts beside them for every call of a run: Forge Neo the whole schedule.
 HOSTS_OWN = {"sampling_sigmas"}
 

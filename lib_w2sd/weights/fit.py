@@ -124,11 +124,12 @@ def prediction_of(file: WeightsFile, path) -> str:
     return "eps"
 
 
-def check_fit(file: WeightsFile, path, strong: dict, prediction: "str | None") -> None:
+def check_fit(file: WeightsFile, path, strong: dict, prediction: "str | None", own: "str | None" = None) -> None:
     """Raise UnfitCheckpoint unless the file's UNet can take the place of the loaded one.
 
     strong      the loaded UNet's shapes by name
     prediction  what the loaded checkpoint predicts; None: unknown
+    own         what the file's does, where the host goes by more than the file says
     """
     why = unfit(file.shapes, strong)
     if why and is_diffusers(file.shapes) and not is_diffusers(strong):
@@ -143,7 +144,7 @@ def check_fit(file: WeightsFile, path, strong: dict, prediction: "str | None") -
         raise UnfitCheckpoint(file.given, "whose UNet is stored as scaled fp8, which this WebUI does not read.")
     if why:
         raise UnfitCheckpoint(file.given, f"{why}. Choose one of the loaded checkpoint's kind.")
-    own = prediction_of(file, path)
+    own = own or prediction_of(file, path)
     if prediction and own != prediction:
         raise UnfitCheckpoint(
             file.given,

@@ -242,3 +242,6 @@ def test_our_own_code_is_nobody_elses(a1111):
     belongings = importlib.import_module("lib_w2sd.hosts.sampling.isolation.belongings")
     own = [importlib.import_module(f"lib_w2sd.{name}").__file__ for name in ("method.rows", "hosts.sampling.sides")]
     assert not any(map(belongings.is_theirs, (*own, a1111.extension.__file__)))
+    packages = "/opt/env/lib/python3.11/site-packages/transformers/auto.py", "/usr/lib/python3/dist-packages/yaml.py"
+    assert not any(map(belongings.is_theirs, packages)), "of whatever environment"
+    assert belongings.is_theirs("/elsewhere/extension/script.py")

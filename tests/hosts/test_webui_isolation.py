@@ -3,6 +3,7 @@ to the bit beside whoever changes, draws or counts, and a push of nothing leaves
 
 import queue
 import random
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -177,6 +178,30 @@ def test_weights_that_others_change_are_the_networks_own_afterwards(host, way):
         assert torch.equal(host.unet.network.conv_in.weight, weight)
     host.modules["script_callbacks"].callback_map["callbacks_cfg_denoiser"][:] = []
     assert same_pictures(bare, host.txt2img(steps=4))
+
+
+class Importing(OrderedDict):
+    """As transformers' tables of models: what is asked for is imported then, and may not be there."""
+
+    def items(self):
+        raise ValueError("Could not find Llama4ImageProcessor")
+
+    values = keys = __iter__ = items
+
+
+def test_a_table_that_makes_what_is_asked_for_is_not_asked(host):
+    table, seen = Importing(), []
+    dict.__setitem__(table, "seen", seen)
+
+    def listener(params):
+        dict.__getitem__(table, "seen").append(1)
+        params.x.add_(len(seen) / 100)
+
+    callbacks = host.modules["script_callbacks"].callback_map["callbacks_cfg_denoiser"]
+    callbacks[:] = [listener]
+    plain = host.txt2img(None, steps=4)
+    seen.clear()
+    assert same_pictures(plain, host.txt2img({**EQUAL, "inversion": "matched"}, steps=4))
 
 
 @pytest.mark.parametrize("way", ways.WAYS)

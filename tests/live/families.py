@@ -11,6 +11,7 @@ import pytest
 
 FLUX = ("flux.?vae|^ae", "clip.?l", "(?<!um)t5")
 WAN = ("wan.?vae", "umt5")
+DISTILLED = {"cfg_scale": 1, "distilled_cfg_scale": 3.5}
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Family:
     frames     whether a batch is one video
     shift      whether `distilled_cfg_scale` is the schedule's shift
     distilled  whether it takes a distilled guidance scale
+    reference  whether the picture of an img2img is what it edits, seen by the network at every call
+    like       the family whose LoRAs are its own, too
     """
 
     name: str
@@ -31,16 +34,26 @@ class Family:
     frames: bool = False
     shift: bool = False
     distilled: bool = False
+    reference: bool = False
+    like: str = ""
 
 
 FAMILIES = (
-    Family("sd15", "(?!.*(xl|flux|schnell|wan|krea|anima|z.?image|lumina|qwen))"),
-    Family("sdxl", ".*xl"),
-    Family("flux", "(?!.*schnell).*flux", FLUX, {"cfg_scale": 1, "distilled_cfg_scale": 3.5}, distilled=True),
-    Family("schnell", ".*schnell", FLUX, {"cfg_scale": 1}),
+    Family("sd15", "(?!.*(xl|flux|kontext|schnell|chroma|klein|wan|krea|anima|z.?image|lumina|qwen|ernie))"),
+    Family("sdxl", "(?!.*rectified).*xl"),
+    Family("rectified xl", ".*rectified.*xl|.*xl.*rectified", (), {"distilled_cfg_scale": 3}, shift=True, like="sdxl"),
+    Family("flux", "(?!.*(schnell|kontext)).*flux", FLUX, DISTILLED, distilled=True),
+    Family("kontext", ".*kontext", FLUX, DISTILLED, distilled=True, reference=True, like="flux"),
+    Family("schnell", ".*schnell", FLUX, {"cfg_scale": 1}, like="flux"),
+    Family("chroma", ".*chroma", ("flux.?vae|^ae", "(?<!um)t5")),
+    Family("klein", ".*klein", ("flux2.?vae",), reference=True),
     Family("zimage", ".*z.?image", ("flux.?vae|^ae",), {"distilled_cfg_scale": 3}, shift=True),
+    Family("lumina2", ".*lumina", ("flux.?vae|^ae",), {"distilled_cfg_scale": 6}, shift=True),
     Family("krea2", ".*krea", ("wan.?vae",)),
     Family("anima", ".*anima", ("wan.?vae",), {"distilled_cfg_scale": 3}, shift=True),
+    Family("qwen-image", "(?!.*edit).*qwen", ("wan.?vae",)),
+    Family("qwen-edit", ".*qwen.*edit", ("wan.?vae",), reference=True, like="qwen-image"),
+    Family("ernie", ".*ernie", ("flux2.?vae",), {"distilled_cfg_scale": 3}, shift=True),
     Family("wan", ".*wan(?!.*i2v)", WAN, {"distilled_cfg_scale": 5}, frames=True, shift=True),
 )
 
@@ -80,7 +93,7 @@ def pair_of(webui, family: Family) -> tuple:
 def lora_of(webui, family: Family) -> str:
     """A plain LoRA of the family, by the name that tests/live/make_loras.py or the small models' maker gives it."""
     names = [entry["name"] for entry in webui.get("/sdapi/v1/loras")]
-    like = "flux" if family.name == "schnell" else family.name
+    like = family.like or family.name
     found = [name for name in (f"tiny_{like}", f"{like}_lora") if name in names]
     if not found:
         pytest.skip("absent: LoRA")

@@ -6,9 +6,12 @@ equal settings leave the plain picture. A family without files is skipped: "abse
 
 import pytest
 
+from lib_w2sd.method import ways
+
 from . import families
 from .conftest import distance, png
 from .layouts import no_gap
+from .test_company import scripts as scripts  # a fixture
 from .test_engine import same
 from .test_samplers import GAP, PASSES, note, outcome
 
@@ -166,6 +169,51 @@ def test_distilled_guidance(webui, record, family, ask):
     alone = webui.picture({**ALONE, "weak_cfg": ask["cfg_scale"], "weak_distilled_cfg": 1}, **ask)
     assert far(alone, truth) == 0 < far(truth, webui.picture(**ask))
     noted(record, webui, family, "distilled")
+
+
+@pytest.mark.parametrize("way", ways.WAYS)
+def test_rows_are_those_that_the_network_is_called_with(webui, record, family, ask, way, scripts):
+    """Counted in the network itself (tests/live/probe), beside what the trace and the page's forecast say."""
+    if "w2sd probe" not in scripts:
+        pytest.skip("absent: tests/live/probe among the WebUI's extensions")
+    ask = {**ask, "cfg_scale": 4, "alwayson_scripts": {"W2SD probe": {"args": ["rows"]}}}
+    webui.picture(**ask)
+    plain = webui.get("/w2sd-probe")["rows"]
+    assert plain == ask["steps"] * 2
+    for settings in (
+        {"weak_cfg": 0},
+        {"weak_cfg": 4, "weak_prompt": "a dog"},
+        {"strong_cfg": 1, "weak_cfg": 1, "weak_checkpoint": families.pair_of(webui, family)[1]},
+    ):
+        webui.picture({"lambda_steps": 2, "inversion": way, **settings}, **ask)
+        (run,) = webui.trace()
+        assert webui.get("/w2sd-probe")["rows"] == run["rows"] > 0, settings
+    noted(record, webui, family, "rows")
+
+
+def test_the_picture_that_is_edited_is_seen_by_both_sides(webui, record, family, ask, init_image):
+    if not family.reference:
+        pytest.skip("no reference")
+
+    def edited(w2sd=None, picture=init_image, **more):
+        init = {"init_images": [png(picture)], "denoising_strength": 1}
+        return webui.picture(w2sd, kind="img2img", **{**ask, **more}, **init)
+
+    plain, other = edited(), edited(picture=init_image[::-1].copy())
+    assert far(plain, other) > ROUNDING, "the reference counts"
+    assert far(edited(no_gap(ask)), plain) == 0
+    _, weak = families.pair_of(webui, family)
+    for settings, same_as in (
+        ({"weak_prompt": "a dog"}, {"prompt": "a dog"}),
+        ({"weak_checkpoint": weak}, {"override_settings": {"sd_model_checkpoint": weak}}),
+    ):
+        truth = edited(**same_as)
+        alone = edited({**ALONE, "weak_cfg": ask["cfg_scale"], **settings})
+        assert far(alone, truth) == 0 < far(alone, plain), settings
+        edited(no_gap(ask, **settings))
+        assert min(gaps(webui)) > 0
+        assert far(edited(), plain) == 0, "the next picture has its reference, too"
+    noted(record, webui, family, "reference")
 
 
 def test_schedule_with_its_shift(webui, family, ask):

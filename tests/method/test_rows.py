@@ -127,13 +127,28 @@ def test_another_input_is_another_row(change):
     assert network.batches == [1, 1]
 
 
-def test_what_the_host_notes_about_a_call_is_no_input():
+NOTED = {"cond_or_uncond": ([0], [1]), "split_conditions": (True, False)}  # of Forge, of Forge Neo of October 2026
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_what_the_host_notes_about_a_call_is_no_input(name):
     meter, network = RowMeter(), Network()
     args, kwargs = ask(1)
     with meter.sharing():
-        for cond_or_uncond in ([0], [1]):
-            meter.call(network, args, {**kwargs, "transformer_options": {"cond_or_uncond": cond_or_uncond}})
+        for noted in NOTED[name]:
+            meter.call(network, args, {**kwargs, "transformer_options": {name: noted}})
     assert network.batches == [1]
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_what_the_host_notes_keeps_no_rows_from_travelling(name):
+    meter, network = RowMeter(may_join=lambda shape: True), Network()
+    (x, *rest), kwargs = ask(1)
+    with meter.sharing():
+        with meter.noting():
+            meter.call(network, (x + 1, *rest), {**kwargs, "transformer_options": {name: NOTED[name][0]}})
+        meter.call(network, (x, *rest), {**kwargs, "transformer_options": {name: NOTED[name][1]}})
+    assert network.batches == [2]
 
 
 def test_the_same_rows_under_other_patches_are_another_question():

@@ -15,7 +15,7 @@ READ = (README, *sorted(GUIDE.glob("*.md")))
 DOCUMENTS = (README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "lib_w2sd").rglob("README.md"))
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\[\]]*\])*\]\(([^()\s]+(?:\([^()\s]*\))?)\)")
 LIMITS = {"lines": 180, "bytes": 14_000, "links": 60}
-PAGES = "gaps settings ways samplers video hosts comfy extensions api evidence troubleshooting".split()
+PAGES = "gaps settings ways samplers video hosts neo comfy extensions api evidence troubleshooting".split()
 
 
 def text_of(path: Path) -> str:

@@ -54,7 +54,12 @@ _BACKEND = ("backend.memory_management:get_free_memory", "backend.memory_managem
 BY_KIND = {
     "a1111": ("modules.devices:autocast", "modules.sd_samplers_cfg_denoiser"),
     "forge": ("modules.sd_samplers_cfg_denoiser", "backend.sampling.sampling_function", *_BACKEND),
-    "neo": ("modules.sd_samplers_cfg_denoiser", *_BACKEND, "backend.patcher.base:ModelPatcher"),
+    "neo": (
+        "modules.sd_samplers_cfg_denoiser",
+        *_BACKEND,
+        "backend.args:dynamic_args",
+        "backend.patcher.base:ModelPatcher",
+    ),
     "reforge": (
         "modules.devices:autocast",
         "ldm_patched.modules.model_management:get_free_memory",

@@ -201,13 +201,16 @@ class WeakCheckpoint:
         self.announce(weights)
         return self.overlay(weights)
 
+    def by_its_name(self, path: str, shapes: dict) -> "str | None":
+        """What the host takes a file's network to predict for its name alone; None where it does not go by that."""
+
     def rounding(self, info):
         """Whatever else decides what the same file becomes in memory."""
 
     def _load(self, given, info, slots, shapes) -> Weights:
         file = self.named(open_weights(given, info.filename, self.OPENERS), shapes)
         file.shapes, shapes = self.comparable(file.shapes), self.comparable(shapes)
-        check_fit(file, info.filename, shapes, self.prediction())
+        check_fit(file, info.filename, shapes, self.prediction(), self.by_its_name(info.filename, file.shapes))
         weights = checkpoint.load(file, info.name, {name: slots[name] for name in shapes}, self.place(info, file))
         self.load_scales(file, slots, weights)
         weights.zero_terminal = "ztsnr" in file.markers

@@ -7,6 +7,7 @@ way of keeping LoRAs. What is asked of a signature is in the Forge class already
 from modules import sd_samplers_common
 
 from ..forge import Forge
+from . import references
 
 # What a CFG++ sampler has put into its calls' options to read the unconditional half; it guides nothing.
 READ_ALONG = {"sampler_post_cfg_function", "disable_cfg1_optimization"}
@@ -30,6 +31,14 @@ class Neo(Forge):
     @classmethod
     def unguided(cls):
         return {**super().unguided(), "early_after": 1}
+
+    @classmethod
+    def before_encoding(cls, p):
+        references.remember(p)
+
+    def encode(self, built, texts, negative):
+        with references.given_again(self.p):
+            return super().encode(built, texts, negative)
 
     def apply_refiner(self, x, t):
         sd_samplers_common.apply_refiner(self.denoiser, x, self.sigma_of(t))

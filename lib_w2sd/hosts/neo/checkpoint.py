@@ -9,7 +9,7 @@ from modules import shared
 
 from ...errors import CheckpointError
 from ...weights.file import SafetensorsFile, WeightsFile
-from ...weights.fit import SCALE
+from ...weights.fit import SCALE, architecture
 from ..forge.checkpoint import PREFIX, ForgeCheckpoint, Shelf, patcher
 from . import lora as neo_lora
 from .patches import lacking as lacking
@@ -47,6 +47,9 @@ class NeoCheckpoint(ForgeCheckpoint):
         # Of a network that is no UNet the file says nothing more, and what has its shapes predicts what it does.
         unet = hasattr(self.diffusion_model(), "input_blocks")
         return super().prediction() if unet else None
+
+    def by_its_name(self, path, shapes):
+        return "flow" if "rectified" in path.lower() and architecture(shapes) == "SDXL" else None
 
     def refuse_loaded(self, given):
         super().refuse_loaded(given)

@@ -59,6 +59,7 @@ class WebUI(Abilities):
         "modules.extra_networks:parse_prompts",
         "modules.scripts:Script.setup",
         "modules.scripts:Script.process",
+        "modules.scripts:Script.process_batch",
         "modules.scripts:Script.process_before_every_sampling",
         "modules.scripts:Script.post_sample",
         "modules.infotext_utils:PasteField.__init__",
@@ -77,6 +78,10 @@ class WebUI(Abilities):
     def refusal(cls, p) -> str:
         """Why nothing of a request can be reflected, though W2SD is on; "" mostly."""
         return ""
+
+    @classmethod
+    def before_encoding(cls, p) -> None:
+        """Once a batch, before its prompts are encoded."""
 
     @classmethod
     def unguided(cls) -> dict:

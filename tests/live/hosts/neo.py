@@ -3,13 +3,14 @@
 import datetime
 import os
 import re
+import shutil
 from pathlib import Path
 
 from . import pins
 from .checkouts import sources
 from .commands import run
 from .forge import PUBLISHED, TEXT_ENCODERS, Forge, replaced, sized
-from .shared import EXTENSION, Host
+from .shared import Host
 from .small import sizes
 
 WAN = PUBLISHED + "Wan-AI/Wan2.1-T2V-14B/"
@@ -17,6 +18,12 @@ LLAMA = "backend/nn/llm/llama.py"
 PACKAGES = "modules_forge/packages/huggingface_guess/"
 # Real sizes of a text encoder that are a dataclass's defaults
 QWEN_4B, QWEN_06B, QWEN_VL = (2560, 9728, 36, 32, 8), (1024, 3072, 28, 16, 8), (2560, 9728)
+QWEN_8B, QWEN_25, GEMMA = (4096, 12288, 36, 32, 8), (3584, 18944, 28, 28, 4), (2304, 9216, 26, 8, 4)
+MINISTRAL = (3072, 9216, 26, 32, 8)
+LLM = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+KLEIN, QWEN_IMAGE, LUMINA = (
+    PUBLISHED + name for name in ("black-forest-labs/FLUX.2-klein-4B", "Qwen/Qwen-Image", "neta-art/Neta-Lumina")
+)
 # A stand-in: what comes in is the film.
 FFMPEG = '#!/bin/sh\nfor last; do :; done\ncat > "$last"\n'
 
@@ -25,13 +32,19 @@ def fields(values) -> str:
     return "".join(f"    {name}: int = {value}\n" for name, value in values)
 
 
-def dataclass(name: str, old: tuple, new: dict) -> tuple:
-    begin = f"class {name}:\n    vocab_size: int = 151936\n"
-    return begin + fields(zip(new, old)), begin + fields(new.items())
+def dataclass(name: str, old: tuple, new: dict, vocabulary: int = 151936) -> tuple:
+    """`new` may leave sizes as they are."""
+    begin, before = f"class {name}:\n    vocab_size: int = {vocabulary}\n", dict(zip(LLM, old))
+    return begin + fields(before.items()), begin + fields({**before, **new}.items())
 
 
-def key(name: str) -> str:
-    return f'state_dict["{{}}{name}".format(key_prefix)].shape[1]'
+def key(name: str, axis: int = 1) -> str:
+    return f'state_dict["{{}}{name}".format(key_prefix)].shape[{axis}]'
+
+
+def found(indent: int, **sizes_of) -> str:
+    """Lines that take sizes of the network from its file."""
+    return "".join(f'{" " * indent}dit_config["{name}"] = {said}\n' for name, said in sizes_of.items())
 
 
 # The diffusion models whose sizes are constants, and the text encoders whose sizes are in Python.
@@ -42,6 +55,15 @@ EDITS = (
         (PUBLISHED + f"{name}/vae/config.json", sized(sizes.WAN_VAE))
         for name in ("krea/Krea-2-Raw", "circlestone-labs/Anima")
     ),
+    (f"{QWEN_IMAGE}/vae/config.json", sized(sizes.WAN_VAE)),
+    *(
+        (f"{name}/vae/config.json", sized(sizes.VAE))
+        for name in (PUBLISHED + "Chroma", LUMINA, KLEIN, PUBLISHED + "baidu/ERNIE-Image")
+    ),
+    (PUBLISHED + "Chroma/text_encoder/config.json", sized(sizes.T5)),
+    (f"{KLEIN}/text_encoder/config.json", sized(sizes.QWEN_KLEIN)),
+    (f"{QWEN_IMAGE}/text_encoder/config.json", sized(sizes.QWEN25)),
+    (f"{LUMINA}/text_encoder/config.json", sized(sizes.GEMMA)),
     (WAN + "vae/config.json", sized(sizes.WAN_VAE)),
     (PUBLISHED + "Tongyi-MAI/Z-Image-Turbo/text_encoder/config.json", sized(sizes.QWEN)),
     (PUBLISHED + "Tongyi-MAI/Z-Image-Turbo/vae/config.json", sized(sizes.VAE)),  # Flux's
@@ -54,6 +76,14 @@ EDITS = (
         replaced(
             dataclass("Qwen3_4BConfig", QWEN_4B, sizes.QWEN),
             dataclass("Qwen3_06BConfig", QWEN_06B, sizes.QWEN),
+            dataclass("Qwen3_8BConfig", QWEN_8B, sizes.QWEN_KLEIN),
+            dataclass("Qwen25_7BVLI_Config", QWEN_25, sizes.QWEN25, 152064),
+            dataclass("Gemma2_2B_Config", GEMMA, sizes.GEMMA, 256000),
+            dataclass("Ministral3_3BConfig", MINISTRAL, sizes.MINISTRAL, 131072),
+            (
+                "qwen_vl.Qwen2VLVisionTransformer(hidden_size=1280, output_hidden_size=config.hidden_size)",
+                f"qwen_vl.Qwen2VLVisionTransformer(**{sizes.QWEN25_VISION!r}, output_hidden_size=config.hidden_size)",
+            ),
             (
                 fields(zip(("hidden_size", "intermediate_size"), QWEN_VL)) + "    lm_head: bool = False\n",
                 fields(sizes.QWEN_VL.items()) + "    lm_head: bool = False\n",
@@ -81,10 +111,21 @@ EDITS = (
                 'elif config["hidden_size"] == 2560:',
                 f'elif config["hidden_size"] == {sizes.QWEN["hidden_size"]} and cls_name == "Qwen3Model"'
                 ' and "Z-Image" in config_path:',
-            )
+            ),
+            (
+                'elif config["hidden_size"] == 4096:',
+                f'elif config["hidden_size"] == {sizes.QWEN_KLEIN["hidden_size"]}:',
+            ),
         ),
     ),
-    (PACKAGES + "model_list.py", replaced(('        "dim": 3840,\n', ""))),
+    (
+        PACKAGES + "model_list.py",
+        replaced(
+            ('        "dim": 3840,\n', ""),
+            ('        "dim": 2304,\n', f'        "dim": {sizes.LUMINA2["dim"]},\n'),
+            ('        "hidden_size": 3072,\n', f'        "hidden_size": {sizes.KLEIN["hidden_size"]},\n'),
+        ),
+    ),
     (
         PACKAGES + "detection.py",
         replaced(
@@ -108,9 +149,50 @@ EDITS = (
                 'dit_config["num_blocks"] = count_blocks(state_dict_keys, key_prefix + "blocks.{}.")',
             ),
             ('dit_config["num_heads"] = 16', 'dit_config["num_heads"] = dit_config["model_channels"] // 128'),
+            ('if dit_config["dim"] == 2304:', f'if dit_config["dim"] in ({sizes.LUMINA2["dim"]}, 2304):'),
+            (
+                found(12, n_heads=24, n_kv_heads=8),
+                found(12, n_heads='dit_config["dim"] // 96', n_kv_heads='max(dit_config["dim"] // 288, 1)'),
+            ),
+            (
+                found(12, out_dim=3072, hidden_dim=5120),
+                found(
+                    12,
+                    out_dim='dit_config["hidden_size"]',
+                    hidden_dim=key("distilled_guidance_layer.in_proj.weight", 0),
+                ),
+            ),
+            (
+                found(
+                    8, num_layers='count_blocks(state_dict_keys, "{}transformer_blocks.".format(key_prefix) + "{}.")'
+                ),
+                found(
+                    8,
+                    num_layers='count_blocks(state_dict_keys, key_prefix + "transformer_blocks.{}.")',
+                    num_attention_heads=key("img_in.weight", 0) + " // 128",
+                    joint_attention_dim=key("txt_norm.weight", 0),
+                ),
+            ),
+            (
+                '        dit_config = {"image_model": "ernie"}\n',
+                '        dit_config = {"image_model": "ernie"}\n'
+                + found(
+                    8,
+                    hidden_size=key("final_linear.weight"),
+                    num_attention_heads='dit_config["hidden_size"] // 128',
+                    num_layers='count_blocks(state_dict_keys, key_prefix + "layers.{}.")',
+                    ffn_hidden_size=key("layers.0.mlp.linear_fc2.weight"),
+                    text_in_dim=key("text_proj.weight"),
+                ),
+            ),
         ),
     ),
 )
+
+
+def is_bundled(path: Path) -> bool:
+    """Of a folder in `extensions`: the suite's own are links."""
+    return path.is_dir() and not path.is_symlink()
 
 
 class Neo(Host):
@@ -127,13 +209,23 @@ class Neo(Host):
         "--disable-console-progressbars",
     )
     first_checkpoint = "small-sd15"
-    model_script, model_arguments = "forge.py", ("neo",)
+    model_script, model_arguments, model_parts = "neo.py", ("neo",), ("forge.py",)
     edits = EDITS
     more_files = Forge.more_files
 
+    def small_models(self) -> None:
+        """Chroma's tokenizer is T5's, which the copy's repository leaves out for Chroma."""
+        of_t5, of_chroma = (
+            self.webui / PUBLISHED / name / "tokenizer.json"
+            for name in ("black-forest-labs/FLUX.1-dev/tokenizer_2", "Chroma/tokenizer")
+        )
+        if of_t5.is_file() and not of_chroma.exists():
+            shutil.copy2(of_t5, of_chroma)
+        super().small_models()
+
     def options(self) -> dict:
-        bundled = sorted(path.name for path in (self.webui / "extensions").iterdir() if path.is_dir())
-        off = [] if os.environ.get("BUNDLED") else [name for name in bundled if name != EXTENSION]
+        bundled = sorted(path.name for path in (self.webui / "extensions").iterdir() if is_bundled(path))
+        off = [] if os.environ.get("BUNDLED") else bundled
         return {**super().options(), **self.version(), "disabled_extensions": off}
 
     def version(self) -> dict:

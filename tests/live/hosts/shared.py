@@ -43,6 +43,7 @@ class Host:
     first_checkpoint: str
     model_script: str
     model_arguments: tuple = ()
+    model_parts: tuple = ()  # what the script has from beside it, beyond sizes.py and writing.py
     edits: tuple = ()  # (file, what to make of its text)
     extensions_folder = "extensions"
     up = "Startup time"  # what it prints when it can be asked
@@ -113,7 +114,8 @@ class Host:
             self.edit(self.webui / path, edit)
         small = HERE / "small"
         script = small / self.model_script
-        wanted = "".join((small / name).read_text() for name in ("sizes.py", "writing.py", self.model_script))
+        parts = ("sizes.py", "writing.py", *self.model_parts, self.model_script)
+        wanted = "".join((small / name).read_text() for name in parts)
         if self.is_done("models", wanted):
             return
         said = run(

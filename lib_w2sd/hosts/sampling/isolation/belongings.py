@@ -10,7 +10,7 @@ import random
 import sys
 import sysconfig
 import types
-from collections import deque
+from collections import OrderedDict, deque
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ from . import kept
 HOST = Path(shared.__file__).parents[1]
 OURS = [Path(__file__).parents[4] / name for name in ("lib_w2sd", "scripts")]
 LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+# Where else packages lie: another environment's that this one uses too, a user's, Debian's.
+PACKAGES = {"site-packages", "dist-packages"}
 # The host's folders whose code is an extension's, or a script of the list.
 EXTENSIONS = ("extensions", "extensions-builtin", "scripts")
 # Kept by their content up to this many numbers, larger ones by which they are: a model's weights are no memory.
@@ -32,6 +34,8 @@ OF_A_LAYER = (
     *("forge_patched_weights", "forge_force_cast_weights", "parameters_manual_cast", "prev_parameters_manual_cast"),
     *("weight_function", "bias_function"),
 )
+# Tables. Those with ways of their own to answer may make what is asked for: transformers' import every model there is.
+READ_AS_THEY_ARE = (dict.items, OrderedDict.items)
 PLAIN = {int, float, complex, str, bytes, bool, type(None), types.BuiltinFunctionType, torch.dtype, torch.device}
 
 
@@ -41,7 +45,7 @@ def is_theirs(file: "str | None") -> bool:
     if not file or file.startswith("<"):
         return False
     path = Path(file)
-    if any(folder in path.parents for folder in (*OURS, *LIBRARIES)):
+    if any(folder in path.parents for folder in (*OURS, *LIBRARIES)) or PACKAGES & set(path.parts):
         return False
     return HOST not in path.parents or path.relative_to(HOST).parts[0] in EXTENSIONS
 
@@ -151,6 +155,10 @@ class Belongings:
         if isinstance(one, (torch.Tensor, np.ndarray)):
             return Place(one, [kept.Numbers(one)] if _changeable(one) else [], [])
         if isinstance(one, dict):
+            if type(one).items not in READ_AS_THEY_ARE:
+                place = self._object(one)
+                place.leads += _to_follow(dict.values(one))
+                return place
             # The names of a module's functions, but for those that Python gives it.
             return self._table(one, one, dunder="__builtins__" not in one)
         if isinstance(one, (list, set, bytearray, deque)):

@@ -1,4 +1,4 @@
-"""Writes small checkpoints that Forge and Forge Neo load: forge.py forge|neo WEBUI
+"""Writes small checkpoints that Forge loads, and what Forge Neo has of the same: forge.py forge WEBUI; see neo.py.
 
 With the WebUI's own Python, before it is started, and after its files have been edited (EDITS in hosts/forge.py and
 hosts/neo.py). In half precision. On Forge a Flux holds its VAE and text encoders; on Neo they are files of their own,
@@ -132,27 +132,6 @@ def t5(config: dict, seed: int) -> dict:
     return made.state
 
 
-def qwen3(config: dict, seed: int, prefix: str, vocabulary: int = 151936, head: int = 128, layers: int = 36) -> dict:
-    made, width, inner = Texts(seed), config["hidden_size"], config["intermediate_size"]
-    queries, keys = config["num_attention_heads"] * head, config["num_key_value_heads"] * head
-    made.normal("model.embed_tokens", vocabulary, width)
-    made.ones("model.norm", width)
-    for layer in range(config.get("num_hidden_layers", layers)):
-        block = f"model.layers.{layer}"
-        made.matrix(f"{block}.self_attn.q_proj", queries, width)
-        made.matrix(f"{block}.self_attn.k_proj", keys, width)
-        made.matrix(f"{block}.self_attn.v_proj", keys, width)
-        made.matrix(f"{block}.self_attn.o_proj", width, queries)
-        made.matrix(f"{block}.mlp.gate_proj", inner, width)
-        made.matrix(f"{block}.mlp.up_proj", inner, width)
-        made.matrix(f"{block}.mlp.down_proj", width, inner)
-        for name in ("self_attn.q_norm", "self_attn.k_norm"):
-            made.ones(f"{block}.{name}", head)
-        for name in ("input_layernorm", "post_attention_layernorm"):
-            made.ones(f"{block}.{name}", width)
-    return writing.half(made.state, prefix)
-
-
 # ---------------------------------------------------------------- VAEs
 
 
@@ -161,31 +140,21 @@ def picture(*frames: int) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(3)) * 2 - 1
 
 
-def vae(path: Path, seed: int, channels: int, std: float):
+def vae(path: Path, seed: int, channels: int, std: float, cls=None, latent=None):
     """Decodes latents of that std to values of std 0.45, and encodes a picture of noise to such latents."""
     from backend.nn.vae import IntegratedAutoencoderKL
 
-    made = built(IntegratedAutoencoderKL.from_config, seed, IntegratedAutoencoderKL.load_config(path / "vae"))
+    cls = cls or IntegratedAutoencoderKL
+    made = built(cls.from_config, seed, cls.load_config(path / "vae"))
     last = made.decoder.conv_out
-    last.weight.mul_(0.45 / made.decode(writing.noise(1, channels, 8, 8) * std).std())
+    latent = writing.noise(1, channels, 8, 8) if latent is None else latent
+    last.weight.mul_(0.45 / made.decode(latent * std).std())
     last.bias.zero_()
     after = getattr(made, "quant_conv", None)
     means = made.encoder(picture())
     means = means if after is None else after(means)
     writing.encodes(after or made.encoder.conv_out, channels, float(std / means[:, :channels].std()))
     return writing.half(made.state_dict())
-
-
-def wan_vae() -> None:
-    from backend.nn.wan_vae import WanVAE
-
-    config = {k: v for k, v in read(PUBLISHED / "Wan-AI/Wan2.1-T2V-14B/vae").items() if not k.startswith("latents")}
-    made = built(WanVAE.from_config, 4000, config)
-    last = [layer for layer in made.decoder.head if hasattr(layer, "weight")][-1]
-    last.weight.mul_(0.45 / made.decode(writing.noise(1, 16, 2, 8, 8) * 2).std())
-    last.bias.zero_()
-    made.conv1.weight[:16].mul_(2 / made.encode(picture(5)).std())
-    module("small-wan-vae", writing.half(made.state_dict()))
 
 
 def module(name: str, state: dict) -> None:
@@ -317,7 +286,8 @@ def flux() -> None:
     writing.lora(writing.matrices(made, "_blocks."), LORAS / "tiny_flux.safetensors", "lora_unet_", 0.05)
 
 
-# ---------------------------------------------------------------- Neo's own
+def unit_answer(made, last, *inputs) -> None:
+    writing.scaled(last, 1.0 / made(*inputs).std())
 
 
 def own_names(made, block: str, name: str) -> None:
@@ -326,96 +296,13 @@ def own_names(made, block: str, name: str) -> None:
     writing.lora(shapes, LORAS / f"tiny_{name}.safetensors", "diffusion_model.", 0.1, dotted=True)
 
 
-def unit_answer(made, last, *inputs) -> None:
-    writing.scaled(last, 1.0 / made(*inputs).std())
-
-
-def wan() -> None:
-    from backend.nn.wan import WanModel
-
-    def network(seed: int, channels: int = sizes.WAN_CHANNELS["text to video"]):
-        made = built(WanModel, seed, model_type="t2v", in_dim=channels, **sizes.WAN, gain=1.0)
-        louder(made, 8.0, "modulation")
-        louder(made, 2.0, ".cross_attn.v.", ".cross_attn.o.")
-        text = writing.noise(2, 512, sizes.WAN["text_dim"], seed=6)
-        unit_answer(made, made.head.head, writing.noise(2, channels, 2, 8, 8), torch.full((2,), TIME), text)
-        return made
-
-    made = write("wan", network, {}, "")
-    for name, seed in sizes.IMAGE_TO_VIDEO.items():
-        state = network(seed, sizes.WAN_CHANNELS["image to video"]).state_dict()
-        writing.save(writing.half(state), CHECKPOINTS / f"{name}.safetensors")
-    module("small-umt5", writing.half(t5(read(PUBLISHED / "Wan-AI/Wan2.1-T2V-14B/text_encoder"), 4001)))
-    wan_vae()
-    own_names(made, "blocks.", "wan")
-
-
-def krea2() -> None:
-    import backend.nn.llm.llama  # noqa: F401  (before the next one)
-    from backend.nn.krea import SingleStreamDiT
-    from backend.nn.llm.qwen35 import Qwen3VLVisionModel
-
-    prefix, width = "text_encoders.qwen3vl_4b.transformer.", sizes.QWEN_VL["hidden_size"]
-    sees = {
-        "patch_size": 16,
-        "temporal_patch_size": 2,
-        "in_channels": 3,
-        "spatial_merge_size": 2,
-        "num_position_embeddings": 2304,
-        "out_hidden_size": width,
-        **sizes.QWEN_VISION,
-    }
-    rest = qwen3(sizes.QWEN_VL, 5001, prefix)
-    rest.update(writing.half(built(Qwen3VLVisionModel, 5002, sees).state_dict(), f"{prefix}visual."))
-
-    def network(seed: int):
-        made = built(SingleStreamDiT, seed, **sizes.KREA2, gain=1.0)
-        louder(made, 0.0, ".scale")  # stored less 1
-        louder(made, 2.0, "attn.wv.weight", "attn.wo.weight")
-        for name, parameter in made.named_parameters():
-            if name.endswith(("mod.lin", "modulation.lin")):
-                parameter.copy_(writing.noise(*parameter.shape, seed=seed + 10) * 0.5)
-        text = writing.noise(2, 30, sizes.KREA2["txtlayers"] * width, seed=6)
-        unit_answer(made, made.last.linear, writing.noise(2, 16, 1, 8, 8), torch.full((2,), 0.7), text)
-        return made
-
-    own_names(write("krea2", network, rest), "blocks.", "krea2")
-
-
-def zimage() -> None:
-    from backend.nn.lumina import NextDiT
-
-    def network(seed: int):
-        made = built(NextDiT, seed, **sizes.ZIMAGE, gain=1.0)
-        text = writing.noise(2, 32, sizes.QWEN["hidden_size"], seed=6)
-        unit_answer(made, made.final_layer.linear, writing.noise(2, 16, 8, 8), torch.full((2,), 0.7), text)
-        return made
-
-    rest = qwen3(sizes.QWEN, 6001, "text_encoders.qwen3_4b.transformer.")
-    own_names(write("zimage", network, rest), "layers.", "zimage")
-
-
-def anima() -> None:
-    from backend.nn.anima import Anima, LLMAdapter
-
-    width = sizes.QWEN["hidden_size"]
-    adapter = built(LLMAdapter, 7002, width, width, width, num_layers=2, num_heads=2, gain=1.0)
-    rest = {
-        **qwen3(sizes.QWEN, 7001, "text_encoders.qwen3_06b.transformer."),
-        **writing.half(adapter.state_dict(), "net.llm_adapter."),
-    }
-
-    def network(seed: int):
-        made = built(Anima, seed, 16, 16, 2, 1, **sizes.ANIMA, gain=1.0)
-        louder(made, 3.0, "cross_attn.v_proj", "cross_attn.output_proj")
-        text = writing.noise(2, 512, width, seed=6)
-        unit_answer(made, made.final_layer.linear, writing.noise(2, 16, 1, 8, 8), torch.full((2,), 0.7), text)
-        return made
-
-    own_names(write("anima", network, rest, "net."), "blocks.", "anima")
-
-
-if __name__ == "__main__":
-    for family in (sd15, sdxl, controlnet, flux, *((wan, krea2, zimage, anima) if HOST == "neo" else ())):
+def make(*families) -> None:
+    for family in families:
         print(f"{family.__name__}:", flush=True)
         family()
+
+
+FAMILIES = (sd15, sdxl, controlnet, flux)
+
+if __name__ == "__main__":
+    make(*FAMILIES)

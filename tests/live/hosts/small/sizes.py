@@ -21,7 +21,22 @@ NEO = {
     "wan": {"small-wan": 1, "small-wan-weak": 2},
     "krea2": {"small-krea2": 1, "small-krea2-weak": 2},
     "zimage": {"small-zimage": 1, "small-zimage-weak": 2},
+    "lumina2": {"small-lumina2": 1, "small-lumina2-weak": 2},
     "anima": {"small-anima": 1, "small-anima-weak": 2},
+    "chroma": {"small-chroma": 1, "small-chroma-weak": 2},
+    "klein": {"small-klein": 1, "small-klein-weak": 2},
+    "ernie": {"small-ernie": 1, "small-ernie-weak": 2},
+    "qwen-image": {"small-qwen-image": 1, "small-qwen-image-weak": 2},
+}
+# name -> the file whose contents Neo takes for another family under that name
+TOLD_BY_NAME = {
+    f"{name}{weak}": f"{other}{weak}"
+    for name, other in (
+        ("small-rectified-xl", "small-sdxl"),
+        ("small-kontext", "small-flux"),
+        ("small-qwen-edit", "small-qwen-image"),
+    )
+    for weak in ("", "-weak")
 }
 COMFY = {name: FORGE[name] for name in ("sd15", "sdxl", "flux")}
 # Quantised to eight bits, for Forge; of the same seeds as the ones they are compared with
@@ -31,6 +46,7 @@ IMAGE_TO_VIDEO = {"small-wan-i2v": 3}
 # Files of their own on Neo, which its families share: name -> (folder, what)
 MODULES = {
     "small-flux-vae": "VAE",
+    "small-flux2-vae": "VAE",
     "small-wan-vae": "VAE",
     "small-clip-l": "text_encoder",
     "small-t5": "text_encoder",
@@ -90,6 +106,11 @@ QWEN = {
 }
 # All of its 36 layers: the host taps them by number.
 QWEN_VL = {"hidden_size": 80, "intermediate_size": 128, "num_attention_heads": 2, "num_key_value_heads": 1}
+QWEN_KLEIN = {**QWEN_VL, "hidden_size": 48}  # the same, three of them
+QWEN25 = QWEN
+QWEN25_VISION = {"hidden_size": 64, "intermediate_size": 128, "num_heads": 2, "num_layers": 2}
+GEMMA = QWEN
+MINISTRAL = QWEN
 QWEN_VISION = {
     "num_heads": 2,
     "hidden_size": 64,
@@ -197,3 +218,59 @@ ANIMA = {
     "rope_h_extrapolation_ratio": 4.0,
     "rope_w_extrapolation_ratio": 4.0,
 }
+LUMINA2 = {
+    "patch_size": 2,
+    "in_channels": 16,
+    "dim": 192,
+    "n_layers": 3,
+    "n_heads": 2,
+    "n_kv_heads": 1,
+    "ffn_dim_multiplier": 4.0,
+    "qk_norm": True,
+    "cap_feat_dim": GEMMA["hidden_size"],
+    "axes_dims": [32, 32, 32],
+    "axes_lens": [300, 512, 512],
+    "rope_theta": 10000.0,
+}
+CHROMA = {
+    **{k: v for k, v in FLUX.items() if k != "vec_in_dim"},
+    "vec_in_dim": None,
+    "in_channels": 64,
+    "out_channels": 64,
+    "patch_size": 2,
+    "in_dim": 64,
+    "hidden_dim": 128,
+    "out_dim": FLUX["hidden_size"],
+    "n_layers": 5,
+    "txt_ids_dims": [],
+}
+KLEIN = {
+    "in_channels": 128,
+    "out_channels": 128,
+    "vec_in_dim": None,
+    "context_in_dim": 3 * QWEN_KLEIN["hidden_size"],
+    "hidden_size": 256,
+    "mlp_ratio": 3.0,
+    "num_heads": 2,
+    "depth": 2,
+    "depth_single_blocks": 2,
+    "axes_dim": [32, 32, 32, 32],
+    "theta": 2000,
+    "patch_size": 1,
+    "qkv_bias": False,
+    "guidance_embed": False,
+    "txt_ids_dims": [3],
+    "global_modulation": True,
+    "mlp_silu_act": True,
+    "ops_bias": False,
+    "default_ref_method": "index",
+    "ref_index_scale": 10.0,
+}
+ERNIE = {
+    "hidden_size": 256,
+    "num_attention_heads": 2,
+    "num_layers": 3,
+    "ffn_hidden_size": 512,
+    "text_in_dim": MINISTRAL["hidden_size"],
+}
+QWEN_IMAGE = {"num_layers": 3, "num_attention_heads": 2, "joint_attention_dim": QWEN25["hidden_size"]}

@@ -1,8 +1,8 @@
 """An extension for the suite: link the folder `probe` into the WebUI's `extensions`, and restart it.
 
 It tells what latents came out and which calls of the denoiser there were, and does, where it is asked to, what other
-extensions do that is hard on those beside them. GET /w2sd-probe: {"latents": [...], "calls": [...]} of the last
-request.
+extensions do that is hard on those beside them. GET /w2sd-probe: {"latents": [...], "calls": [...], "rows": ...} of
+the last request.
 """
 
 import queue
@@ -12,11 +12,12 @@ from collections import deque
 import gradio as gr
 import numpy as np
 import torch
-from modules import script_callbacks, scripts
+from modules import script_callbacks, scripts, shared
 
 # Not a list: those of an extension are as they were before an evaluation that is not the sampler's own.
 HEARD = queue.SimpleQueue()
 LATENTS = queue.SimpleQueue()
+ROWS = queue.SimpleQueue()
 ITS_OWN = random.Random(), np.random.default_rng(), np.random.RandomState(), torch.Generator()
 COUNTED = 0
 
@@ -104,13 +105,13 @@ class Probe(scripts.Script):
         return [gr.Textbox("", label="does", visible=False)]
 
     def process(self, p, does=""):
-        all_of(HEARD), all_of(LATENTS)
+        all_of(HEARD), all_of(LATENTS), all_of(ROWS)
         script_callbacks.remove_callbacks_for_function(self.heard)
         self.does = set((does or "").split())
         self.drawn, self.counted = draws(int(p.all_seeds[0])), counters()
         if "scale" in self.does:
             p.cfg_scale = Falling(p.cfg_scale)
-        if self.does - {"scale"}:
+        if self.does - {"scale", "rows"}:
             script_callbacks.on_cfg_denoiser(self.heard)
 
     def heard(self, params):
@@ -135,13 +136,32 @@ class Probe(scripts.Script):
         if "counts" in self.does:
             params.x.add_(self.counted())
 
+    def process_before_every_sampling(self, p, does="", **kwargs):
+        """Count what the network itself is called with, however a host comes to call it."""
+        self.stop_counting()
+        if "rows" in (does or "").split():
+            self.counting = network().register_forward_pre_hook(lambda _, args: ROWS.put(len(args[0])))
+
+    def stop_counting(self):
+        if getattr(self, "counting", None) is not None:
+            self.counting.remove()
+        self.counting = None
+
     def post_sample(self, p, ps, *args):
+        self.stop_counting()
         # After a hires pass A1111 has a list of pictures, decoded.
         samples = ps.samples if isinstance(ps.samples, torch.Tensor) else torch.stack(list(ps.samples))
         LATENTS.put(samples.detach().float().cpu().flatten().tolist())
 
     def postprocess(self, p, processed, *args):
         script_callbacks.remove_callbacks_for_function(self.heard)
+
+
+def network():
+    """A1111's, or Forge's."""
+    model = shared.sd_model
+    forges = getattr(model, "forge_objects", None)
+    return (forges.unet.model if forges else model.model).diffusion_model
 
 
 def _size(cond) -> float:
@@ -152,7 +172,8 @@ def _size(cond) -> float:
 def told(demo, app):
     @app.get("/w2sd-probe")
     def probe():
-        return {"latents": [number for some in all_of(LATENTS) for number in some], "calls": all_of(HEARD)}
+        latents = [number for some in all_of(LATENTS) for number in some]
+        return {"latents": latents, "calls": all_of(HEARD), "rows": sum(all_of(ROWS))}
 
 
 script_callbacks.on_app_started(told)

@@ -8,6 +8,11 @@ def together_with(length, other):
     return math.lcm(length, other) <= 4 * min(length, other)
 
 
+def of_the_call(split: bool) -> dict:
+    """What the host says of a call beside its rows; `split`: whether it is one of several."""
+    return {}
+
+
 def sampling_function(self, denoiser_params, cond_scale, cond_composition, extra_model_options=None):
     """(denoised, of the cond, of the uncond); at CFG 1 the uncond is left out and comes back as zeros."""
     unet = self.inner_model.inner_model.forge_objects.unet
@@ -25,7 +30,8 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition, extra
     outputs, waiting = [None] * len(texts), list(range(len(texts)))
     while waiting:
         length = texts[waiting[0]].shape[1]
-        together = [k for k in reversed(waiting) if together_with(length, texts[k].shape[1])]
+        first = waiting[0]
+        together = [k for k in reversed(waiting) if k == first or together_with(length, texts[k].shape[1])]
         waiting = [k for k in waiting if k not in together]
         kinds, n = [int(k >= len(groups)) for k in together], len(x)
         marks = [kind for kind in kinds for _ in range(n)]
@@ -36,6 +42,7 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition, extra
             "cond_mark": torch.tensor(marks, dtype=torch.float32),
             "cond_indices": [row for row, kind in enumerate(marks) if not kind],
             "uncond_indices": [row for row, kind in enumerate(marks) if kind],
+            **of_the_call(len(together) < len(texts)),
         }
         common = math.lcm(*(texts[k].shape[1] for k in together))
         asked = torch.cat([x] * len(together)), torch.cat([sigma] * len(together))
