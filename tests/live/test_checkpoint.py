@@ -37,7 +37,8 @@ def pairs(webui) -> list:
 def asking(strong: str) -> dict:
     """What a picture with this checkpoint needs to be asked for."""
     ask = {"override_settings": {"sd_model_checkpoint": strong}, "steps": 4}
-    if "flux" in strong.lower():
+    if any(kind in strong.lower() for kind in ("flux", "schnell")):
+        # Forge draws a black picture with schnell's schedule of the scheduler "Automatic".
         ask.update(scheduler="Simple", distilled_cfg_scale=3.5, cfg_scale=1)
     return ask
 
