@@ -204,6 +204,22 @@ def test_a_table_that_makes_what_is_asked_for_is_not_asked(host):
     assert same_pictures(plain, host.txt2img({**EQUAL, "inversion": "matched"}, steps=4))
 
 
+@pytest.mark.parametrize("way", ["matched", "previous-gap"])
+def test_who_hooks_the_denoisers_model_once_keeps_what_that_needs(a1111, way):
+    """As AnimateDiff: in the first call it notes something for itself, and that it has done so on the host's object."""
+    noted = type("Noted", (), {})()
+
+    def listener(params):
+        model = params.denoiser.inner_model
+        if not hasattr(model, "hooked"):
+            model.hooked, noted.scale = True, 1.01
+        params.x.mul_(noted.scale)
+
+    a1111.modules["script_callbacks"].callback_map["callbacks_cfg_denoiser"][:] = [listener]
+    first = a1111.txt2img({**EQUAL, "inversion": way}, steps=4)
+    assert same_pictures(first, a1111.txt2img(None, steps=4))
+
+
 @pytest.mark.parametrize("way", ways.WAYS)
 @pytest.mark.parametrize("name", ALL)
 def test_a_push_of_nothing_leaves_the_picture(host, name, way):

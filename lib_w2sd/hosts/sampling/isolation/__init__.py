@@ -71,7 +71,9 @@ class Moment:
         """
         p = webui.p
         scripts = [script for script in p.scripts.alwayson_scripts if is_theirs(file_of(type(script)))]
-        known = [p, webui.sampler, webui.denoiser, *draws_from(p), *objects_among([*vars(p).values(), *values])]
+        # AnimateDiff puts its forward on the denoiser's model in the first call, and what that needs on itself.
+        wrap = getattr(webui.denoiser, "inner_model", None)
+        known = [p, webui.sampler, webui.denoiser, wrap, *draws_from(p), *objects_among([*vars(p).values(), *values])]
         known += [one for kept in webui.KEEPS for one in kept()]
         functions, kept_on = layers.of_others() if layers else ([], [])
         self._belongings = Belongings(
