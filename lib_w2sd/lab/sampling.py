@@ -37,7 +37,7 @@ class Guided:
         self.network, self.meter, self.minimum = network, meter, minimum
 
     def __call__(self, x, sigma, cond=None, uncond=None, cond_scale=1.0):
-        if cond_scale == 1 or sigma[0] < self.minimum:
+        if cond_scale == 1 or (self.minimum and sigma[0] < self.minimum):
             return self._rows(x, sigma, cond)
         if cond_scale == 0:
             return self._rows(x, sigma, uncond)

@@ -77,7 +77,7 @@ def test_it_goes_on_where_it_was_interrupted(host, studied, tmp_path, monkeypatc
 
     monkeypatch.setattr(host.processing, "process_images", counted)
     found = studied()
-    assert "1 pairs of pictures" in found.info and drawn == [1] * 4 + [2] * 2
+    assert "1 pair of pictures" in found.info and drawn == [1] * 4 + [2] * 2
     state.interrupted = False
     assert "2 pairs of pictures" in studied().info
     assert drawn == [1] * 4 + [2] * 2 + [2] * 3, "the picture that was interrupted is drawn again, no other is"
