@@ -77,7 +77,8 @@ class Picture:
     checkpoint     the loaded checkpoint, as the page names it
     distilled_cfg  distilled CFG scale; None where the page has none
     flux           the page is set up for a model that takes one
-    pairs          a prompt's rows are never asked for without its negative prompt's, at any CFG scale (AnimateDiff)
+    pairs          CFG scales, of 0 and 1, at which a prompt's rows are not asked for without its negative prompt's, nor
+                   these without those (AnimateDiff; an extension that listens)
     steps          as the slider says
     controlnet     whether a ControlNet unit is on; None: not known
     negative       whether there is a negative prompt
@@ -88,7 +89,7 @@ class Picture:
     checkpoint: str = ""
     distilled_cfg: "float | None" = None
     flux: bool = False
-    pairs: bool = False
+    pairs: frozenset = frozenset()
     steps: int = 20
     controlnet: "bool | None" = None
     negative: bool = False

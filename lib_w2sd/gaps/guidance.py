@@ -123,11 +123,6 @@ class Guidance(Gap):
         strong, weak = scales(settings, picture.cfg)
         return strong != weak
 
-    def other_rows(self, settings, picture):
-        """CFG 0 asks for the negative prompt's rows alone and CFG 1 for the prompt's; else both ask for some of one
-        cond/uncond pair."""
-        return set(scales(settings, picture.cfg)) == {0.0, 1.0}
-
     def touched(self, settings, picture):
         return self.differs(settings, picture)
 

@@ -30,6 +30,8 @@ _KINDS = {
     "sample_Kohaku_LoNyu_Yog": HALF,
     **dict.fromkeys(TWO_CALLS, TWO),
 }
+_PROMPT, _NEGATIVE = frozenset({"prompt"}), frozenset({"negative prompt"})  # kinds of rows
+_BOTH = _PROMPT | _NEGATIVE
 _FOOTNOTES = {
     "sample_dpm_fast": "its steps are blocks of three model calls, and lambda counts blocks",
     "ddim": "the WebUI makes one step less than the slider says, and lambda counts those made",
@@ -75,35 +77,55 @@ def calls_made(kind: str, steps: int, denoising: "float | None" = None, exactly:
     return {TWO: 2 * made - 1, THREE: max(3 * made - 3, 1), HALF: made + 2 * min(made, made // 2 + 1)}.get(kind, made)
 
 
-def evaluation_rows(scale: float, pairs: bool = False) -> int:
-    """Rows of an evaluation of ours: CFG 0 asks for the uncond alone, CFG 1 for the cond alone, but for `pairs`."""
-    return 1 if scale in (0, 1) and not pairs else 2
+def kinds_asked(scale: float, pairs: frozenset = frozenset()) -> frozenset:
+    """The kinds of rows that an evaluation of ours asks for: at CFG 0 the negative prompt's alone, at CFG 1 the
+    prompt's, but at those scales of `pairs` (see Picture)."""
+    return {0: _NEGATIVE, 1: _PROMPT}.get(None if scale in pairs else scale, _BOTH)
+
+
+def _rows_of(calls: list) -> int:
+    """Rows of calls one after the other, each (place, whose network and texts, kinds): one whose rows are among those
+    of an earlier one takes none."""
+    had = []
+    for call in calls:
+        if not any(call[:2] == earlier[:2] and call[2] <= earlier[2] for earlier in had):
+            had.append(call)
+    return sum(len(kinds) for _, _, kinds in had)
 
 
 def reflection_rows(settings: Settings, picture: Picture, own: int) -> int:
     """Rows that one reflected step takes more; `own`: of the sampler's own call."""
-    way, (strong_scale, weak_scale) = settings.inversion, scales(settings, picture.cfg)
-    strong, weak = (evaluation_rows(scale, picture.pairs) for scale in (strong_scale, weak_scale))
+    way, scale, pairs = settings.inversion, scales(settings, picture.cfg), picture.pairs
+    strong, weak = (kinds_asked(of, pairs) for of in scale)
+    others = [gap for gap in GAPS if not isinstance(gap, Guidance)]
+    apart = any(gap.other_rows(settings, picture) for gap in others)
+    only_guidance = not any(gap.differs(settings, picture) for gap in others)
+    measured = [kinds_asked(of, pairs) for of in (1.0, 0.0)] if settings.measure else []
     if way in ways.ALONG:
-        return _rows_along(settings, picture, own)
+        theirs = "strong" if any(gap.moves_strong(settings) for gap in others) else "own"
+        calls = [("x", "own", _PROMPT if own == 1 else _BOTH), ("x", theirs, strong)]
+        if not apart and picture.cfg in (0, 1):  # a side whose rows hold all the others' comes first
+            calls = [("x", "own", kinds) for of, kinds in zip(scale, (strong, weak)) if of not in (0, 1)][:1] + calls
+        calls += [("x", "weak" if apart else "own", weak)]
+        calls += [("x", theirs, kinds) for kinds in measured] if apart else []
+        return _rows_of(calls) - own
     if way == ways.RE_SAMPLING:
-        return strong * settings.rounds
-    measured = 2 - strong if settings.measure and not settings.reward else 0
-    if way == "paper" and not settings.reward:
-        return (strong + weak + measured + (strong if through_pixels(settings) else 0)) * settings.rounds
-    # Asked at one place, rows of the one side serve the other where they are the same.
-    shared = 0 if any(gap.other_rows(settings, picture) for gap in GAPS) else min(strong, weak)
+        return len(strong) * settings.rounds
+    whose = "weak" if apart else "strong"
     # Where both sides are the same, x stays where it is, and all rounds are the first.
     moves = any(gap.differs(settings, picture) for gap in GAPS)
-    rounds = FIXED_POINT_ROUNDS if way == "fixed-point" and moves else 1
-    only_guidance = not any(gap.differs(settings, picture) for gap in GAPS if not isinstance(gap, Guidance))
-    if only_guidance:  # the weak side's rows are among those that are measured, or nothing need be
-        measured = 0 if way == "matched" else max(measured - (weak - shared), 0)
-    # Another architecture's weak side starts from what the strong one sees at its place, which is known at the latent.
-    elsewhere = rounds - 1 if through_pixels(settings) else 0
-    # With a reward both sides are asked at the latent first, and `paper` asks once more where it goes back.
-    back = weak if way == "paper" else 0
-    return (strong + weak * rounds - shared + back + measured + strong * elsewhere) * settings.rounds
+    elsewhere = {"paper": 1, "fixed-point": FIXED_POINT_ROUNDS - 1 if moves else 0}.get(way, 0)
+    at_x = way != "paper" or settings.reward  # with a reward both sides are asked at the latent first
+    calls = [("x", "strong", strong)]
+    if at_x and not apart and scale[0] in (0, 1) and scale[1] not in (0, 1):
+        calls = [("x", whose, weak), *calls]
+    for place in (*(["x"] if at_x else ()), *range(elsewhere)):
+        # Another architecture's weak side starts from what the strong one sees at its place.
+        calls += [(place, "strong", strong)] if through_pixels(settings) else []
+        calls += [(place, whose, weak)]
+    if not settings.reward and not (way == "matched" and only_guidance):
+        calls += [("x", "strong", kinds) for kinds in measured]
+    return _rows_of(calls) * settings.rounds
 
 
 def through_pixels(settings: Settings) -> str:
@@ -117,24 +139,6 @@ def pictures_through_pixels(settings: Settings) -> int:
     if not through_pixels(settings) or settings.inversion == ways.RE_SAMPLING:
         return 0
     return 3 * settings.rounds * (FIXED_POINT_ROUNDS if settings.inversion == "fixed-point" else 1)
-
-
-def _rows_along(settings: Settings, picture: Picture, own: int) -> int:
-    """Rows that both sides take more where the sampler's own call is made."""
-
-    def asked(scale):
-        return {0.0: {"uncond"}, 1.0: {"cond"}}.get(None if picture.pairs else scale, {"cond", "uncond"})
-
-    strong, weak = map(asked, scales(settings, picture.cfg))
-    others = [gap for gap in GAPS if not isinstance(gap, Guidance)]
-    there = {"cond"} if own == 1 else {"cond", "uncond"}
-    if not any(gap.other_rows(settings, picture) for gap in others):
-        return len((strong | weak) - there)
-    if any(gap.moves_strong(settings) for gap in others) or strong - there:
-        there, more = strong, len(strong)
-    else:
-        more = 0
-    return more + len(weak) + (len({"cond", "uncond"} - there) if settings.measure else 0)
 
 
 def estimate(request: dict) -> dict:
@@ -160,6 +164,7 @@ def estimate(request: dict) -> dict:
     """
     settings, hires = parse([request["settings"]]).with_measure(), request.get("hires")
     skips, exactly = bool(request.get("skips_uncond")), bool(request.get("exactly"))
+    pairs = frozenset(request.get("pairs", ()))
     early = (request.get("early") or 0.0, request.get("early_after") or 0)
     passes = [_Sampling(request["kind"], request["steps"], request["cfg"], 1.0, request.get("denoising"), exactly)]
     if hires:
@@ -175,10 +180,10 @@ def estimate(request: dict) -> dict:
         times = CALLS.get(one.kind, 1) if settings.inversion == ways.AUTO_GUIDANCE else 1
         if acts and settings.weak_alone:
             # Where the host may leave out what alone would count, both kinds are asked for.
-            scale = scales(settings, one.cfg)[1]
-            totals.append(one.taking(evaluation_rows(scale, pairs=scale == 0 and early[0] > 0) if skips else 2))
+            at_0 = {0.0} & (pairs | ({0.0} if early[0] > 0 else set()))
+            totals.append(one.taking(len(kinds_asked(scales(settings, one.cfg)[1], at_0)) if skips else 2))
         else:
-            picture = Picture(one.cfg, request.get("loras", False), pairs=request.get("pairs", False))
+            picture = Picture(one.cfg, request.get("loras", False), pairs=pairs)
             guided, unguided = one.asked_beside(settings) if acts else (0, 0)
             more = guided * reflection_rows(settings, picture, one.of_call(skips)) if guided else 0
             totals.append(own + more + (unguided * _rows_unguided(settings, picture) if unguided else 0))
@@ -205,7 +210,7 @@ def estimate(request: dict) -> dict:
 def _rows_unguided(settings: Settings, picture: Picture) -> int:
     """Rows that the sides take beside a call without guidance: without it too, the prompts' rows at any scale."""
     settings = replace(settings, measure=False, **Guidance().off)
-    return reflection_rows(settings, replace(picture, pairs=False), 1)
+    return reflection_rows(settings, replace(picture, pairs=frozenset()), 1)
 
 
 class _Sampling(NamedTuple):

@@ -77,7 +77,7 @@ def estimate_of(facts, settings: Settings, page: dict, steps: "int | None" = Non
             "exactly": bool(page.get("exactly")),
             "hires": hires,
             "loras": picture_of(page).loras,
-            "pairs": bool(page.get("video")),
+            "pairs": {0.0, 1.0} if page.get("video") else facts.pairs(),
             "skips_uncond": facts.skips_uncond,
             **{name: value for name, value in facts.unguided().items() if name != "minimum_sigma"},
         }

@@ -27,6 +27,7 @@ class Facts:
     skips_uncond  see cost.estimate
     unguided      unguided(): where the host leaves the guidance out by its options: early and early_after (see
                   cost.estimate), minimum_sigma ("Negative guidance minimum sigma")
+    pairs         pairs(): because of extensions that listen whatever is asked, see Picture
     gaps          those that it can do
     presets       the built-in ones that need no other gap, by name
     find_preset   find_preset(name) -> the built-in one or the user's own, or None
@@ -41,6 +42,7 @@ class Facts:
     footnotes: dict = field(default_factory=dict)
     skips_uncond: bool = False
     unguided: "Callable[[], dict]" = dict
+    pairs: "Callable[[], frozenset]" = frozenset
     gaps: "tuple[Gap, ...]" = tuple(GAPS)
     presets: "dict[str, Preset]" = field(default_factory=dict)
     find_preset: "Callable[[str], Preset | None]" = lambda name: None

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ..webui.host import same_pictures
+from ..webui.host import Heard, same_pictures
 
 GAP = {"lambda_steps": 2, "strong_cfg": 1, "weak_cfg": 0, "inversion": "paper"}
 
@@ -80,10 +80,36 @@ def test_guidance_in_a1111s_denoiser_gets_both_rows(a1111):
     assert rows(a1111) == {("strong", 2), ("weak", 2)}
 
 
-@pytest.mark.parametrize("callback", ["on_cfg_denoiser", "on_cfg_denoised"])
-def test_a_listener_gets_both_rows(host, callback):
+def test_who_listens_before_the_network_takes_no_rows(host):
+    """It is told of all rows as ever, and does not see which of them are evaluated."""
+    heard = Heard()
+    host.modules["script_callbacks"].on_cfg_denoiser(
+        lambda params: heard.append((len(params.x), params.text_uncond.shape))
+    )
+    host.txt2img(None)
+    plain = set(heard.taken())
+    host.txt2img(GAP)
+    assert rows(host) == {("strong", 1), ("weak", 1)}
+    assert set(heard.taken()) == plain
+
+
+def test_who_has_hooked_layers_besides_gets_both_rows(host):
     """As NegPiP and Regional Prompter, which know a row's kind from its place in the pair."""
-    getattr(host.modules["script_callbacks"], callback)(lambda params: None)
+    before = host.unet.forward
+
+    def hooked(*args, **kwargs):
+        return before(*args, **kwargs)
+
+    host.modules["script_callbacks"].on_cfg_denoiser(lambda params: setattr(host.unet, "forward", hooked))
+    try:
+        host.txt2img(GAP)
+        assert rows(host) == {("strong", 2), ("weak", 2)}
+    finally:
+        vars(host.unet).pop("forward", None)
+
+
+def test_who_listens_after_the_network_gets_both_rows(host):
+    host.modules["script_callbacks"].on_cfg_denoised(lambda params: None)
     host.txt2img(GAP)
     # At CFG 1 Forge itself leaves the negative prompt's rows out, and its extensions know.
     assert rows(host) == {("strong", 1 if host.forge else 2), ("weak", 2)}

@@ -36,16 +36,23 @@ def test_a_guidance_gap_costs_no_row(host, way, sampler):
     assert sum(host.calls) == plain == host.trace()[0]["rows"]
 
 
-@pytest.mark.parametrize("rounds", [1, 2])
+@pytest.mark.parametrize(
+    "rounds,heard",
+    [(1, None), (2, None), (1, "callbacks_cfg_denoiser"), (1, "callbacks_cfg_denoised")],
+    ids=["", "two rounds", "heard before the network", "and after it"],
+)
 @pytest.mark.parametrize("measure", [False, True])
 @pytest.mark.parametrize("way", ways.WAYS)
 @pytest.mark.parametrize("cfg", [1.0, 6.0])
-def test_rows_are_as_said_before(host, cfg, way, measure, rounds):
+def test_rows_are_as_said_before(host, cfg, way, measure, rounds, heard):
+    if heard:  # by an extension, whatever is asked
+        host.modules["script_callbacks"].callback_map[heard].append(lambda params: None)
     for gap in ({"weak_cfg": 0}, {"weak_cfg": 1}, {"weak_cfg": 3, "strong_cfg": 1}, PROMPT_GAP):
         settings = {**gap, "lambda_steps": LAMBDA, "inversion": way, "measure": measure, "rounds": rounds}
         host.txt2img(settings, **{**REQUEST, "cfg_scale": cfg})
         whole = {**as_dict(reflected()), **settings}
         request = {"settings": whole, "kind": cost.ONE, "steps": STEPS, "cfg": cfg, "skips_uncond": host.forge}
+        request["pairs"] = host.extension.HOST.pairs()
         assert sum(host.calls) == cost.estimate(request)["rows"], gap
 
 

@@ -64,11 +64,17 @@ class Host:
         self.own_scripts = self.load_own_scripts()
         self.extension = self.load()
         self.hooks = self.extension.hooks
+        # Its network is the host's, not an extension's.
+        self.isolation.belongings.LIBRARIES.append(HERE / "network.py")
         self.script = self.extension.W2SDScript()
         self.defaults = [f.default for f in SETTINGS]
         self.others = []  # scripts of other extensions, which come before
         self.script_list = []  # the tab's list of scripts, of which a request may choose one
         self.calls = []
+
+    @property
+    def isolation(self):
+        return importlib.import_module("lib_w2sd.hosts.sampling.isolation")
 
     @property
     def study_script(self):

@@ -8,7 +8,7 @@ from modules import devices, sd_samplers_common, shared
 from ..sampling import isolation
 from ..sampling.isolation.whose import is_a_hosts_own
 from ..sampling.rows.one_kind import NEGATIVE, PROMPT, InOrder, answered
-from ..sampling.webui import ANSWERS, CALLS, Company, WebUI, listened_to
+from ..sampling.webui import AFTER, BEFORE, GUIDED, Company, WebUI
 from . import motion
 
 
@@ -93,8 +93,8 @@ class A1111(WebUI):
 
     def company(self):
         guides = not is_a_hosts_own(self.denoiser.combine_denoised)
-        before, after = listened_to(*CALLS, is_idle=motion.is_idle), listened_to(ANSWERS, is_idle=motion.is_idle)
-        return Company(guides, tells_rows_apart=before or guides, listens=before or after)
+        apart = guides or self.listened_to(AFTER)
+        return Company(guides, tells_rows_apart=apart, listens=self.listened_to(BEFORE, AFTER, GUIDED))
 
 
 def _tensors(uncond) -> list:

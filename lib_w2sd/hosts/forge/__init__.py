@@ -11,7 +11,7 @@ from ..sampling import isolation
 from ..sampling.isolation.swapped import swapped
 from ..sampling.isolation.whose import is_a_hosts_own
 from ..sampling.rows.one_kind import NEGATIVE, PROMPT, answered, in_chunks
-from ..sampling.webui import ANSWERS, CALLS, Company, WebUI, listened_to
+from ..sampling.webui import AFTER, BEFORE, GUIDED, Company, WebUI
 from .distilled import with_inputs
 
 # What an extension puts into the UNet's options to guide in its own way.
@@ -41,6 +41,10 @@ class Forge(WebUI):
         "backend.modules.k_prediction:AbstractPrediction.__init__",
     )
 
+    @classmethod
+    def pairs(cls):
+        return super().pairs() - {1.0}  # the host leaves the negative prompt's out by itself
+
     def unet(self):
         return shared.sd_model.forge_objects.unet.model
 
@@ -69,8 +73,8 @@ class Forge(WebUI):
         options = unet.model_options
         guides = any(options.get(name) for name in GUIDANCE) or not all(map(is_a_hosts_own, self.combining()))
         patched = set(options.get("transformer_options") or ()) - HOSTS_OWN or options.get("model_function_wrapper")
-        apart = bool(patched) or unet.controlnet_linked_list is not None or guides or listened_to(*CALLS)
-        return Company(guides, tells_rows_apart=apart, listens=listened_to(*CALLS, ANSWERS))
+        apart = bool(patched) or unet.controlnet_linked_list is not None or guides or self.listened_to(AFTER)
+        return Company(guides, tells_rows_apart=apart, listens=self.listened_to(BEFORE, AFTER, GUIDED))
 
     def combining(self) -> list:
         """The host's functions that put cond and uncond together."""

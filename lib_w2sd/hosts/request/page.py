@@ -126,6 +126,7 @@ def page(host: type) -> accordion.Page:
             footnotes={label: note for label, note in footnotes.items() if note},
             skips_uncond=host.skips_uncond,
             unguided=host.unguided,
+            pairs=host.pairs,
             gaps=gaps,
             presets=built_in,
             find_preset=store.find,

@@ -92,6 +92,7 @@ class SamplingPass:
         self.webui.denoiser = denoiser
         self.coordinates = self.coordinates_of(denoiser, arguments)
         with Network(self.webui, self.shared_rows.meter, self.trace().toggles).in_use() as network:
+            self.webui.layers = network.layers
             sides = HostSides(self, network, self.coordinates)
             sides.evaluator.follow_network()
             yield sides

@@ -20,9 +20,8 @@ class Company:
 
     guides            cond and uncond are put together by somebody who may need both at any scale: Dynamic Thresholding,
                       self-attention and perturbed-attention guidance
-    tells_rows_apart  another extension is told which rows are the prompt's and which the negative prompt's (NegPiP and
-                      Regional Prompter by the order of the pair, ControlNet's "more important" modes and IP-Adapter by
-                      marks): none may then stand in another's place
+    tells_rows_apart  another extension is told which rows are the prompt's and which the negative prompt's, or may
+                      change the network's answers to them: none may then stand in another's place
     listens           another extension hears of every call
     """
 
@@ -32,17 +31,12 @@ class Company:
 
 
 # The host's callbacks before and after the network, and after guidance.
-CALLS, ANSWERS = ("callbacks_cfg_denoiser", "callbacks_cfg_denoised"), "callbacks_cfg_after_cfg"
-
-
-def listened_to(*callbacks: str, is_idle=lambda listener: False) -> bool:
-    """Whether an extension listens to the host's denoiser. `is_idle`: of those that are known to do nothing now."""
-    listeners = [entry for name in callbacks for entry in script_callbacks.callback_map[name]]
-    return not all(is_idle(getattr(entry, "callback", entry)) for entry in listeners)
+BEFORE, AFTER, GUIDED = "callbacks_cfg_denoiser", "callbacks_cfg_denoised", "callbacks_cfg_after_cfg"
 
 
 class WebUI(Abilities):
     skips_uncond = False  # whether the host itself leaves the uncond rows out at CFG 1
+    is_idle = staticmethod(lambda listener: False)  # of a listener that is known to do nothing now
     KEEPS: "tuple[Callable, ...]" = ()  # each gives a list: what else of this host's an extra evaluation leaves alone
     # Names and signatures that W2SD relies on (see requirements), also for /w2sd/v1/host.
     RELIES_ON = (
@@ -72,6 +66,7 @@ class WebUI(Abilities):
         self.hires_pass = bool(getattr(p, "is_hr_pass", False))
         self.prompts = Prompts(self)
         self.denoiser = None  # the host's CFGDenoiser, once a run has begun
+        self.layers: Callable[[], isolation.Layers] | None = None  # of the UNet in use, likewise
         self.left_out = 0  # rows that the host has asked for in extra calls, and that count for nothing
 
     @classmethod
@@ -88,6 +83,17 @@ class WebUI(Abilities):
         """Where the host leaves the guidance out by its options, see forecast.Facts."""
         opts = shared.opts
         return {"early": opts.skip_early_cond, "early_after": 0, "minimum_sigma": opts.s_min_uncond}
+
+    @classmethod
+    def listened_to(cls, *callbacks: str) -> bool:
+        """Whether an extension listens to the host's denoiser, but for those that are known to do nothing now."""
+        listeners = [entry for name in callbacks for entry in script_callbacks.callback_map[name]]
+        return not all(cls.is_idle(getattr(entry, "callback", entry)) for entry in listeners)
+
+    @classmethod
+    def pairs(cls) -> frozenset:
+        """CFG scales at which an evaluation asks for both kinds of rows since an extension listens, see Picture."""
+        return frozenset({0.0, 1.0} if cls.listened_to(AFTER) else ())
 
     @property
     def size(self) -> "tuple[int, int]":

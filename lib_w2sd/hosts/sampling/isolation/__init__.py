@@ -23,7 +23,8 @@ HANDED = ("the latent", "sigma or the timestep", "the image's conditioning", "th
 # As it was before, however an evaluation of ours or an encoding ends.
 KEPT = (
     "the random generators of torch, its device, Python and NumPy, and those that an extension made for itself",
-    "the denoiser: its step, marks of padding, last noise, mask, inverted mask and initial latent",
+    "the denoiser: its step, marks of padding, last noise, mask, inverted mask, initial latent, and what is put on "
+    "its model",
     "the sampler: its last latent, the arguments of its calls",
     "the network: functions and weights that others have put in the place of its layers'",
     "the request: infotext, comments, whatever else an extension has written on it",

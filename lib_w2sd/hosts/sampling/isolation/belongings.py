@@ -45,7 +45,7 @@ def is_theirs(file: "str | None") -> bool:
     if not file or file.startswith("<"):
         return False
     path = Path(file)
-    if any(folder in path.parents for folder in (*OURS, *LIBRARIES)) or PACKAGES & set(path.parts):
+    if any(place in (path, *path.parents) for place in (*OURS, *LIBRARIES)) or PACKAGES & set(path.parts):
         return False
     return HOST not in path.parents or path.relative_to(HOST).parts[0] in EXTENSIONS
 

@@ -4,6 +4,7 @@ So either is what it is beside the other (padded, cut or repeated to its length)
 weights of AND, and whoever puts cond and uncond together finds as many rows as ever.
 """
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -20,10 +21,12 @@ class OneKind:
            prompt's, so that there is nothing to guide by.
     kinds  kinds(rows, keywords) of a call of the network: the kind of each of its rows
     first  for each picture, which of its prompt's rows to take for its negative prompt's
+    whole  whole(), asked as the network is first called: whether it has to be asked for all rows
     """
 
-    def __init__(self, network: Callable, kept: int, kinds: Callable, first: list):
+    def __init__(self, network: Callable, kept: int, kinds: Callable, first: list, whole: Callable):
         self.network, self.kept, self.kinds, self.first = network, kept, kinds, first
+        self.whole = functools.cache(whole)
         self.asked: set = set()  # the kinds that the host has asked for
         self.left_out = 0  # rows
         self._answers: list = []  # of the prompt's rows
@@ -32,6 +35,8 @@ class OneKind:
         n, kinds = len(x), self.kinds(len(x), kwargs)
         rows = [row for row, kind in enumerate(kinds) if kind == self.kept]
         self.asked.update(kinds)
+        if self.whole():
+            return self.network(x, *args, **kwargs)
         self.left_out += n - len(rows)
         answer = torch.zeros_like(x[:0])
         if rows:
@@ -100,9 +105,17 @@ class LeftOutByHost(Exception):
 
 
 def answered(webui, call: Callable, kept: int, kinds: Callable, first: list):
-    """call(), a call of the host's denoiser, with the rows of one kind; see OneKind. Raises LeftOutByHost."""
+    """call(), a call of the host's denoiser, with the rows of one kind; see OneKind. Raises LeftOutByHost.
+
+    Who listens to the call is told of all rows as ever. Who has hooked into the network besides may count on their
+    order there (NegPiP, Regional Prompter, ControlNet): then all are evaluated.
+    """
+
+    def whole() -> bool:
+        return webui.company().listens and bool(webui.layers().functions())
+
     unet = webui.unet()
-    front = OneKind(unet.apply_model, kept, kinds, first)
+    front = OneKind(unet.apply_model, kept, kinds, first, whole)
     with swapped(unet, "apply_model", front):
         answer = call()
     if kept not in front.asked:
