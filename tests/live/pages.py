@@ -111,6 +111,8 @@ class Page:
         return self.setting(name).locator("input[type=number], textarea, input").first.input_value()
 
     def gap(self, name, on: bool):
+        # What is in force is known with the first answer.
+        self.page.locator(f"{ACCORDION} .w2sd-cost:not(:empty)").wait_for(timeout=TIMEOUT)
         self.page.locator(f"{ACCORDION}_gap_{name}").set_checked(on)
         self.page.wait_for_timeout(1500)
 

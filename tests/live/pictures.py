@@ -88,7 +88,8 @@ class Shots:
     def open(self, **kwargs) -> Image.Image:
         page = self.page(**kwargs).open().experts()
         for box in page.page.locator(f"{ACCORDION}_gaps input").all():
-            page.gap(box.get_attribute("data-gap"), True)
+            if box.is_visible():  # what the loaded checkpoint can have
+                page.gap(box.get_attribute("data-gap"), True)
         return self.shot(page, ACCORDION)
 
     def comparison(self) -> Image.Image:
