@@ -86,7 +86,7 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
         if (!factsOf(tab)) return;
         w2sdPage.furnish(tab);
         const own = state[tab], on = isOn(tab);
-        if (own.on && !on) w2sdPage.giveStepsBack(tab);
+        if (own.on !== on) w2sdPage[on ? "halveAgain" : "giveStepsBack"](tab);
         own.on = on;
         if (!isOpen(tab)) return;
         if (!own.listed) {

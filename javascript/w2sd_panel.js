@@ -98,6 +98,7 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
             const there = readers.text(told.parentNode.querySelector("#script_list")) === factsOf("txt2img")?.script;
             if (there) told.dataset.there = "yes";
             else if (told.dataset.there || Date.now() - told.dataset.since > 5000) told.remove();
+            else setTimeout(clearGridNotes, 5000);
         }
     }
 

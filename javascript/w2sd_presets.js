@@ -36,6 +36,11 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
         setSteps(tab, own.had.half);
     }
 
+    // W2SD is on again, and the preset that halves is still named.
+    function halveAgain(tab) {
+        if (factsOf(tab).presets[presetOf(tab)]?.halves_steps) halveSteps(tab);
+    }
+
     // Steps that are others by now are what the user wants.
     function giveStepsBack(tab) {
         const own = state[tab], had = own.had;
@@ -50,12 +55,14 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
         }
     }
 
-    // The box names the preset that the settings are, and no other; a name that is being written is left alone.
+    // The box names the preset that the settings are, and no other; a name that is being written, or about to be
+    // overwritten or deleted, is left alone.
     function namePreset(tab) {
         const own = state[tab], {name, keep} = own.answer.preset;
         if (name) own.was = name;
         const box = presetBox(tab), filling = !name && Date.now() - own.chosenAt < PATIENCE / 2;
-        if (!box || keep || filling || box === document.activeElement || presetOf(tab) === name) return;
+        const asked = Date.now() - own.sure.at < AGAIN && element(tab, "preset_about").querySelector(".w2sd-asks");
+        if (!box || keep || filling || asked || box === document.activeElement || presetOf(tab) === name) return;
         own.named = name;
         element(tab, "preset_named").click();
     }
@@ -74,5 +81,5 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
     const presetSaved = (tab, [, , ...kept]) => [presetOf(tab), pressedAgain(tab, "save", presetOf(tab)), ...kept];
     const presetDeleted = (tab) => [presetOf(tab), pressedAgain(tab, "delete", presetOf(tab))];
 
-    return {forgetSteps, giveStepsBack, namePreset, presetChosen, presetDeleted, presetNamed, presetSaved};
+    return {forgetSteps, giveStepsBack, halveAgain, namePreset, presetChosen, presetDeleted, presetNamed, presetSaved};
 })());

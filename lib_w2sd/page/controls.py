@@ -103,7 +103,7 @@ def js(tab: str, called: str, inputs=()) -> dict:
     return {"show_progress": False, "_js" if MAJOR < 4 else "js": call}
 
 
-def said(text: str, more: str = "") -> str:
-    """`more`: the address of the page of the guide that says the rest."""
+def said(text: str, more: str = "", asks: bool = False) -> str:
+    """`more`: the address of the page of the guide that says the rest; `asks`: a second press is awaited."""
     link = f' <a href="{escape(more)}" target="_blank">more</a>' if more else ""
-    return f'<p class="w2sd-about">{escape(text)}{link}</p>'
+    return f'<p class="w2sd-about{" w2sd-asks" if asks else ""}">{escape(text)}{link}</p>'

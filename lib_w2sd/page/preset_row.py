@@ -63,7 +63,8 @@ def connect(tab: str, store: presets.Store, controls: dict, row: PresetRow):
     def save(name, sure, *values):
         try:
             if not sure and store.has(name):
-                return gr.update(), said(f"There is a preset {name.strip()!r}: press the disk again to overwrite it.")
+                again = f"There is a preset {name.strip()!r}: press the disk again to overwrite it."
+                return gr.update(), said(again, asks=True)
             name = store.save(name, dict(zip(presets.KEPT, values)))
         except presets.PresetError as error:
             return gr.update(), said(str(error))
@@ -73,7 +74,7 @@ def connect(tab: str, store: presets.Store, controls: dict, row: PresetRow):
         name = (name or "").strip()
         try:
             if not sure and store.has(name):
-                return gr.update(), said(f"Press the bin again to delete the preset {name!r}.")
+                return gr.update(), said(f"Press the bin again to delete the preset {name!r}.", asks=True)
             store.delete(name)
         except presets.PresetError as error:
             return gr.update(), said(str(error))

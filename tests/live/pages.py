@@ -126,7 +126,10 @@ class Page:
         return self.open(f"{ACCORDION}_experts")
 
     def preset(self, name):
-        self.choose(f"{ACCORDION}_preset", name)
+        # Not written: Gradio 3.41 leaves the list open under what was.
+        self.page.locator(f"{ACCORDION}_preset input").first.click()
+        self.page.locator(f'{ACCORDION}_preset ul.options li[aria-label="{name}"]').first.click()
+        self.page.keyboard.press("Tab")  # where the list lay over the box, the click opens it again
         self.page.wait_for_timeout(1500)
 
     def said(self, part="panel"):

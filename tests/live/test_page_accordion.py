@@ -176,8 +176,8 @@ def test_paste_shows_what_was_used(page, webui):
     paste(page, made.infotext)
     page.page.wait_for_timeout(1000)
     assert gaps(page) == ["guidance", "prompt"]
-    expect(page.setting("panel")).to_contain_text("About 2 × the time: 4 of 8 steps improved.")
-    assert rows(page) == (8 * 2 + 4 * 4, 16)
+    expect(page.setting("panel")).to_contain_text("About 3 × the time: 4 of 8 steps improved. The comparison")
+    assert rows(page)[:2] == (8 * 2 + 4 * 4 + 16, 16)
 
 
 def test_cost_follows_the_page_and_is_what_the_run_takes(page, webui):
@@ -411,8 +411,8 @@ def test_a_script_of_the_list_is_told_before_the_click(page):
     page.fill(steps=8).open()
     page.setting("comparison").locator("input").check()
     page.page.wait_for_timeout(1500)
-    assert "for the comparison picture" in page.said()
+    assert "The comparison picture is counted" in page.said()
     page.choose("#txt2img_script_container #script_list", "Prompt matrix")
     page.page.wait_for_timeout(1500)
     said = page.said()
-    assert "for the comparison picture" not in said and "No comparison picture is made with a script" in said
+    assert "The comparison picture is counted" not in said and "No comparison picture is made with a script" in said

@@ -246,7 +246,7 @@ def test_every_button_that_is_a_picture_has_a_name(page):
         assert button.get_attribute("aria-label") and button.get_attribute("title")
     assert page.setting("preset_about").get_attribute("aria-live") == "polite"
     assert "API: lambda_steps" in page.setting("lambda_steps").get_attribute("title")
-    expect(page.setting("inversion")).to_contain_text("by what the step before has shown")
+    expect(page.setting("inversion")).to_contain_text("what the step before has shown")
 
 
 def test_the_accordion_opens_from_the_keyboard(page):
@@ -269,7 +269,7 @@ def test_the_grids_note_stands_at_the_grid_and_goes_with_it(page):
     below, at = told.bounding_box(), page.page.locator("#txt2img_script_container #script_list").first.bounding_box()
     assert 0 <= below["y"] - at["y"] - at["height"] < 60, "below the list of scripts"
     page.choose("#script_list", "None")
-    expect(told).to_have_count(0)
+    expect(told).to_have_count(0, timeout=TIMEOUT)
 
 
 @pytest.mark.parametrize("width", [360])

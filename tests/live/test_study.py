@@ -102,8 +102,9 @@ def test_the_page_says_what_a_study_costs_and_why_a_name_is_none(page, ask, name
     for pairs in (1, 3):
         page.number(f"{where}_pairs", pairs)
         expect(cost).to_contain_text(f"At most {pairs} × {ways} = {pairs * ways} pictures")
-    for box in page.page.locator(f"{where}_beside input:checked").all():
-        box.uncheck()
+    checked = page.page.locator(f"{where}_beside input:checked")
+    while checked.count():
+        checked.first.uncheck()
     expect(cost).to_contain_text("At most 3 × 2 = 6 pictures")
     page.number(f"{where}_pairs", 1)
     box = page.page.locator(f"{where}_name textarea, {where}_name input").first

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ..reflected import REFLECTED
 from . import families
 from .conftest import PLAIN, Picture, distance, png
 from .make_motion import LORA
@@ -300,7 +301,7 @@ def test_cost_line_counts_frames(webui, pair, settings):
     settings = {**settings, "weak_checkpoint": pair[1]} if "strong_cfg" in settings else settings
     page = {"steps": STEPS, "sampler": "Euler", "cfg": PLAIN["cfg_scale"], "batch_size": 1, "video": True}
     page |= {"frames": ONE["video_length"], "frames_at_once": ONE["batch_size"]}
-    said = webui.post("/w2sd/v1/estimate", {"settings": settings, "page": page}).json()["rows"]
+    said = webui.post("/w2sd/v1/estimate", {"settings": {**REFLECTED, **settings}, "page": page}).json()["rows"]
     Video(webui).made(settings)
     plain = STEPS * 2 * ONE["video_length"]
     assert f"{webui.trace()[0]['rows']} UNet rows instead of {plain}." in said

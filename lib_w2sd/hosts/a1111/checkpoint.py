@@ -20,6 +20,7 @@ LORA_STATE = {"network_current_names": (), "network_weights_backup": None, "netw
 # Its functions that compare a layer with the LoRAs asked for, and write into the layer's weights.
 LORA_WRITERS = ("network_apply_weights", "network_restore_weights_from_backup", "network_reset_cached_weight")
 
+OTHER_LAYERS = "half precision, but where it is fp8"
 # A LoRA names a layer, or the parts of one that holds several.
 LORA_PARTS = ("", "_q_proj", "_k_proj", "_v_proj", "_out_proj")
 
@@ -60,18 +61,32 @@ class A1111Checkpoint(WeakCheckpoint):
             return super().installed_slots(weights)
 
     def rounding(self, info):
-        """The dtype that the host goes through on loading the file: the half precision that it computes in; with
-        --no-half only where another file is loaded into the modules of an fp8 one, which it halves for that."""
+        """The dtype that the host goes through on loading the file: the half precision that it computes in. With
+        --no-half, where it changes from one fp8 UNet to another: it halves the one before the file goes into it, or the
+        new one, whose fp8 layers it then fills at once (OTHER_LAYERS)."""
         if not shared.cmd_opts.no_half:
             return torch.float16
+        if not devices.fp8:
+            return None
         into_the_same_modules = not any(
             sd_models_config.find_checkpoint_config_near_filename(one)
             for one in (info, shared.sd_model.sd_checkpoint_info)
         )
-        return torch.float16 if devices.fp8 and into_the_same_modules else None
+        if into_the_same_modules:
+            return torch.float16
+        # Not where the loaded one is the first in fp8.
+        whole = (slot.tensor for slot in self.slots().values() if slot.tensor.dtype == torch.float32)
+        return OTHER_LAYERS if all(torch.equal(tensor.half().float(), tensor) for tensor in whole) else None
 
     def place(self, info, file):
-        return partial(checkpoint.like, via=self.rounding(info))
+        via = self.rounding(info)
+        if via != OTHER_LAYERS:
+            return partial(checkpoint.like, via=via)
+
+        def place(tensor, strong):
+            return checkpoint.like(tensor, strong, torch.float16 if strong.dtype == torch.float32 else None)
+
+        return place
 
     # ------------------------------------------------------------------ LoRAs
 

@@ -179,7 +179,7 @@ class Layers:
         # Thousands of layers, asked about at every evaluation: nearly all of them hold nothing.
         for layer, own in zip(self._modules, self._layers):
             if own["_forward_pre_hooks"] or own["_forward_hooks"] or "forward" in own:
-                found = [one for one in self._own(own) if _is_anothers(one)]
+                found = [one for one in self._own(layer) if _is_anothers(one)]
                 functions += found
                 if found:
                     layers.append(layer)
@@ -197,10 +197,12 @@ class Layers:
         return any(map(_is_anothers, hooks))
 
     @staticmethod
-    def _own(layer: dict) -> list:
-        found = [*layer["_forward_pre_hooks"].values(), *layer["_forward_hooks"].values()]
-        if "forward" in layer:
-            found.append(getattr(layer["forward"], "original", layer["forward"]))  # below an overlay of ours
+    def _own(layer: torch.nn.Module) -> list:
+        """Hooks, and what stands in the place of the forward of the layer's class."""
+        found = [*layer._forward_pre_hooks.values(), *layer._forward_hooks.values()]
+        if "forward" in vars(layer):
+            below = getattr(layer.forward, "original", layer.forward)  # an overlay of ours
+            found += [below] if getattr(below, "__func__", below) is not type(layer).forward else []
         return found
 
     def as_they_are(self):
