@@ -163,6 +163,9 @@ def test_a_webui_that_holds_one_model_says_so(webui):
 
 
 def test_the_way_through_pixels_is_said_before_the_click(webui, freed):
-    request = {"settings": {"weak_model": model(webui, "sd15")["weak_model"], "lambda_steps": 3}, "page": {"steps": 8}}
+    request = {
+        "settings": {"weak_model": model(webui, "sd15")["weak_model"], "lambda_steps": 3, "inversion": "matched"},
+        "page": {"steps": 8},
+    }
     said = webui.post("/w2sd/v1/estimate", request).json()
     assert "9 pictures are decoded and as many encoded" in said["cost"]
