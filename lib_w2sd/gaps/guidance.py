@@ -23,7 +23,7 @@ def _without_guidance(picture: Picture) -> str:
 def _with_guidance(picture: Picture) -> str:
     if picture.cfg <= 1:
         return ""
-    return "CFG above 1" + (", no ControlNet" if picture.controlnet is False else "")
+    return "CFG above 1"
 
 
 def _counts_already(picture: Picture) -> str:

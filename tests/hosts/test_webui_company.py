@@ -46,6 +46,27 @@ def test_guidance_in_forges_unet_gets_both_rows(forge, name):
     options.clear()
 
 
+@pytest.mark.parametrize("way", ["matched", "previous-gap", "auto-guidance"])
+def test_guidance_in_forges_unet_goes_by_what_its_patch_has_noted_in_that_call(forge, way):
+    """As Forge's self-attention guidance, by the attention's scores: no rows of an earlier call will do."""
+    noted = {}
+    forge.unet.before_call = lambda _: noted.update(scores=1.0)  # called with the network
+    options = forge.shared.sd_model.forge_objects.unet.model_options
+
+    def guide(args):
+        return args["denoised"] * (1 + noted.pop("scores") / 100)
+
+    def guided(p):
+        patched = {"patches_replace": {"attn1": {}}}
+        options.update(transformer_options=patched, sampler_post_cfg_function=[guide])
+
+    forge.others.append(Beside(forge, guided))
+    plain = forge.txt2img(None, cfg_scale=6.0)
+    assert same_pictures(plain, forge.txt2img({"inversion": way, "weak_cfg": 6, "lambda_steps": -1}, cfg_scale=6.0))
+    forge.unet.before_call = None
+    options.clear()
+
+
 @pytest.mark.parametrize("settings", [GAP, {"strong_cfg": 4, "weak_cfg": 2, "weak_prompt": "a dog"}])
 def test_guidance_in_forges_unet_is_not_asked_before_the_network(forge, settings):
     """Self-attention guidance needs what the network's own call has recorded."""

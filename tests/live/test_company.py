@@ -177,7 +177,7 @@ LEFT_OUT = {
 EXPLAINED = {
     (OFF_AT_0, "weak alone at 0"): "off there",
     (NO_OTHER_PICTURE, "acts"): "same picture",
-    (NO_OTHER_PICTURE, "left out"): "same picture",
+    (NO_OTHER_PICTURE, "left out"): "refused",
 }
 ALL = list(dict.fromkeys(name for names in NAMES.values() for name in names.split("|")))
 
@@ -279,9 +279,13 @@ def observed(both: Beside, name: str, init_image) -> dict:
     if webui.forge or (name.startswith(("Control", "IP-Adapter")) and "Dynamic Thresholding" not in name):
         part = "ControlNet" if name.startswith("Control") else LEFT_OUT.get(name, "everything")
         own_scale = both.ask.get("cfg_scale", PLAIN["cfg_scale"])
-        alone = both.together({"weak_alone": True, "weak_cfg": own_scale, "weak_without": part})
-        gap = both.together({**GAP, "weak_cfg": own_scale, "weak_without": part})
-        seen["left out"] = both.same(alone, off) and both.same(gap, theirs) == (name == NO_OTHER_PICTURE)
+        asked = {"weak_cfg": own_scale, "weak_without": part}
+        if name == NO_OTHER_PICTURE:
+            told = webui.refused(asked, **{**both.ask, "alwayson_scripts": both.scripts})
+            seen["left out"] = "but there is no everything in this picture" in told
+        else:
+            alone, gap = both.together({"weak_alone": True, **asked}), both.together({**GAP, **asked})
+            seen["left out"] = both.same(alone, off) and not both.same(gap, theirs)
     seen["afterwards"] = both.same(both.without(), off) and both.same(both.together(), theirs)
     return seen
 

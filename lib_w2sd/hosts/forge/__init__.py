@@ -74,7 +74,8 @@ class Forge(WebUI):
         guides = any(options.get(name) for name in GUIDANCE) or not all(map(is_a_hosts_own, self.combining()))
         patched = set(options.get("transformer_options") or ()) - HOSTS_OWN or options.get("model_function_wrapper")
         apart = bool(patched) or unet.controlnet_linked_list is not None or guides or self.listened_to(AFTER)
-        return Company(guides, tells_rows_apart=apart, listens=self.listened_to(BEFORE, AFTER, GUIDED))
+        listens = self.listened_to(BEFORE, AFTER, GUIDED)
+        return Company(guides, tells_rows_apart=apart, listens=listens, reads_along=guides and bool(patched))
 
     def combining(self) -> list:
         """The host's functions that put cond and uncond together."""

@@ -23,11 +23,14 @@ class Company:
     tells_rows_apart  another extension is told which rows are the prompt's and which the negative prompt's, or may
                       change the network's answers to them: none may then stand in another's place
     listens           another extension hears of every call
+    reads_along       one that guides has something called with the network, and may go by what that has noted in the
+                      call (self-attention guidance by the attention's scores)
     """
 
     guides: bool
     tells_rows_apart: bool
     listens: bool
+    reads_along: bool = False
 
 
 # The host's callbacks before and after the network, and after guidance.

@@ -67,8 +67,9 @@ class HostSides:
 
     def sharing(self, wanted: bool):
         """Rows that one side has just evaluated serve the other too, where both are asked at one place. Not where
-        others read in one callback what their hooks have heard of the network's call (Incantations' S-CFG)."""
-        wanted = wanted and not self.network.layers().are_heard()
+        others read in one callback what their hooks have heard of the network's call (Incantations' S-CFG, Forge's
+        self-attention guidance)."""
+        wanted = wanted and not self.network.layers().are_heard() and not self.webui.company().reads_along
         return self.shared_rows.meter.sharing() if wanted else nullcontext()
 
     def announce(self, x, t, kwargs):
