@@ -67,6 +67,28 @@ def test_guidance_in_forges_unet_goes_by_what_its_patch_has_noted_in_that_call(f
     options.clear()
 
 
+@pytest.mark.parametrize("way", ["matched", "previous-gap", "auto-guidance"])
+@pytest.mark.parametrize("callback", ["on_cfg_denoised", "on_cfg_after_cfg"])
+def test_who_reads_in_a_callback_what_was_noted_in_the_network_meets_that_call(a1111, callback, way):
+    """As the extension Self Attention Guidance on A1111, whose forward stands in a layer's place."""
+    noted, before = {}, a1111.unet.forward
+
+    def forward(*args, **kwargs):
+        noted["scores"] = 1.0
+        return before(*args, **kwargs)
+
+    def read(params):
+        params.x = params.x * (1 + noted.pop("scores") / 100)
+
+    getattr(a1111.modules["script_callbacks"], callback)(read)
+    a1111.unet.forward = forward
+    try:
+        plain = a1111.txt2img(None, cfg_scale=6.0)
+        assert same_pictures(plain, a1111.txt2img({"inversion": way, "weak_cfg": 6, "lambda_steps": -1}, cfg_scale=6.0))
+    finally:
+        del a1111.unet.forward
+
+
 @pytest.mark.parametrize("settings", [GAP, {"strong_cfg": 4, "weak_cfg": 2, "weak_prompt": "a dog"}])
 def test_guidance_in_forges_unet_is_not_asked_before_the_network(forge, settings):
     """Self-attention guidance needs what the network's own call has recorded."""

@@ -7,6 +7,7 @@ from ....errors import SettingError
 from ....gaps import Side
 from .. import isolation
 from ..isolation.swapped import swapped
+from ..webui import AFTER, GUIDED
 from .evaluator import Evaluator
 
 
@@ -67,10 +68,12 @@ class HostSides:
 
     def sharing(self, wanted: bool):
         """Rows that one side has just evaluated serve the other too, where both are asked at one place. Not where
-        others read in one callback what their hooks have heard of the network's call (Incantations' S-CFG, Forge's
-        self-attention guidance)."""
-        wanted = wanted and not self.network.layers().are_heard() and not self.webui.company().reads_along
-        return self.shared_rows.meter.sharing() if wanted else nullcontext()
+        others read afterwards what theirs has noted in the network's call (Incantations' S-CFG, self-attention
+        guidance)."""
+        layers = self.network.layers()
+        noted = layers.are_heard() or self.webui.company().reads_along
+        noted = noted or (self.webui.listened_to(AFTER, GUIDED) and layers.functions())
+        return self.shared_rows.meter.sharing() if wanted and not noted else nullcontext()
 
     def announce(self, x, t, kwargs):
         self.evaluator.follow_refiner(x, t, kwargs)
