@@ -146,5 +146,8 @@ def test_its_callback_costs_nothing_in_a_request_that_is_no_video(a1111, monkeyp
     record.mm_animatediff = SimpleNamespace(mm_injected=injected, ad_params=None)
     monkeypatch.setitem(sys.modules, "scripts.animatediff_mm", record)
     a1111.modules["script_callbacks"].on_cfg_denoiser(on_cfg_denoiser)
+    if injected:  # something of its own is in the network then
+        forward = a1111.unet.forward
+        monkeypatch.setattr(a1111.unet, "forward", lambda *args, **kwargs: forward(*args, **kwargs))
     a1111.txt2img({"lambda_steps": 1, "weak_cfg": 1, "strong_cfg": 1, "inversion": "paper"}, steps=4, cfg_scale=6)
     assert sum(a1111.calls) == rows

@@ -63,13 +63,23 @@ def copied(value):
 class Moment:
     """Everything that KEPT lists, as it is now. put_back() makes it so again, as often as wanted."""
 
-    def __init__(self, webui, layers: "Layers | None" = None, values=(), earlier: "Moment | None" = None):
+    def __init__(
+        self, webui, layers: "Layers | None" = None, values=(), earlier: "Moment | None" = None, untouched: bool = False
+    ):
         """
-        webui    the pass's webui.WebUI
-        layers   of the network, where it is to be called
-        values   the arguments of the call
-        earlier  another one of the pass: with it, only what has changed since takes its time
+        layers     of the network, where it is to be called
+        values     the arguments of the call
+        earlier    another one of the pass: with it, only what has changed since takes its time
+        untouched  nobody else's code has run since `earlier` was put back: what others remember is what it was
         """
+        still = earlier and untouched
+        self._belongings = earlier._belongings if still else self._held(webui, layers, values, earlier)
+        self._others = [*generators(), *([layers.as_they_are()] if layers else [])]
+        self._weights = layers.weights_as_they_are() if layers else lambda: None
+        self._progress = {name: getattr(shared.state, name) for name in PROGRESS if hasattr(shared.state, name)}
+
+    @staticmethod
+    def _held(webui, layers, values, earlier) -> Belongings:
         p = webui.p
         scripts = [script for script in p.scripts.alwayson_scripts if is_theirs(file_of(type(script)))]
         # AnimateDiff puts its forward on the denoiser's model in the first call, and what that needs on itself.
@@ -77,23 +87,14 @@ class Moment:
         known = [p, webui.sampler, webui.denoiser, wrap, *draws_from(p), *objects_among([*vars(p).values(), *values])]
         known += [one for kept in webui.KEEPS for one in kept()]
         functions, kept_on = layers.of_others() if layers else ([], [])
-        self._belongings = Belongings(
-            [*listeners(), *scripts, *patches(), *functions],
-            [(one, OF_A_MODEL) for one in known if one is not None],
-            kept_on,
-            earlier and earlier._belongings,
-        )
-        self._others = [*generators(), *([layers.as_they_are()] if layers else [])]
-        self._weights = layers.weights_as_they_are() if layers else lambda: None
-        self._progress = {name: getattr(shared.state, name) for name in PROGRESS if hasattr(shared.state, name)}
+        roots = [*listeners(), *scripts, *patches(), *functions]
+        objects = [(one, OF_A_MODEL) for one in known if one is not None]
+        return Belongings(roots, objects, kept_on, earlier and earlier._belongings)
 
     def changes(self, present) -> list:
         """What others remember since then that they did not (Belongings.since). `present()`: the Moment that it is now,
         asked for where there is anything, since to look everywhere takes longer than to look where things were."""
-        return present().since(self) if self._belongings.changed() else []
-
-    def since(self, before: "Moment") -> list:
-        return self._belongings.since(before._belongings)
+        return present()._belongings.since(self._belongings) if self._belongings.changed() else []
 
     def put_back(self, weights: bool = True) -> None:
         """`weights`: those of the network too. Not where the host itself may have moved them."""

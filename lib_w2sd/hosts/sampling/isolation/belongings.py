@@ -64,6 +64,11 @@ def file_of(owner) -> "str | None":
         return owner.__code__.co_filename
     if isinstance(owner, types.ModuleType):
         return getattr(owner, "__file__", None)
+    return _file_of_class(owner)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _file_of_class(owner: type) -> "str | None":
     module = sys.modules.get(owner.__module__)
     if module is not None:
         return getattr(module, "__file__", None)

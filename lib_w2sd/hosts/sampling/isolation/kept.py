@@ -25,7 +25,8 @@ class Table:
         self.owner, self.is_kept = owner, is_kept
         self._now = vars(owner) if isinstance(owner, type) else owner
         whole = dict(list(self._now.items()))
-        self._names, self._values = list(whole), list(whole.values())
+        # A module's names are looked at where they are more or fewer: it may have hundreds.
+        self._names, self._values = [] if "__builtins__" in whole else list(whole), list(whole.values())
         self.content = {name: value for name, value in whole.items() if is_kept(name)}
 
     def stands(self) -> bool:
@@ -34,8 +35,9 @@ class Table:
     def changed(self) -> bool:
         now = self._now
         # Nearly always all of it is as it was, and a table may be long.
-        if len(now) == len(self._names) and _same(list(now), self._names) and _same(list(now.values()), self._values):
-            return False
+        if len(now) == len(self._values) and _same(list(now.values()), self._values):
+            if not self._names or _same(list(now), self._names):
+                return False
         return any(now.get(name, _MISSING) is not value for name, value in self.content.items()) or any(
             name not in self.content and self.is_kept(name) for name in list(now)
         )
@@ -49,6 +51,8 @@ class Table:
                 setattr(self.owner, name, value) if isinstance(self.owner, type) else self.owner.update({name: value})
 
     def put_back(self):
+        if not self.changed():
+            return
         gone = [name for name in self._now if name not in self.content and self.is_kept(name)]
         self.put(self.content, gone)
 

@@ -38,6 +38,7 @@ class HostSides:
     @unguided.setter
     def unguided(self, value: bool):
         self.evaluator.unguided = value
+        self.evaluator.untouched = False  # set as a call of the sampler's begins
 
     def strong(self, x, t, kwargs):
         self.evaluator.follow_refiner(x, t, kwargs)
@@ -60,6 +61,7 @@ class HostSides:
 
     def own(self, denoiser, x, t, kwargs):
         before, scale = self.evaluator.asked_for(), self.webui.cfg_scale(kwargs)
+        self.evaluator.untouched = False
         output = denoiser(x, t, **kwargs)
         return output, self.evaluator.is_guided(kwargs["cond"], scale, before) and not self.webui.company().guides
 
@@ -126,6 +128,7 @@ class HostSides:
         return self.one_pass.noises.drawn(x.shape).to(x)
 
     def rewards(self, signal):
+        self.evaluator.untouched = False
         scores = self.one_pass.judge.scores(signal, self.webui.prompts.own()[0])
         # Frames chosen one by one would not follow each other.
         return scores.mean().expand_as(scores) if self.webui.is_one_video() else scores

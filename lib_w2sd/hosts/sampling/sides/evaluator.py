@@ -28,6 +28,7 @@ class Evaluator:
         prompts = one_pass.webui.prompts
         self._latest, prompts.latest = prompts.latest, None  # moment that was looked at
         self.unguided = False  # see denoiser.Sides
+        self.untouched = False  # whether nobody else's code has run since the latest moment was put back
 
     def evaluate(self, x, t, kwargs: dict, side: Side, name: str):
         """The denoiser's output at (x, t) under `side`, as if it had never been asked. `kwargs`: the sampler's; `name`:
@@ -60,7 +61,7 @@ class Evaluator:
         output, where = self.evaluate(x, t, kwargs, self.one_pass.strong_side, "weak"), self.coordinates
         alpha, beta = where.levels(x, t)
         level = (torch.as_tensor(beta / alpha, dtype=torch.float32)).reshape(-1).expand(x.shape[0])
-        signal = where.signal(x, output, t)
+        signal, self.untouched = where.signal(x, output, t), False
         # The other model may take the network's room for a while: the host moves its weights, and knows where they are.
         with isolation.unnoticed(self.moment(kwargs), self.before, weights=False):
             found = side.model.answer(signal, where.noise(x, output, t), level, self.scale_of(side, kwargs))
@@ -84,15 +85,17 @@ class Evaluator:
     @contextmanager
     def untraced(self, kwargs, name: str):
         """Around an extra evaluation: what it leaves behind is taken back, and kept for the next of that name."""
-        now = self.moment(kwargs)
+        now, self.untouched = self.moment(kwargs), False
         with isolation.unnoticed(now, self.before):
             call = getattr(self.webui.denoiser, "step", 0)
             with self.memories.of(name, call, self.before or now, lambda: self.moment(kwargs)):
                 yield
+        self._latest, self.untouched = now, True
 
     def moment(self, kwargs) -> isolation.Moment:
         """All that an evaluation may not change, as it is now."""
-        self._latest = isolation.Moment(self.webui, self.network.layers(), kwargs.values(), self._latest)
+        layers, values = self.network.layers(), kwargs.values()
+        self._latest = isolation.Moment(self.webui, layers, values, self._latest, self.untouched)
         return self._latest
 
     @contextmanager
@@ -110,6 +113,7 @@ class Evaluator:
         if self.before is None and self.refiner.follow(x, t, kwargs):
             self.network.renew()
             self.memories.forget()
+            self.untouched = False
 
     def asked_for(self) -> int:
         """Rows that the host has asked the network for."""
