@@ -232,8 +232,16 @@ def main():
     given = parser.parse_args()
     hosts = [WebUI(name, url) for name in HOSTS if (url := getattr(given, name))]
     if given.what == "record":
-        given.file.write_text(json.dumps({webui.name: recorded(webui) for webui in hosts}, indent=1))
-        return
+        kept = {webui.name: recorded(webui) for webui in hosts}
+        given.file.write_text(json.dumps(kept, indent=1))
+        failed = [
+            f"{host}: {name}: {one['detail']}"
+            for host, of_host in kept.items()
+            for name, one in of_host["requests"].items()
+            if one["status"] >= 500
+        ]
+        print("\n".join(failed), file=sys.stderr)
+        sys.exit(bool(failed))  # what fails both times proves nothing
     kept = json.loads(given.file.read_text())
     lines = [line for webui in hosts for line in held(kept[webui.name], everything(webui), webui.name)]
     print("\n".join(lines) or "Everything is as it was.")

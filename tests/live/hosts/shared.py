@@ -244,7 +244,9 @@ class Host:
         return self.launch()
 
     def write_config(self, options: dict) -> None:
-        self.config.write_text(json.dumps({**options, **self.options()}, indent=4), encoding="utf-8")
+        # The API gives 85.0 for a quality of 85, and Pillow takes no such.
+        whole = {k: int(v) for k, v in options.items() if isinstance(v, float) and v.is_integer()}
+        self.config.write_text(json.dumps({**options, **whole, **self.options()}, indent=4), encoding="utf-8")
 
     def options(self) -> dict:
         """Of the WebUI's own: previews cost time, and some kinds want a download."""
