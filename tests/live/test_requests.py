@@ -202,6 +202,8 @@ def test_no_path_is_read_outside_the_models_folders(host, outside):
             {"weak_loras": f"<lora:{tag}:1>"},
             {"weak_prompt": f"a cat <lora:{tag}:1>", "weak_cfg": 1},
         ):
+            if "weak_prompt" in names and "//" in tag and host.webui.name == "neo":
+                continue  # the rest of a line behind it is a comment there: no LoRA is named
             answer = host.send({}, [{"enabled": True, "lambda_steps": 2, **names}])
             assert answer.status_code == 422 and is_ours(answer), (names, answer.text[:500])
         with pytest.raises(OSError):  # nobody has the pipe open to read
