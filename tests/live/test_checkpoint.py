@@ -40,8 +40,8 @@ def asking(strong: str) -> dict:
     if any(kind in strong.lower() for kind in ("flux", "schnell")):
         # Forge draws a black picture with schnell's schedule of the scheduler "Automatic".
         ask.update(scheduler="Simple", distilled_cfg_scale=3.5, cfg_scale=1)
-    if "rectified" in strong.lower():  # at Neo's own shift the small one draws a black picture
-        ask.update(distilled_cfg_scale=3)
+    if "rectified" in strong.lower():  # as above
+        ask.update(scheduler="Simple", distilled_cfg_scale=3)
     return ask
 
 
