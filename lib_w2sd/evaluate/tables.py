@@ -6,6 +6,7 @@ Its prompts are named, not shipped. Every table has the two plain pictures that 
 from dataclasses import dataclass
 
 from ..errors import SettingError
+from ..gaps.guidance import weak_at
 from ..page import presets
 from ..page.settings import BY_NAME
 from .ways import Way, beside
@@ -58,7 +59,7 @@ class Table:
             found.append(Way(name, {**preset.fields, **PAPERS_WAY, **own}))
         last = found[-1]
         if self.weak:
-            found.append(Way(self.weak, {**last.w2sd, "weak_alone": True, "weak_cfg": cfg}))
+            found.append(Way(self.weak, {**last.w2sd, "weak_alone": True, **weak_at(cfg)}))
         return (Way("plain"), *found, *beside(last.name))
 
 

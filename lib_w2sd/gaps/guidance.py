@@ -9,6 +9,11 @@ AT_FIRST = 10  # steps to improve, as the settings are at the start
 USUAL = 3.0, 10.0  # CFG scales at which the paper's preset is worth a try; its own are 5 to 7
 
 
+def weak_at(cfg: float) -> dict:
+    """The settings by which the weak side has this CFG scale: the picture's own, where guidance is to be no gap."""
+    return {"weak_cfg": cfg}
+
+
 def scales(settings, picture_cfg: float) -> "tuple[float, float]":
     """The CFG scales of the strong and the weak side, for a picture drawn at `picture_cfg`."""
     return picture_cfg if settings.strong_cfg is None else settings.strong_cfg, settings.weak_cfg
