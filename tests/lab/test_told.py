@@ -47,8 +47,8 @@ def readme() -> list:
         way, plain = unit.format(name), none.format(name)
         told = by(kept, way, plain, "like", 2, bold=False), f"{mean(kept[plain], 'like'):.2f}"
         close.append((*told, times(kept, way, plain)))
-    (edges, of_edges, time_of_both), (like, of_like, like_time) = close
-    assert time_of_both == like_time
+    (edges, of_edges, both), (like, of_like, like_time) = close
+    assert both == like_time, "one time for both"
     habit, plain = f"{BIASED}/balance/1/previous-gap/0.5/19", f"{BIASED}/plain/1/20"
     rare = by(BALANCE, habit, plain, "share", 2, bold=False, sign="")
     at_1, few = f"{DPM}/plain/1/4", pushed(FEW, 4)
@@ -59,7 +59,7 @@ def readme() -> list:
     style, of_style = f"{DPM}/plain/2/20/strong+ink@1.2", f"{DPM}/plain/2/20/strong+ink@0.8"
     nearer = difference(ALL[style], ALL[of_style], "ink")
     return [
-        f"edges agree {edges} more, of {of_edges}; pictures {like} closer, of {of_like}, which no weight does | {time_of_both} |",
+        f"edges agree {edges} more, of {of_edges}; pictures {like} closer, of {of_like}, which no weight does | {both} |",
         f"{rare} more often, of {mean(BALANCE[plain], 'share'):.2f}; half is right | {times(BALANCE, habit, plain)} |",
         f"which takes {times(ALL, f'{DPM}/plain/1.25/4', at_1)} |",
         f"reward {by(ALL, few, at_1, bold=False)} | {times(ALL, few, at_1)} |",
