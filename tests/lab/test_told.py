@@ -59,7 +59,7 @@ def readme() -> list:
     style, of_style = f"{DPM}/plain/2/20/strong+ink@1.2", f"{DPM}/plain/2/20/strong+ink@0.8"
     nearer = difference(ALL[style], ALL[of_style], "ink")
     return [
-        f"edges agree {edges} more, of {of_edges}; pictures {like} closer, of {of_like}, which no weight does | {both} |",
+        f"edges agree {edges} more, of {of_edges}; pictures {like} closer, of {of_like}, which no weight does | {both}",
         f"{rare} more often, of {mean(BALANCE[plain], 'share'):.2f}; half is right | {times(BALANCE, habit, plain)} |",
         f"which takes {times(ALL, f'{DPM}/plain/1.25/4', at_1)} |",
         f"reward {by(ALL, few, at_1, bold=False)} | {times(ALL, few, at_1)} |",
