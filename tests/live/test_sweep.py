@@ -149,7 +149,10 @@ class Sweep:
         # Who goes by the request's CFG scale and not by the call's, so that another scale's picture is another: Detail
         # Daemon, for its own strength; Incantations' schedule, whose scale begins at the request's (pag.py, line 266)
         # and stands in the call's place (cfg_combiner.py, line 178).
-        self.goes_with_scale = name.startswith(("detail daemon", "incantations, PAG, CFG schedule"))
+        # And a script with a sampling of its own, which is not improved, and says so.
+        self.goes_with_scale = name.startswith(
+            ("detail daemon", "incantations, PAG, CFG schedule", "script img2img alternative")
+        )
         self.own_cfg = ask.get("cfg_scale", PLAIN["cfg_scale"])
 
     def made(self, w2sd=None, **more):
