@@ -68,7 +68,8 @@ class A1111(WebUI):
                 return self.denoiser(x, t, **ask)
             parts = [len(parts) for parts in ask["cond"].batch]
             first = [sum(parts[:i]) for i in range(len(parts))]
-            return answered(self, lambda: self.denoiser(x, t, **ask), kept, InOrder(sum(parts)), first)
+            shape = (sum(parts) + len(parts), *x.shape[1:])
+            return answered(self, lambda: self.denoiser(x, t, **ask), kept, InOrder(sum(parts)), first, shape)
 
     def kind_that_counts(self, ask: dict) -> "int | None":
         """The host always evaluates cond and uncond rows; where one of them counts for nothing it is left out.

@@ -4,7 +4,6 @@ So either is what it is beside the other (padded, cut or repeated to its length)
 weights of AND, and whoever puts cond and uncond together finds as many rows as ever.
 """
 
-import functools
 from collections.abc import Callable
 
 import torch
@@ -21,12 +20,12 @@ class OneKind:
            prompt's, so that there is nothing to guide by.
     kinds  kinds(rows, keywords) of a call of the network: the kind of each of its rows
     first  for each picture, which of its prompt's rows to take for its negative prompt's
-    whole  whole(), asked as the network is first called: whether it has to be asked for all rows
+    whole  whole(x), asked as the network is first called: whether it has to be asked for all rows
     """
 
     def __init__(self, network: Callable, kept: int, kinds: Callable, first: list, whole: Callable):
         self.network, self.kept, self.kinds, self.first = network, kept, kinds, first
-        self.whole = functools.cache(whole)
+        self.whole, self._is_whole = whole, None
         self.asked: set = set()  # the kinds that the host has asked for
         self.left_out = 0  # rows
         self._answers: list = []  # of the prompt's rows
@@ -35,7 +34,9 @@ class OneKind:
         n, kinds = len(x), self.kinds(len(x), kwargs)
         rows = [row for row, kind in enumerate(kinds) if kind == self.kept]
         self.asked.update(kinds)
-        if self.whole():
+        if self._is_whole is None:
+            self._is_whole = self.whole(x)
+        if self._is_whole:
             return self.network(x, *args, **kwargs)
         self.left_out += n - len(rows)
         answer = torch.zeros_like(x[:0])
@@ -104,14 +105,18 @@ class LeftOutByHost(Exception):
     """The host has not asked for the rows that count: "Ignore negative prompt during early sampling"."""
 
 
-def answered(webui, call: Callable, kept: int, kinds: Callable, first: list):
+def answered(webui, call: Callable, kept: int, kinds: Callable, first: list, shape=None):
     """call(), a call of the host's denoiser, with the rows of one kind; see OneKind. Raises LeftOutByHost.
 
     Who listens to the call is told of all rows as ever. Who has hooked into the network besides may count on their
     order there (NegPiP, Regional Prompter, ControlNet): then all are evaluated.
+
+    shape  of all rows together, where `kinds` goes by their order: not in tiles (Tiled Diffusion)
     """
 
-    def whole() -> bool:
+    def whole(x) -> bool:
+        if shape is not None and (len(x) > shape[0] or x.shape[1:] != shape[1:]):
+            return True
         return webui.company().listens and bool(webui.layers().functions())
 
     unet = webui.unet()
