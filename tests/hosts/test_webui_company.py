@@ -151,6 +151,29 @@ def test_who_has_hooked_layers_besides_gets_both_rows(host):
         vars(host.unet).pop("forward", None)
 
 
+@pytest.mark.parametrize(
+    "alone,beside", [({"weak_cfg": 0}, {"weak_cfg": 1e-6}), ({"strong_cfg": 1}, {"strong_cfg": 1 + 1e-6})]
+)
+def test_who_draws_in_tiles_gets_both_rows(a1111, alone, beside):
+    """As Tiled Diffusion: the network's rows are one tile's pair after the other."""
+
+    def tiled(p):
+        wrap = p.sampler.model_wrap_cfg.inner_model
+        whole = type(wrap).forward
+
+        def forward(x, sigma, **kwargs):
+            return torch.cat([whole(wrap, x[..., half], sigma, **kwargs) for half in (slice(0, 4), slice(4, 8))], -1)
+
+        wrap.forward = forward
+
+    a1111.others.append(Beside(a1111, tiled))
+    found = []
+    for settings in (alone, beside):
+        a1111.txt2img({**settings, "lambda_steps": 2, "inversion": "paper"})
+        found.append([entry["gap_norm"] for entry in a1111.trace()[0]["reflections"]])
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
 def test_who_listens_after_the_network_gets_both_rows(host):
     host.modules["script_callbacks"].on_cfg_denoised(lambda params: None)
     host.txt2img(GAP)
