@@ -8,6 +8,8 @@ from types import MethodType
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 NAMED = {"calls": 0}
 
@@ -152,6 +154,57 @@ def test_what_stands_is_not_kept_twice(look):
     first = look([one])
     one.table["inner"]["count"] = 1
     second = look([one], earlier=first)
-    earlier, now = ({id(kept.owner): kept for kept in found._kept} for found in (first, second))
+    earlier, now = ({id(kept.owner): kept for kept in found._kept()} for found in (first, second))
     others = [type(kept.owner).__name__ for owner, kept in now.items() if earlier.get(owner) is not kept]
     assert sorted(others) == ["Random", "dict"]
+
+
+def kept_of(found) -> dict:
+    return {id(kept.owner): str(getattr(kept, "content", "")) for kept in found._kept()}
+
+
+def put(one, where: str, other) -> None:
+    """One thing led to by another, in each of the ways that there are."""
+    {
+        "attribute": lambda: setattr(one, "led", other),
+        "list": lambda: one.listed.append(other),
+        "emptied list": lambda: one.listed.__setitem__(slice(None), [other]),
+        "table": lambda: one.table.update(led=other),
+        "new table": lambda: setattr(one, "table", {"inner": {"count": 0}, "led": other}),
+        "tensor": lambda: setattr(one, "tensor", torch.zeros(2)),
+        "nothing": lambda: setattr(one, "led", None),
+        "closure": lambda: setattr(one, "led", lambda: other),
+    }[where]()
+
+
+WAYS = ["attribute", "list", "emptied list", "table", "new table", "tensor", "nothing", "closure"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(WAYS), st.integers(0, 4)), max_size=12))
+def test_what_is_followed_is_what_would_be_found_anew(look, moves):
+    """Whatever leads to what, in rings too, and whatever falls out of reach: it is forgotten, or a tensor that somebody
+    else has by now would be written to."""
+    guides = [Guide() for _ in range(4)]
+    latest = look(guides[:1])
+    for i, where, j in moves:
+        put(guides[i], where, guides[j] if j < 4 else Guide())
+        latest = look(guides[:1], earlier=latest)
+        assert kept_of(latest) == kept_of(look(guides[:1]))
+        assert not latest.changed()
+
+
+def test_what_has_fallen_is_put_back_and_nothing_else_is_asked(look):
+    """Groups that are known to stand are not looked at again."""
+    guides = [Guide() for _ in range(300)]
+    first = look(guides)
+    guides[7].number = 1
+    second = look(guides, earlier=first)
+    guides[9].number = 1
+    assert second.changed() and not second.changed(second.as_just_seen())
+    standing = second.standing()
+    assert standing < second.as_just_seen()
+    second.put_back(standing)
+    assert guides[9].number == 0 and guides[7].number == 1
+    first.put_back(second.as_just_seen())
+    assert guides[7].number == 0

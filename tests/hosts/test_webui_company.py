@@ -331,9 +331,9 @@ def test_who_stands_there_by_the_hosts_record_stands_there_in_every_call(a1111, 
 
 def test_our_own_code_is_nobody_elses(a1111):
     """What counts rows in front of the network is put back nowhere."""
-    belongings = importlib.import_module("lib_w2sd.hosts.sampling.isolation.belongings")
+    whose = importlib.import_module("lib_w2sd.hosts.sampling.isolation.whose")
     own = [importlib.import_module(f"lib_w2sd.{name}").__file__ for name in ("method.rows", "hosts.sampling.sides")]
-    assert not any(map(belongings.is_theirs, (*own, a1111.extension.__file__)))
+    assert not any(map(whose.is_theirs, (*own, a1111.extension.__file__)))
     packages = "/opt/env/lib/python3.11/site-packages/transformers/auto.py", "/usr/lib/python3/dist-packages/yaml.py"
-    assert not any(map(belongings.is_theirs, packages)), "of whatever environment"
-    assert belongings.is_theirs("/elsewhere/extension/script.py")
+    assert not any(map(whose.is_theirs, packages)), "of whatever environment"
+    assert whose.is_theirs("/elsewhere/extension/script.py")

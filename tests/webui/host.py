@@ -65,7 +65,7 @@ class Host:
         self.extension = self.load()
         self.hooks = self.extension.hooks
         # Its network is the host's, not an extension's.
-        self.isolation.belongings.LIBRARIES.append(HERE / "network.py")
+        self.isolation.whose.LIBRARIES.append(HERE / "network.py")
         self.script = self.extension.W2SDScript()
         self.defaults = [f.default for f in SETTINGS]
         self.others = []  # scripts of other extensions, which come before

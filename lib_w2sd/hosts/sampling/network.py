@@ -5,7 +5,7 @@ import time
 from contextlib import ExitStack, contextmanager
 
 from ...method.rows import RowMeter
-from .isolation import Layers
+from .isolation.layers import Layers
 from .isolation.swapped import swapped
 
 

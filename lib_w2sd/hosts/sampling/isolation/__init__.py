@@ -15,8 +15,11 @@ import numpy as np
 import torch
 from modules import script_callbacks, sd_samplers_common, shared
 
-from .belongings import Belongings, file_of, is_theirs, state_of, written_in
+from .belongings import Belongings
+from .layers import Layers
+from .places import state_of
 from .swapped import swapped
+from .whose import file_of, is_theirs
 
 # Copies, which whoever gets them may change in place.
 HANDED = ("the latent", "sigma or the timestep", "the image's conditioning", "the prompts' conds")
@@ -33,8 +36,6 @@ KEPT = (
     "a CFG scale, eta or noise level that is an object and changes by being used",
     "what encoding a prompt writes down: hashes of embeddings, emphasis, comments",
 )
-# By what A1111 knows which LoRAs it has merged into a layer; it does so within a call.
-MERGED = "network_current_names"
 CALLBACKS = ("callbacks_cfg_denoiser", "callbacks_cfg_denoised", "callbacks_cfg_after_cfg")
 # Not a memory of calls: a refiner brings another model, and a sampler is told what function it has.
 OF_A_MODEL = ("model_wrap", "model_wrap_cfg", "func")
@@ -77,6 +78,7 @@ class Moment:
         self._others = [*generators(), *([layers.as_they_are()] if layers else [])]
         self._weights = layers.weights_as_they_are() if layers else lambda: None
         self._progress = {name: getattr(shared.state, name) for name in PROGRESS if hasattr(shared.state, name)}
+        self.standing = None  # what stood as changes() was asked for
 
     @staticmethod
     def _held(webui, layers, values, earlier) -> Belongings:
@@ -94,11 +96,13 @@ class Moment:
     def changes(self, present) -> list:
         """What others remember since then that they did not (Belongings.since). `present()`: the Moment that it is now,
         asked for where there is anything, since to look everywhere takes longer than to look where things were."""
-        return present()._belongings.since(self._belongings) if self._belongings.changed() else []
+        self.standing = self._belongings.standing()
+        return present()._belongings.since(self._belongings) if self._belongings.changed(self.standing) else []
 
-    def put_back(self, weights: bool = True) -> None:
-        """`weights`: those of the network too. Not where the host itself may have moved them."""
-        self._belongings.put_back()
+    def put_back(self, weights: bool = True, standing: "frozenset | None" = None) -> None:
+        """`weights`: those of the network too. Not where the host itself may have moved them. `standing`: what is known
+        to be as it was (Belongings.standing)."""
+        self._belongings.put_back(standing)
         if weights:
             self._weights()
         for put_back in self._others:
@@ -107,18 +111,24 @@ class Moment:
             if getattr(shared.state, name) is not value:
                 setattr(shared.state, name, value)
 
+    def put_back_from(self, present: "Moment", weights: bool = True) -> None:
+        """put_back(), where all is as it is in `present`."""
+        self.put_back(weights, present._belongings.as_just_seen())
+
 
 @contextmanager
 def unnoticed(now: Moment, at: "Moment | None" = None, weights: bool = True):
     """Around an evaluation or an encoding: afterwards all is as it is `now`; within, as it was `at` another moment.
-    `weights`: see Moment.put_back."""
+    `weights`: see Moment.put_back. Where changes() of the moment within is asked for, it is the last of all."""
+    start = at or now
+    start.standing = None
     try:
         if at is not None:
-            at.put_back(weights)
+            at.put_back_from(now, weights)
         with swapped(sd_samplers_common, "store_latent", lambda _: None):
             yield
     finally:
-        now.put_back(weights)
+        now.put_back(weights, start.standing)
 
 
 def patches() -> list:
@@ -157,82 +167,6 @@ def used(number):
         return float(number * 1.0)
     finally:
         before.put_back()
-
-
-class Layers:
-    """Those of a network, and what others have put in the place of their functions, or hooked into them."""
-
-    def __init__(self, network: torch.nn.Module):
-        self._modules = list(network.modules())
-        self._layers = [vars(layer) for layer in self._modules]
-        self._weighted = [own for own in self._layers if own["_parameters"]]
-        self._types = {type(layer) for layer in self._modules if not type(layer).__module__.startswith("torch.")}
-
-    def functions(self) -> list:
-        return self.of_others()[0]
-
-    def of_others(self) -> "tuple[list, list]":
-        """(functions of others, the layers that they may keep something on: the whole network, and those whose
-        functions theirs stand in the place of)."""
-        by_type = {one: [vars(one).get(name) for name in ("forward", "inner_forward")] for one in self._types}
-        theirs = {one for one, functions in by_type.items() if any(map(_is_anothers, functions))}
-        functions, layers = [function for one in theirs for function in by_type[one]], [self._modules[0]]
-        # Thousands of layers, asked about at every evaluation: nearly all of them hold nothing.
-        for layer, own in zip(self._modules, self._layers):
-            if own["_forward_pre_hooks"] or own["_forward_hooks"] or "forward" in own:
-                found = [one for one in self._own(layer) if _is_anothers(one)]
-                functions += found
-                if found:
-                    layers.append(layer)
-        layers += [layer for layer in self._modules if type(layer) in theirs] if theirs else []
-        return [one for one in dict.fromkeys(functions) if _is_anothers(one)], list(dict.fromkeys(layers))
-
-    def are_heard(self) -> bool:
-        """Whether others have hooked into layers: they hear of every call that is made, and of no other."""
-        hooks = (
-            hook
-            for own in self._layers
-            for kind in ("_forward_pre_hooks", "_forward_hooks")
-            for hook in own[kind].values()
-        )
-        return any(map(_is_anothers, hooks))
-
-    @staticmethod
-    def _own(layer: torch.nn.Module) -> list:
-        """Hooks, and what stands in the place of the forward of the layer's class."""
-        found = [*layer._forward_pre_hooks.values(), *layer._forward_hooks.values()]
-        if "forward" in vars(layer):
-            below = getattr(layer.forward, "original", layer.forward)  # an overlay of ours
-            found += [below] if getattr(below, "__func__", below) is not type(layer).forward else []
-        return found
-
-    def as_they_are(self):
-        """What puts the layers' functions back."""
-        before = [own.get("forward") for own in self._layers]
-
-        def put_back():
-            for own, forward in zip(self._layers, before):
-                if own.get("forward") is not forward:
-                    own.update(forward=forward) if forward else own.pop("forward")
-
-        return put_back
-
-    def weights_as_they_are(self):
-        """What puts the tensors back that are the layers' weights. Others change them as a call begins, and remember
-        that they have (CD Tuner): they would do it twice."""
-        before = [(dict(own["_parameters"]), own.get(MERGED)) for own in self._weighted]
-
-        def put_back():
-            for own, (weights, merged) in zip(self._weighted, before):
-                now = own["_parameters"]
-                if own.get(MERGED) == merged and any(now.get(name) is not one for name, one in weights.items()):
-                    now.update(weights)
-
-        return put_back
-
-
-def _is_anothers(function) -> bool:
-    return function is not None and is_theirs(written_in(function))
 
 
 def on_gpu() -> list:

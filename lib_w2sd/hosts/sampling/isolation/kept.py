@@ -23,20 +23,20 @@ class Table:
 
     def __init__(self, owner, is_kept):
         self.owner, self.is_kept = owner, is_kept
-        self._now = vars(owner) if isinstance(owner, type) else owner
-        whole = dict(list(self._now.items()))
+        self.now = vars(owner) if isinstance(owner, type) else owner
+        whole = dict(list(self.now.items()))
         # A module's names are looked at where they are more or fewer: it may have hundreds.
-        self._names, self._values = [] if "__builtins__" in whole else list(whole), list(whole.values())
+        self.names, self.values = [] if "__builtins__" in whole else list(whole), list(whole.values())
         self.content = {name: value for name, value in whole.items() if is_kept(name)}
 
     def stands(self) -> bool:
         return not self.changed()
 
     def changed(self) -> bool:
-        now = self._now
+        now = self.now
         # Nearly always all of it is as it was, and a table may be long.
-        if len(now) == len(self._values) and _same(list(now.values()), self._values):
-            if not self._names or _same(list(now), self._names):
+        if len(now) == len(self.values) and _same(list(now.values()), self.values):
+            if not self.names or _same(list(now), self.names):
                 return False
         return any(now.get(name, _MISSING) is not value for name, value in self.content.items()) or any(
             name not in self.content and self.is_kept(name) for name in list(now)
@@ -44,16 +44,16 @@ class Table:
 
     def put(self, content: dict, gone) -> None:
         for name in gone:
-            if name in self._now:
+            if name in self.now:
                 remove(self.owner, name)
         for name, value in content.items():
-            if self._now.get(name, _MISSING) is not value:
+            if self.now.get(name, _MISSING) is not value:
                 setattr(self.owner, name, value) if isinstance(self.owner, type) else self.owner.update({name: value})
 
     def put_back(self):
         if not self.changed():
             return
-        gone = [name for name in self._now if name not in self.content and self.is_kept(name)]
+        gone = [name for name in self.now if name not in self.content and self.is_kept(name)]
         self.put(self.content, gone)
 
     def since(self, before):
@@ -94,6 +94,7 @@ class Cell:
 
     def __init__(self, owner):
         self.owner, self.content = owner, _in(owner)
+        self.is_empty = self.content is _MISSING
 
     def stands(self) -> bool:
         return not self.changed()
@@ -104,7 +105,7 @@ class Cell:
     def put_back(self):
         if not self.changed():
             return
-        if self.content is _MISSING:
+        if self.is_empty:
             del self.owner.cell_contents
         else:
             self.owner.cell_contents = self.content
