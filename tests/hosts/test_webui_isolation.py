@@ -298,3 +298,25 @@ def test_a_scale_that_changes_by_being_used_is_used_by_the_sampler_alone(a1111, 
     own = [one for kind, one in zip(kinds, given) if kind == "step"]
     if len(kinds) == len(given):
         assert own == [10.0, 9.0, 8.0, 7.0, 6.0, 5.0]
+
+
+def test_what_prepares_a_run_draws_nothing(host, monkeypatch):
+    """A network that is made draws its first weights; what the host draws after that, such as its VAE's encoder in the
+    hires pass, is what it would have been (Forge Neo, with a weak checkpoint: rounding that grew to a level)."""
+    kind = host.sampling("sampling_pass", "SamplingPass")
+    build = kind.build_sides
+
+    def drawn():
+        return [float(torch.rand(1)), random.random(), float(np.random.random())]
+
+    def building(one_pass):
+        drawn()
+        build(one_pass)
+
+    monkeypatch.setattr(kind, "build_sides", building)
+    found = []
+    for settings in (None, {"weak_cfg": 0}):
+        torch.manual_seed(3), random.seed(3), np.random.seed(3)
+        host.txt2img(settings, cfg_scale=6.0, enable_hr=True)
+        found.append(drawn())
+    assert found[0] == found[1]

@@ -18,7 +18,7 @@ from ...page import infotext, runs, xyz
 from ...page.settings import Settings, parse
 from ..compatibility import requirements
 from ..models import checkpoints
-from ..sampling import progress
+from ..sampling import isolation, progress
 from ..sampling.sampling_pass import TRACE, SamplingPass
 from . import arguments, cells, comparison, ends, refusal
 
@@ -67,7 +67,8 @@ def before_sampling(host: type, p, args) -> None:
     try:
         settings = settings_of(p, args)
         if settings.enabled:
-            attach(SamplingPass(host(p), settings))
+            with isolation.draws_kept():
+                attach(SamplingPass(host(p), settings))
         elif hasattr(sampler, "func"):
             sampler.func = original(sampler.func)
     except (AttributeError, ImportError) as error:

@@ -94,7 +94,8 @@ class SamplingPass:
         with Network(self.webui, self.shared_rows.meter, self.trace().toggles).in_use() as network:
             self.webui.layers = network.layers
             sides = HostSides(self, network, self.coordinates)
-            sides.evaluator.follow_network()
+            with isolation.draws_kept():
+                sides.evaluator.follow_network()
             yield sides
             told.after_a_run(self, network.installed)
             models = [side.model for side in (self.strong_side, self.weak_side) if side.model is not None]

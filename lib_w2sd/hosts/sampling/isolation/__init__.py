@@ -186,6 +186,18 @@ def generators() -> list:
     return [*found, state_of(random._inst), state_of(np.random.mtrand._rand)]
 
 
+@contextmanager
+def draws_kept():
+    """Around what prepares a run, or a part of it: a network that is made draws its first weights, and what the host
+    draws next (the noise of its VAE's encoder, say) would be others."""
+    before = generators()
+    try:
+        yield
+    finally:
+        for put_back in before:
+            put_back()
+
+
 # Where encoding notes what a picture's infotext and log are to say of it: embeddings and their hashes, the emphasis.
 NOTES = (
     ("modules.sd_hijack:model_hijack", ("extra_generation_params", "comments", "fixes")),  # A1111

@@ -129,6 +129,7 @@ class HostSides:
 
     def rewards(self, signal):
         self.evaluator.untouched = False
-        scores = self.one_pass.judge.scores(signal, self.webui.prompts.own()[0])
+        with isolation.draws_kept():
+            scores = self.one_pass.judge.scores(signal, self.webui.prompts.own()[0])
         # Frames chosen one by one would not follow each other.
         return scores.mean().expand_as(scores) if self.webui.is_one_video() else scores

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from ....errors import UnfitCheckpoint
+from .. import isolation
 
 
 class Refiner:
@@ -24,12 +25,13 @@ class Refiner:
         one.begun, settings = True, one.settings
         if settings.weak_checkpoint and settings.weak_refiner_checkpoint:
             one.settings = replace(settings, weak_checkpoint=settings.weak_refiner_checkpoint)
-        try:
-            one.build_sides()
-        except UnfitCheckpoint:
-            # Which refiner takes over is the user's choice, and the picture half made: from here on the sides
-            # differ in everything but the checkpoint.
-            one.comment("W2SD: the weak checkpoint does not fit the refiner; from there on it was left out.")
-            one.settings = replace(one.settings, weak_checkpoint="")
-            one.build_sides()
+        with isolation.draws_kept():
+            try:
+                one.build_sides()
+            except UnfitCheckpoint:
+                # Which refiner takes over is the user's choice, and the picture half made: from here on the sides
+                # differ in everything but the checkpoint.
+                one.comment("W2SD: the weak checkpoint does not fit the refiner; from there on it was left out.")
+                one.settings = replace(one.settings, weak_checkpoint="")
+                one.build_sides()
         return True
