@@ -297,6 +297,8 @@ def test_hires_pass_with_a_checkpoint_of_another_kind(webui, pair):
     message = webui.refused({"weak_checkpoint": pair[1], "lambda_steps": 2}, **ask)
     assert "weak_checkpoint" in message and "hires pass" in message
     assert webui.trace() == [], "refused before any sampling"
+    if webui.request(None, **ask).status_code == 500:
+        pytest.skip("the WebUI does not draw it without W2SD either (Forge Neo: with the first checkpoint's conds)")
     webui.picture({"weak_checkpoint": pair[1], "lambda_steps": 2, "hires": "off"}, **ask)
 
 
