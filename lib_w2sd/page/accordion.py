@@ -1,5 +1,6 @@
 """The accordion, built from the settings definition. Imports nothing of the host."""
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import gradio as gr
 from ..gaps import GAPS, Gap
 from ..setting import NONE
 from . import infotext, preset_row, presets, xyz
-from .controls import Listed, asked, behind, control, js, pressed, said, shown, unsaved
+from .controls import Listed, asked, behind, control, js, offered, pressed, said, shown, unsaved
 from .forecast import Facts
 from .settings import BY_NAME, COMPARISON, SETTINGS
 
@@ -183,14 +184,22 @@ def connect_page(tab: str, page: Page, controls: dict, run):
     read.click(None, held, [], **js(tab, "taken", held))
 
 
+def of_those_offered(name: str, control, params: dict) -> "list | None":
+    """Of several names: another WebUI's picture may have one that there is no box for here, to take off again."""
+    names = infotext.read(name, params)
+    return names and [one for one in names if one in offered(control)]
+
+
 def paste_fields(controls: list) -> list:
     """(control, function of the parsed infotext) for each setting."""
 
-    def reader(name):
+    def reader(name, control):
         if name == "enabled":
             return infotext.is_on
+        if BY_NAME[name].several:
+            return functools.partial(of_those_offered, name, control)
         if BY_NAME[name].listed:
             return lambda params: NONE if infotext.read(name, params) == "" else infotext.read(name, params)
         return lambda params: infotext.read(name, params)
 
-    return [(control, reader(f.name)) for control, f in zip(controls, SETTINGS)]
+    return [(control, reader(f.name, control)) for control, f in zip(controls, SETTINGS)]

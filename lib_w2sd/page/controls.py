@@ -39,8 +39,8 @@ def is_list(control) -> bool:
 
 @dataclass(frozen=True)
 class Listed:
-    """What a setting that is a name on a list is picked from. `names` lists them, `known` raises for a name that is not
-    on it, `refresh` looks for files again, `free` drops the one kept in memory."""
+    """What a setting that is a name on a list, or several, is picked from. `names` lists them, `known` raises for a name
+    that is not on it, `refresh` looks for files again, `free` drops the one kept in memory."""
 
     names: "Callable[[], list]" = list
     known: "Callable[[str], object]" = lambda name: None
@@ -57,7 +57,7 @@ def control(f, elem_id: str, names: "Callable[[], list]" = list):
     if f.kind == "boolean":
         return gr.Checkbox(value=f.default, elem_classes=["w2sd-check"], **common)
     if f.several:
-        return gr.CheckboxGroup(list(f.several), value=shown(f.name, f.default), **common)
+        return gr.CheckboxGroup(list(names() or f.several), value=shown(f.name, f.default), **common)
     if f.choices:
         return gr.Radio(list(f.choices), value=f.default, **common)
     if f.optional:
@@ -66,6 +66,11 @@ def control(f, elem_id: str, names: "Callable[[], list]" = list):
     if f.kind == "string":
         return gr.Textbox(value=f.default, lines=2, **common)
     return gr.Slider(f.minimum, f.maximum, step=f.step, value=f.default, **common)
+
+
+def offered(control) -> list:
+    """The values that a control of several names has boxes for."""
+    return [choice if isinstance(choice, str) else choice[-1] for choice in control.choices]
 
 
 def shown(name: str, value):

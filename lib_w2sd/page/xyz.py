@@ -97,7 +97,8 @@ def options(axis_option, given, put, lists: "dict | None" = None) -> list:
             axes.append(axis_option(label(f), str, apply, confirm=confirm))
             continue
         apply, confirm = _plain_axis(f, put)
-        choices = f.choices or f.several or (("True", "False") if f.kind == "boolean" else None)
+        several = lists[f.name].names() if f.several and lists else f.several
+        choices = f.choices or several or (("True", "False") if f.kind == "boolean" else None)
         listed = {"choices": lambda choices=choices: list(choices)} if choices else {}
         axes.append(axis_option(label(f), _TYPES.get(f.kind, str), apply, confirm=confirm, **listed))
     return axes

@@ -110,6 +110,18 @@ def test_paste_fields_put_the_settings_back(tab):
     assert as_dict(wanted)["weak_prompt"] == "a, b"
 
 
+def test_only_what_the_host_can_leave_out_has_a_box(tab, host):
+    """FreeU and its like are Forge's. Another WebUI's infotext may name them: no box, no way to take them off again."""
+    script, controls, _ = tab
+    boxes = made.offered(controls[NAMES.index("weak_without")])
+    assert ("FreeU" in boxes) == host.forge and {"ControlNet", "everything"} <= set(boxes)
+    params = {}
+    infotext.write(Settings(enabled=True, weak_without="ControlNet, FreeU"), params)
+    pasted = [field.function(params) for field in script.infotext_fields][NAMES.index("weak_without")]
+    assert pasted == (["ControlNet", "FreeU"] if "FreeU" in boxes else ["ControlNet"])
+    assert script.infotext_fields[NAMES.index("weak_without")].function({}) is None
+
+
 def by_id(page, elem_id):
     (found,) = [block for block in page.blocks.values() if getattr(block, "elem_id", None) == elem_id]
     return found

@@ -5,6 +5,7 @@ import sys
 
 from modules import devices, sd_samplers_common, shared
 
+from ...gaps.pipeline import EVERYTHING, OF_CONTROLNET
 from ..sampling import isolation
 from ..sampling.isolation.whose import is_a_hosts_own
 from ..sampling.rows.one_kind import NEGATIVE, PROMPT, InOrder, answered
@@ -24,6 +25,8 @@ class A1111(WebUI):
         "modules.sd_models_xl:apply_model",
         "modules.devices:autocast",
     )
+
+    PARTS = (*OF_CONTROLNET, EVERYTHING)
 
     @classmethod
     def refusal(cls, p):

@@ -76,11 +76,12 @@ def lists(host: type) -> "dict[str, accordion.Listed]":
         CHECKPOINTS: (checkpoints.choices, checkpoints.find, checkpoints.refresh),
         REWARDS: (rewards.choices, rewards.find),
     }
-    return {
+    found = {
         s.name: accordion.Listed(*kinds[s.listed], free=partial(free, host, s) if s.in_memory else None)
         for s in SETTINGS
         if s.listed
     }
+    return {**found, "weak_without": accordion.Listed(lambda: list(host.PARTS))}
 
 
 def free(host: type, setting) -> None:

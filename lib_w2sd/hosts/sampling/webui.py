@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from modules import prompt_parser, script_callbacks, shared
 
 from ...gaps import Side
+from ...gaps.pipeline import PARTS
 from ..compatibility.abilities import Abilities
 from . import isolation
 from .prompts import Prompts
@@ -40,6 +41,7 @@ BEFORE, AFTER, GUIDED = "callbacks_cfg_denoiser", "callbacks_cfg_denoised", "cal
 class WebUI(Abilities):
     skips_uncond = False  # whether the host itself leaves the uncond rows out at CFG 1
     is_idle = staticmethod(lambda listener: False)  # of a listener that is known to do nothing now
+    PARTS: "tuple[str, ...]" = PARTS  # of gaps.pipeline.PARTS, those that this host can leave out
     KEEPS: "tuple[Callable, ...]" = ()  # each gives a list: what else of this host's an extra evaluation leaves alone
     # Names and signatures that W2SD relies on (see requirements), also for /w2sd/v1/host.
     RELIES_ON = (
