@@ -39,7 +39,7 @@ def is_list(control) -> bool:
 
 @dataclass(frozen=True)
 class Listed:
-    """What a setting that is one name on a list or several is picked from. `names` lists them, `known` raises for a name
+    """What a setting that is a name on a list or several is picked from. `names` lists them, `known` raises for a name
     that is not on it, `refresh` looks for files again, `free` drops the one kept in memory."""
 
     names: "Callable[[], list]" = list

@@ -149,10 +149,12 @@ class Sweep:
         # Who goes by the request's CFG scale and not by the call's, so that another scale's picture is another: Detail
         # Daemon, for its own strength; Incantations' schedule, whose scale begins at the request's (pag.py, line 266)
         # and stands in the call's place (cfg_combiner.py, line 178).
-        # And a script with a sampling of its own, which is not improved, and says so.
-        self.goes_with_scale = name.startswith(
-            ("detail daemon", "incantations, PAG, CFG schedule", "script img2img alternative")
-        )
+        self.goes_with_scale = name.startswith(("detail daemon", "incantations, PAG, CFG schedule"))
+        # Who goes by the request's prompt: T2I-Zero counts its words (t2i_zero.py, line 232), ADetailer draws its own
+        # pass from it, whose calls are those that the probe has heard last.
+        self.goes_with_prompt = name.startswith(("incantations, T2I-Zero", "adetailer", "ADetailer"))
+        self.has_passes = name.startswith("ADetailer")
+        self.improved = True
         self.own_cfg = ask.get("cfg_scale", PLAIN["cfg_scale"])
 
     def made(self, w2sd=None, **more):
@@ -187,6 +189,7 @@ class Sweep:
             self.least = 1 / 255
         self.seen["acts"] = "yes" if self.apart(plain, without) > 0 else "same picture"
         self.noise = self.apart(plain, repeated)  # what has no seed
+        self.improved = self.is_improved()
         for way in EQUAL if self.one_scale else ():
             self.equal(plain, way)
         near = [(name, way) for name, way in product(gaps, ways.WAYS)]
@@ -194,14 +197,25 @@ class Sweep:
             near = [(name, way) for name, way in near if (name, way) in QUICK]
         for name, way in near:
             self.leaves(plain, name, way, gaps[name])
-        for name, settings, more in self.alone() if self.one_scale else ():
+        for name, settings, more in self.alone() if self.one_scale and self.improved else ():
             weak, host = self.made({"weak_alone": True, **settings}), self.made(**more)
             self.note("weak alone", weak and (self.apart(weak, host) <= self.least + 2 * self.noise or name))
         self.same_gap({"weak_cfg": 0.0}, {"weak_cfg": 1e-6})
         if every:
             self.same_gap({"strong_cfg": 1.0}, {"strong_cfg": 1 + 1e-6})
-        if self.has_probe and self.one_scale and not self.noise and "W2SD probe" not in self.alwayson:
+        heard = self.has_probe and self.improved and not self.has_passes and "W2SD probe" not in self.alwayson
+        if heard and self.one_scale and not self.noise:
             self.own_calls()
+
+    def is_improved(self) -> bool:
+        """Not what has a sampling of its own (DemoFusion, img2img alternative test), which is then said: nothing of
+        W2SD stands in the infotext."""
+        made = self.made({"weak_cfg": 0.0})
+        if made is None or self.webui.trace():
+            return True
+        assert "W2SD" not in made[0].infotext, "not improved, and sold as W2SD's"
+        self.seen["improved"] = "no"
+        return False
 
     def equal(self, plain, way: str):
         made = self.made({"lambda_steps": -1, "inversion": way, "weak_cfg": self.own_cfg})
@@ -225,7 +239,7 @@ class Sweep:
                 {"weak_cfg": 3.0},
                 {"cfg_scale": 3.0, **({"hr_cfg": 3.0} if self.ask.get("enable_hr") else {})},
             )
-        if not set(self.ask) & {"prompt", "script_name"}:
+        if not self.goes_with_prompt and not set(self.ask) & {"prompt", "script_name"}:
             yield "prompt", {**own, "weak_prompt": "a dog"}, {"prompt": "a dog"}
             yield "negative", {**own, "weak_negative_prompt": "red"}, {"negative_prompt": "red"}
 
@@ -354,7 +368,7 @@ def test_sweep(webui, record, init_image, scripts, request):
             one.note("failed", str(error).splitlines()[0][:120])
         for column, word in one.told().items():
             record(f"sweep, {webui.name}", name, column, word)
-            if word not in ("yes", "refused", "same picture"):
+            if word not in ("yes", "no", "refused", "same picture"):
                 wrong[name, column] = word
         if one.refused:
             record(f"sweep, {webui.name}", name, "refused", one.refused[:100])
