@@ -90,11 +90,31 @@ class Model:
             needed = needed_by(preset)
             if needed and {"weak_model": weak_model, "weak_positive": weak_positive}[needed] is None:
                 raise SettingError(f"W2SD: preset was given {preset!r}; allowed is that with {needed} connected.")
-        weak = Weak(weak_model, weak_positive, weak_negative, parse([{"enabled": True, **given}]))
+        settings = parse([{"enabled": True, **given}])
+        if weak_model is not None and not of_one_kind(model, weak_model):
+            unread = {"weak_positive": weak_positive, "weak_negative": weak_negative}
+            for name, conds in unread.items():
+                if conds is None and not (name == "weak_negative" and settings.weak_cfg == 1):
+                    raise SettingError(
+                        f"W2SD: {name} was given nothing, with a weak_model of another kind ({kind_of(weak_model)}, "
+                        f"not {kind_of(model)}), which does not read your text; allowed is its own text encoder's."
+                    )
+        weak = Weak(weak_model, weak_positive, weak_negative, settings)
         made = model.clone()
         made.remove_wrappers_with_key(WrappersMP.SAMPLER_SAMPLE, KEY)
         made.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, weak.around)
         return (made,)
+
+
+def of_one_kind(one, other) -> bool:
+    """Whether two ModelPatchers read the same text: ComfyUI derives a variant (for inpainting, of another size) of what
+    it varies."""
+    kinds = [type(patcher.model.model_config) for patcher in (one, other)]
+    return any(issubclass(kind, parent) for kind, parent in (kinds, kinds[::-1]))
+
+
+def kind_of(patcher) -> str:
+    return type(patcher.model.model_config).__name__
 
 
 class Weak:
