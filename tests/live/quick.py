@@ -9,6 +9,7 @@ MOST_TELLING = {
     "test_checkpoint_files": "test_refused_files",
     "test_choosing": "test_the_better_one_leads",
     "test_comfy": "test_every_way_is_drawn_and_the_two_nodes_agree",
+    "test_comfy_emoji": ("test_pictures_are_the_labs", "previous-gap-checkpoint"),
     "test_comfy_families": ("test_a_gap_of_a_family", "SD3-checkpoint"),
     "test_comfy_guidance": "test_any_two_guiders",
     "test_company": ("test_company", "ControlNet, reference only"),
