@@ -156,13 +156,15 @@ def described(w: Workshop, what: str):
     if what == "part of the steps":
         late = w.graph("ConditioningSetTimestepRange", conditioning=w.text("a hat"), start=0.3, end=1.0)
         return w.graph("ConditioningCombine", conditioning_1=w.positive, conditioning_2=late)
+    if what == "distilled guidance":
+        return w.graph("FluxGuidance", conditioning=w.positive, guidance=1.0)
     assert what == "reference"
     return w.graph("ReferenceLatent", conditioning=w.positive, latent=w.latent)
 
 
 CARRIED = dict.fromkeys(("GLIGEN", "concatenated", "mask", "part of the steps"), Workshop)
 CARRIED["area"] = lambda: Workshop(size=128)  # whose smallest is 64
-CARRIED["reference"] = Flux
+CARRIED["reference"] = CARRIED["distilled guidance"] = Flux
 
 
 @pytest.mark.parametrize("what", CARRIED)
