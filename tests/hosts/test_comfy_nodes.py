@@ -42,6 +42,7 @@ def test_a_preset_fills_what_the_node_has_and_names_what_it_needs():
     assert widgets.needed_by("Follow the prompt more (Z-Sampling)") == ""
     assert widgets.needed_by("More of my LoRA") == widgets.needed_by("More of my checkpoint") == "weak_model"
     assert widgets.needed_by("Closer to my ControlNet") == "weak_positive"
+    assert widgets.needed_by("Closer to my IP-Adapter") == "weak_model"
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Writes docs/comfy: one workflow a gap, as JSON and as a picture of it that carries it.
 
-    python -m tests.live.comfy_examples --comfy http://127.0.0.1:8188
+    python -m tests.live.comfy_examples --comfy http://127.0.0.1:8188 [NAME ...]
 
 Drag either onto ComfyUI's page. The workflows are laid out by that page, in Chromium; nothing is drawn.
 """
@@ -19,6 +19,7 @@ from .pages import TIMEOUT, chromium
 
 OUT = Path(__file__).parents[2] / "docs/comfy"
 CHECKPOINT, WEAKER = "v1-5-pruned-emaonly-fp16", "your-weaker-checkpoint"
+WAN, SMALLER_WAN = "wan2.1_t2v_14B_fp16", "wan2.1_t2v_1.3B_fp16"
 LORA, CONTROLNET = "your-lora.safetensors", "control_v11p_sd15_canny_fp16.safetensors"
 STEPS, CFG = 20, 7.0
 # What the suite's ComfyUI has instead
@@ -27,8 +28,16 @@ SMALL = {
     f"{WEAKER}.safetensors": "small-sd15-weak.safetensors",
     LORA: "tiny_sd15.safetensors",
     CONTROLNET: "tiny_controlnet.safetensors",
+    f"{WAN}.safetensors": "small-wan.safetensors",
+    f"{SMALLER_WAN}.safetensors": "small-wan-weak.safetensors",
+    "wan_2.1_vae.safetensors": "small-wan-vae.safetensors",
+    # Its text is of the same width, which is all that the small one asks for.
+    "umt5_xxl_fp8_e4m3fn_scaled.safetensors": "small-clip-l.safetensors",
+    "wan": "sd3",
     STEPS: 6,
     512: 64,
+    **dict.fromkeys((832, 480), 64),
+    33: 5,
 }
 
 
@@ -41,8 +50,10 @@ ALL_IN_VIEW = """async () => {
 
 
 class Example(Workshop):
+    checkpoint = CHECKPOINT
+
     def __init__(self):
-        super().__init__(CHECKPOINT, 512)
+        super().__init__(size=512)
 
     def node(self, preset: str, **given):
         fields = {key: value for key, value in BUILT_IN[preset].fields.items() if key in ("weak_cfg", "lambda_steps")}
@@ -53,10 +64,30 @@ class Example(Workshop):
     def shown(self, sampled) -> Graph:
         """With the picture, and what W2SD did."""
         last = self.graph("W2SDLastRun", latent=sampled)
-        picture = self.graph("VAEDecode", samples=last, vae=self.vae)
-        self.graph("SaveImage", images=picture, filename_prefix="w2sd")
+        self.saved(self.graph("VAEDecode", samples=last, vae=self.vae))
         self.graph("PreviewImage", images=last.output(1))
         return self.graph
+
+    def saved(self, pictures):
+        self.graph("SaveImage", images=pictures, filename_prefix="w2sd")
+
+
+class Video(Example):
+    checkpoint = WAN
+
+    def load(self, checkpoint: str):
+        return self.graph("UNETLoader", unet_name=f"{checkpoint}.safetensors", weight_dtype="default")
+
+    def parts(self) -> tuple:
+        text = self.graph("CLIPLoader", clip_name="umt5_xxl_fp8_e4m3fn_scaled.safetensors", type="wan")
+        return self.loaded, text, self.graph("VAELoader", vae_name="wan_2.1_vae.safetensors")
+
+    def blank(self, size: int, batch: int):
+        return self.graph("EmptyHunyuanLatentVideo", width=832, height=480, length=33, batch_size=batch)
+
+    def saved(self, pictures):
+        how = {"fps": 16.0, "lossless": False, "quality": 80, "method": "default"}
+        self.graph("SaveAnimatedWEBP", images=pictures, filename_prefix="w2sd", **how)
 
 
 def guidance(w: Example):
@@ -94,11 +125,22 @@ def guiders(w: Example):
     return w.advanced(w.w2sd(w.guider(w.load(WEAKER), cfg=CFG), lambda_steps=10), w.guider(cfg=CFG), steps=STEPS)
 
 
-EXAMPLES = (guidance, prompt, lora, checkpoint, controlnet, guiders)
+def wan(w: Video):
+    """The large Wan against the small one."""
+    model = w.node("More of my checkpoint", model=shifted(w, w.model), weak_model=shifted(w, w.load(SMALLER_WAN)))
+    return w.ksampler(model, steps=STEPS, cfg=6.0, sampler="uni_pc", scheduler="simple")
+
+
+def shifted(w: Video, model):
+    return w.graph("ModelSamplingSD3", model=model, shift=8.0)
+
+
+EXAMPLES = (guidance, prompt, lora, checkpoint, controlnet, guiders, wan)
+WORKSHOPS = {wan: Video}
 
 
 def made(example) -> Graph:
-    w = Example()
+    w = WORKSHOPS.get(example, Example)()
     return w.shown(example(w))
 
 
@@ -131,12 +173,15 @@ def laid_out(page, graph: dict, name: str) -> "tuple[dict, bytes]":
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--comfy", required=True)
-    url = parser.parse_args().comfy
+    parser.add_argument("names", nargs="*", help="default: all")
+    given = parser.parse_args()
     OUT.mkdir(exist_ok=True)
     with chromium() as browser:
-        page = opened(browser, url)
         for example in EXAMPLES:
             name, graph = example.__name__, made(example)
+            if given.names and name not in given.names:
+                continue
+            page = opened(browser, given.comfy)  # a new one: it keeps what nodes of these numbers have shown
             workflow, picture = laid_out(page, graph, name)
             (OUT / f"{name}.json").write_text(json.dumps(workflow) + "\n", encoding="utf-8")
             carried = PngImagePlugin.PngInfo()

@@ -1,9 +1,13 @@
 """ComfyUI as the suite asks it: workflows as its API takes them, and what comes back."""
 
+import io
 import time
 
 import httpx
+import numpy as np
 import safetensors.torch
+import torch
+from PIL import Image
 
 WAIT = 300  # seconds for one drawing
 SEED, STEPS, CFG = 7, 6, 6.5
@@ -11,6 +15,16 @@ SEED, STEPS, CFG = 7, 6, 6.5
 
 class Refused(Exception):
     """The node's type, and its words."""
+
+
+def equal(one, other) -> bool:
+    """To the bit."""
+    return torch.equal(one, other)
+
+
+def distance(one, other) -> float:
+    """Relative."""
+    return float((one - other).norm() / other.norm())
 
 
 class Graph(dict):
@@ -45,7 +59,7 @@ class ComfyUI:
 
     def queue(self, graph: dict) -> str:
         answer = self.client.post("/prompt", json={"prompt": graph})
-        if answer.status_code != 200:
+        if answer.status_code != 200 or answer.json()["node_errors"]:  # some of its outputs may still be drawn
             raise Refused(answer.text)
         return answer.json()["prompt_id"]
 
@@ -81,6 +95,26 @@ class ComfyUI:
             drawn[name] = safetensors.torch.load(answer.content)["latent_tensor"]
         return drawn
 
+    def pictures(self, graph: Graph, images: list) -> torch.Tensor:
+        """[N, 3, H, W] from 0 to 1, as they were saved."""
+        saved = [graph("SaveImage", images=link, filename_prefix="w2sd")[0] for link in images]
+        outputs = self.outputs(graph)
+        drawn = []
+        for file in (file for node in saved for file in outputs[node]["images"]):
+            answer = self.client.get("/view", params=file)
+            answer.raise_for_status()
+            drawn.append(np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB")))
+        return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 255
+
+    def counted(self, w: "Workshop", sampled) -> "tuple[int, str]":
+        """Rows that have reached the network (W2SDCountRows), and what W2SD (last run) says."""
+        before = w.graph("W2SDRowsCounted", latent=w.latent)[0]
+        last = w.graph("W2SDLastRun", latent=sampled)
+        rows = w.graph("W2SDRowsCounted", latent=last)[0]
+        outputs = self.outputs(w.graph)
+        assert before in outputs
+        return int(outputs[rows]["text"][0]), outputs[last[0]]["text"][0]
+
     def nodes(self) -> dict:
         answer = self.client.get("/object_info")
         answer.raise_for_status()
@@ -90,15 +124,24 @@ class ComfyUI:
 class Workshop:
     """The usual nodes of a drawing."""
 
-    def __init__(self, checkpoint: str = "small-sd15", size: int = 64, batch: int = 1):
-        self.graph = g = Graph()
-        self.loaded = self.load(checkpoint)
-        self.model, self.clip, self.vae = (self.loaded.output(i) for i in range(3))
-        self.latent = g("EmptyLatentImage", width=size, height=size, batch_size=batch)
+    checkpoint, loader, empty = "small-sd15", "CheckpointLoaderSimple", "EmptyLatentImage"
+
+    def __init__(self, checkpoint: str = "", size: int = 64, batch: int = 1):
+        self.graph = Graph()
+        self.loaded = self.load(checkpoint or self.checkpoint)
+        self.model, self.clip, self.vae = self.parts()
+        self.latent = self.blank(size, batch)
         self.positive, self.negative = self.text("a photo of a cat"), self.text("blurry")
 
     def load(self, checkpoint: str):
-        return self.graph("CheckpointLoaderSimple", ckpt_name=f"{checkpoint}.safetensors")
+        return self.graph(self.loader, ckpt_name=f"{checkpoint}.safetensors")
+
+    def parts(self) -> tuple:
+        """Model, text encoder and autoencoder; a part that nobody asks for may be None."""
+        return tuple(self.loaded.output(i) for i in range(3))
+
+    def blank(self, size: int, batch: int):
+        return self.graph(self.empty, width=size, height=size, batch_size=batch)
 
     def text(self, text: str):
         return self.graph("CLIPTextEncode", clip=self.clip, text=text)
@@ -127,7 +170,7 @@ class Workshop:
 
     def ksampler(self, model=None, sampler: str = "euler", steps: int = STEPS, cfg: float = CFG, latent=None, **given):
         given = {"positive": self.positive, "negative": self.negative, **given, "cfg": cfg, "seed": SEED}
-        how = {"sampler_name": sampler, "scheduler": "normal", "steps": steps, "denoise": 1.0}
+        how = {"sampler_name": sampler, "scheduler": given.pop("scheduler", "normal"), "steps": steps, "denoise": 1.0}
         return self.graph("KSampler", model=model or self.model, latent_image=latent or self.latent, **how, **given)
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from ..reflected import REFLECTED
 from . import families
+from .comfyui import ComfyUI
 from .quick import most_telling
 
 HOSTS = {"a1111": "AUTOMATIC1111 WebUI", "forge": "Forge WebUI", "neo": "Forge Neo"}
@@ -105,6 +106,14 @@ def pytest_generate_tests(metafunc):
         given = {name: metafunc.config.getoption(name) for name in HOSTS}
         addresses = [(name, url) for name, url in given.items() if url]
         metafunc.parametrize("webui", addresses, indirect=True, ids=[name for name, _ in addresses])
+
+
+@pytest.fixture(scope="session")
+def comfy(request):
+    url = request.config.getoption("--comfy")
+    if not url:
+        pytest.skip("no ComfyUI given: --comfy http://...")
+    return ComfyUI(url)
 
 
 class Picture:

@@ -4,24 +4,15 @@ import json
 import time
 
 import pytest
-import torch
 from PIL import Image
 
 from lib_w2sd.method import ways
 
 from .comfy_examples import EXAMPLES, OUT, guidance, made, opened, smaller
-from .comfyui import CFG, STEPS, ComfyUI, Refused, Workshop
+from .comfyui import CFG, STEPS, ComfyUI, Refused, Workshop, distance, equal
 from .pages import browser  # noqa: F401
 
 WEAK = "small-sd15-weak"
-
-
-@pytest.fixture(scope="session")
-def comfy(request):
-    url = request.config.getoption("--comfy")
-    if not url:
-        pytest.skip("no ComfyUI given: --comfy http://...")
-    return ComfyUI(url)
 
 
 def pytest_generate_tests(metafunc):
@@ -30,15 +21,6 @@ def pytest_generate_tests(metafunc):
         url = metafunc.config.getoption("--comfy")
         nodes = ComfyUI(url).nodes() if url else {"KSamplerSelect": {"input": {"required": {"sampler_name": [[]]}}}}
         metafunc.parametrize("sampler", nodes["KSamplerSelect"]["input"]["required"]["sampler_name"][0])
-
-
-def equal(one, other) -> bool:
-    return torch.equal(one, other)
-
-
-def distance(one, other) -> float:
-    """Relative."""
-    return float((one - other).norm() / other.norm())
 
 
 # ---------------------------------------------------------------- equal sides, weak alone, strength
@@ -173,59 +155,7 @@ def test_masks_and_batches_at_equal_sides_are_plain(comfy):
     assert distance(found["other"], found["plain"]) > 1e-3
 
 
-GUIDANCE_NODES = {
-    "RescaleCFG": {"multiplier": 0.7},
-    "PerturbedAttentionGuidance": {"scale": 3.0},
-    "SelfAttentionGuidance": {"scale": 0.5, "blur_sigma": 2.0},
-    "APG": {"eta": 0.5, "norm_threshold": 5.0, "momentum": -0.5},
-    "TCFG": {},
-    "CFGZeroStar": {},
-    "CFGNorm": {"strength": 0.8},
-    "Mahiro": {},
-}
-
-
-@pytest.mark.parametrize("node", GUIDANCE_NODES)
-def test_a_guidance_node_stays_in_force_and_nearly_no_push_is_nearly_its_plain_picture(comfy, node):
-    w = Workshop()
-    guided = w.graph(node, model=w.model, **GUIDANCE_NODES[node])
-    found = comfy.latents(
-        w.graph,
-        plain=w.ksampler(guided),
-        without=w.ksampler(),
-        nearly=w.ksampler(w.w2sd_model(guided, weak_cfg=2.0, strength=1e-9)),  # APG divides by the scale
-        equal=w.ksampler(w.w2sd_model(guided, weak_cfg=CFG)),
-        pushed=w.ksampler(w.w2sd_model(guided, weak_cfg=2.0)),
-    )
-    assert distance(found["nearly"], found["plain"]) < 1e-4
-    assert distance(found["plain"], found["without"]) > distance(found["nearly"], found["plain"])
-    assert equal(found["equal"], found["plain"])
-    assert distance(found["pushed"], found["plain"]) > 1e-3
-
-
-def test_sdxl(comfy):
-    w = Workshop("small-sdxl")
-    found = comfy.latents(
-        w.graph,
-        plain=w.ksampler(steps=3),
-        equal=w.ksampler(w.w2sd_model(weak_cfg=CFG, lambda_steps=1), steps=3),
-        pushed=w.ksampler(w.w2sd_model(lambda_steps=1), steps=3),
-    )
-    assert equal(found["equal"], found["plain"])
-    assert distance(found["pushed"], found["plain"]) > 1e-3
-
-
 # ---------------------------------------------------------------- rows, words, interrupting
-
-
-def run_and_say(comfy, w: Workshop, sampled) -> "tuple[int, str]":
-    """Rows that reached the network, and what W2SD (last run) says."""
-    before = w.graph("W2SDRowsCounted", latent=w.latent)[0]
-    last = w.graph("W2SDLastRun", latent=sampled)
-    rows = w.graph("W2SDRowsCounted", latent=last)[0]
-    outputs = comfy.outputs(w.graph)
-    assert before in outputs
-    return int(outputs[rows]["text"][0]), outputs[last[0]]["text"][0]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +173,7 @@ def test_rows_are_those_that_the_network_has_seen(comfy, way, weak_cfg, more):
     w = Workshop()
     counting = w.graph("W2SDCountRows", model=w.model)
     sampled = w.ksampler(w.w2sd_model(counting, inversion=way, weak_cfg=weak_cfg, measure=False))
-    rows, words = run_and_say(comfy, w, sampled)
+    rows, words = comfy.counted(w, sampled)
     assert rows == 2 * STEPS + more
     assert f"{rows} UNet rows" in words
     assert f" of {STEPS} steps improved" in words
@@ -251,7 +181,7 @@ def test_rows_are_those_that_the_network_has_seen(comfy, way, weak_cfg, more):
 
 def test_the_last_run_says_the_push_as_a_cfg_scale_and_draws_it(comfy):
     w = Workshop()
-    _, words = run_and_say(comfy, w, w.ksampler(w.w2sd_model()))
+    _, words = comfy.counted(w, w.ksampler(w.w2sd_model()))
     assert "as of CFG" in words
     w = Workshop()
     last = w.graph("W2SDLastRun", latent=w.ksampler(w.w2sd_model()))

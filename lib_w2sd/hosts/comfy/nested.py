@@ -164,16 +164,21 @@ def check_fit(strong, weak) -> None:
         for name, called in REMEMBERS.items():
             if name in guider.model_options.get("transformer_options", {}):
                 raise SettingError(f"W2SD: the model was given with {called}; allowed is one of the two.")
-    ours, theirs = (guider.model_patcher.get_model_object("latent_format") for guider in (strong, weak))
-    if type(ours) is not type(theirs):
-        raise SettingError(
-            f"W2SD: the weak model was given with latents of {type(theirs).__name__}; allowed are those of the sampled "
-            f"one, {type(ours).__name__}."
-        )
+    check_latents(strong.model_patcher, weak.model_patcher)
     flows = [isinstance(guider.model_patcher.get_model_object("model_sampling"), CONST) for guider in (strong, weak)]
     if flows[0] != flows[1]:
         kinds = ["a flow" if flow else "noise" for flow in flows]
         raise SettingError(
             f"W2SD: the weak model was given, which predicts {kinds[1]}; allowed is what predicts {kinds[0]}, as the "
             "sampled one."
+        )
+
+
+def check_latents(strong, weak) -> None:
+    """Raises SettingError where the latents of two ModelPatchers are of different kinds."""
+    ours, theirs = (patcher.get_model_object("latent_format") for patcher in (strong, weak))
+    if type(ours) is not type(theirs):
+        raise SettingError(
+            f"W2SD: the weak model was given with latents of {type(theirs).__name__}; allowed are those of the sampled "
+            f"one, {type(ours).__name__}."
         )

@@ -9,7 +9,7 @@ from comfy.patcher_extension import WrappersMP
 from ...errors import SettingError
 from ...page.settings import BY_NAME, parse
 from . import last_run
-from .nested import check_sampler, has_one_scale, reflected
+from .nested import check_latents, check_sampler, has_one_scale, reflected
 from .sides import KEY
 from .widgets import COMMON, NO_PRESET, PRESETS, SCALES, needed_by, widgets
 
@@ -90,11 +90,29 @@ class Model:
             needed = needed_by(preset)
             if needed and {"weak_model": weak_model, "weak_positive": weak_positive}[needed] is None:
                 raise SettingError(f"W2SD: preset was given {preset!r}; allowed is that with {needed} connected.")
+        if weak_model is not None:
+            check_weak(model, weak_model, weak_positive=weak_positive, weak_negative=weak_negative)
         weak = Weak(weak_model, weak_positive, weak_negative, parse([{"enabled": True, **given}]))
         made = model.clone()
         made.remove_wrappers_with_key(WrappersMP.SAMPLER_SAMPLE, KEY)
         made.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, weak.around)
         return (made,)
+
+
+def check_weak(model, weak_model, **conds) -> None:
+    """Raises SettingError for a weak ModelPatcher whose latents are others, or which cannot read the model's text.
+
+    conds  of its own, by the names of their inputs; None for one that is not connected
+    """
+    check_latents(model, weak_model)
+    # ComfyUI derives a variant (for inpainting, of another size) of what it varies: those read the same.
+    ours, theirs = (type(patcher.model.model_config) for patcher in (model, weak_model))
+    missing = [name for name, given in conds.items() if given is None]
+    if missing and not issubclass(ours, theirs) and not issubclass(theirs, ours):
+        raise SettingError(
+            f"W2SD: {missing[0]} was given nothing, with a weak_model of another kind ({theirs.__name__}, not "
+            f"{ours.__name__}), which does not read your text; allowed is its own text encoder's."
+        )
 
 
 class Weak:

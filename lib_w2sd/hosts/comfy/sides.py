@@ -97,6 +97,7 @@ class GuiderSides:
         self._strong_cfg = settings.strong_cfg
         self.coordinates = coordinates_of(weak.guider.inner_model.model_sampling)
         self._meter = RowMeter()
+        self._before = None  # beside the sampler's own call: what was remembered before it
         self._heard = False  # a patch of a layer keeps what it hears (self-attention guidance): no call may be left out
         self._scales = (strong.guider.cfg, weak.guider.cfg) if alike(strong.guider, weak.guider) else None
         self._one_model = strong.patcher.model is weak.patcher.model
@@ -133,7 +134,11 @@ class GuiderSides:
 
     @contextlib.contextmanager
     def as_before(self, x, t, kwargs):
-        yield x.clone(), t.clone(), kwargs
+        self._before = self._memory(kwargs, x.device)
+        try:
+            yield x.clone(), t.clone(), kwargs
+        finally:
+            self._before = None
 
     def own_scale(self, kwargs) -> float:
         return self._strong.guider.cfg
@@ -164,16 +169,22 @@ class GuiderSides:
     # ------------------------------------------------------------------ one evaluation
 
     def _asked(self, side: Side, x, t, options: dict, cfg: "float | None" = None):
-        """What the side answers at (x, t), as if it had never been asked."""
+        """What the side answers at (x, t), as if it had never been asked; beside the sampler's own call, as if that had
+        not been made either."""
         comfy.model_management.throw_exception_if_processing_interrupted()
         self._use(side)
-        guider, own = side.guider, side.guider.cfg
-        with _unnoticed(options["model_options"], x.device):
-            guider.cfg = own if cfg is None else cfg
-            try:
-                return side.model(x.clone(), t.clone(), **options)
-            finally:
-                guider.cfg = own
+        guider, own, now = side.guider, side.guider.cfg, self._memory(options, x.device)
+        if self._before is not None:
+            self._before.put_back()
+        guider.cfg = own if cfg is None else cfg
+        try:
+            return side.model(x.clone(), t.clone(), **options)
+        finally:
+            guider.cfg = own
+            now.put_back()
+
+    def _memory(self, options: dict, device) -> "Memory":
+        return Memory([given["model_options"] for given in (options, self._strong.options, self._weak.options)], device)
 
     def _counted(self, executor, x, t, concat, text, control, transformer_options, **more):
         """Around the network: rows are counted, and where both sides are asked at one place not evaluated twice."""
@@ -213,16 +224,22 @@ class GuiderSides:
             side.options["model_options"]["transformer_options"]["wrappers"][WrappersMP.APPLY_MODEL].pop(KEY, None)
 
 
-@contextlib.contextmanager
-def _unnoticed(model_options: dict, device):
-    """Within, what is drawn from generators and what guidance functions remember of their calls is taken back."""
-    kept = [(cell, cell.cell_contents) for cell in _cells(model_options) if not inspect.isroutine(cell.cell_contents)]
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            for cell, value in kept:
-                cell.cell_contents = value
+class Memory:
+    """The generators' states, and what guidance functions remember of their calls (the running average of APG)."""
+
+    def __init__(self, model_options: list, device):
+        cells = [(cell, cell.cell_contents) for cell in _cells(model_options)]
+        self._cells = [(cell, value) for cell, value in cells if not inspect.isroutine(value)]
+        self._drawn = torch.get_rng_state()
+        self._device = device if device.type == "cuda" else None
+        self._drawn_there = self._device and torch.cuda.get_rng_state(device)
+
+    def put_back(self) -> None:
+        for cell, value in self._cells:
+            cell.cell_contents = value
+        torch.set_rng_state(self._drawn)
+        if self._device:
+            torch.cuda.set_rng_state(self._drawn_there, self._device)
 
 
 def _without_ours(options: dict) -> dict:

@@ -9,6 +9,7 @@ SCALES = ["weak_cfg", "strong_cfg"]
 # What has to be connected for a gap
 INPUT = {"guidance": "", "checkpoint": "weak_model", "loras": "weak_model"}
 INPUT.update(prompt="weak_positive", pipeline="weak_positive")
+ON_MODEL = "IP-Adapter"  # what its packs change is the model, and no conditioning
 NO_PRESET = "none"
 PRESETS = {name: p for name, p in built_in([g for g in GAPS if g.name in INPUT]).items() if not p.halves_steps}
 _GAP = {preset.name: gap.name for gap in GAPS for preset in gap.presets()}
@@ -17,6 +18,8 @@ _KINDS = {"boolean": "BOOLEAN", "integer": "INT", "number": "FLOAT"}
 
 def needed_by(preset: str) -> str:
     """The input that has to be connected for it; "" for none. What is of several gaps has a checkpoint's among them."""
+    if PRESETS[preset].fields.get("weak_without") == ON_MODEL:
+        return "weak_model"
     return INPUT[_GAP.get(preset, "checkpoint")]
 
 

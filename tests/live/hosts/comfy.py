@@ -17,19 +17,24 @@ class ComfyUI(Host):
     pythons = ((3, 10), (3, 14))
     flags = ("--cpu", "--disable-auto-launch", "--disable-api-nodes", "--preview-method", "none")
     model_script = "comfy.py"
+    model_parts = ("comfy_sizes.py",)
     extensions_folder = "custom_nodes"
     up = "To see the GUI go to"
     edits = (
         ("comfy/sd1_clip_config.json", sized({**sizes.CLIP, "num_hidden_layers": G - 1})),
         ("comfy/clip_config_bigg.json", sized(sizes.CLIP)),
         ("comfy/sdxl_clip.py", replaced((TELLS.format(30), TELLS.format(G - 1)))),
+        ("comfy/sd.py", replaced(('"dim": 96,', f'"dim": {sizes.WAN_VAE["base_dim"]},'))),
     )
 
     def repositories(self) -> None:
         checkout(pins.COMFY, self.webui, self.mirror)
 
     def files_for_the_suite(self) -> None:
-        """All are made with the models."""
+        """What the lab's emoji model is here; the rest is made with the models."""
+        folders = self.models / "checkpoints", "--loras", self.models / "loras"
+        if not (folders[0] / "emoji-strong.safetensors").exists():
+            self.make("lib_w2sd.lab.emoji", "checkpoint", *folders)
 
     def start(self) -> str:
         found = self.running()

@@ -1,7 +1,8 @@
-"""Writes small checkpoints that ComfyUI loads, a LoRA for each and a ControlNet: comfy.py COMFYUI [PART ...]
+"""Writes small models that ComfyUI loads, a LoRA for each and a ControlNet: comfy.py COMFYUI [PART ...]
 
 With ComfyUI's own Python, before it is started, and after its files have been edited (hosts/comfy.py). In half
-precision, with an autoencoder of its smallest kind.
+precision, with an autoencoder of its smallest kind. Flux and Wan are files of the network alone, as published ones are;
+their text is SD3's, which is as wide as theirs.
 """
 
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 
 COMFYUI, PARTS = Path(sys.argv[1]).resolve(), sys.argv[2:]
 
-import sizes  # noqa: E402  (beside this file)
+import comfy_sizes  # noqa: E402  (beside this file)
+import sizes  # noqa: E402
 import torch  # noqa: E402
 import writing  # noqa: E402
 
@@ -20,8 +22,14 @@ import comfy.options  # noqa: E402
 comfy.options.enable_args_parsing()
 import comfy.cldm.cldm  # noqa: E402
 import comfy.clip_model  # noqa: E402
+import comfy.gligen  # noqa: E402
+import comfy.ldm.flux.model  # noqa: E402
+import comfy.ldm.wan.model  # noqa: E402
+import comfy.ldm.wan.vae  # noqa: E402
 import comfy.ops  # noqa: E402
+from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT  # noqa: E402
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel  # noqa: E402
+from comfy.ldm.pixart.pixartms import PixArtMS  # noqa: E402
 from comfy.taesd.taesd import TAESD  # noqa: E402
 
 torch.set_grad_enabled(False)
@@ -66,7 +74,7 @@ def network(cfg: dict, seed: int):
 
 
 def write(family: str, cfg: dict, rest: dict):
-    for name, seed in sizes.COMFY[family].items():
+    for name, seed in comfy_sizes.FILES[family].items():
         made = network(cfg, seed)
         state = writing.half(made.state_dict(), UNET)
         writing.save({**state, **rest}, MODELS / f"checkpoints/{name}.safetensors")
@@ -76,7 +84,10 @@ def write(family: str, cfg: dict, rest: dict):
 
 def sd15() -> None:
     rest = text_encoder("sd1_clip_config.json", 1001, "cond_stage_model.transformer.")
-    write("sd15", sizes.SD15_COMFY, {**rest, **autoencoder(4, 5.0, 1000)})
+    rest.update(autoencoder(4, 5.0, 1000))
+    write("sd15", sizes.SD15_COMFY, rest)
+    state = writing.half(network(comfy_sizes.SD15_TWO, 3).state_dict(), UNET)
+    writing.save({**state, **rest}, MODELS / "checkpoints/small-sd15-two-levels.safetensors")
 
 
 def sdxl() -> None:
@@ -87,14 +98,88 @@ def sdxl() -> None:
     write("sdxl", sizes.SDXL, {**rest, **autoencoder(4, 7.0, 2000)})
 
 
+# ---------------------------------------------------------------- transformers
+
+LATENT = 16, 8, 8
+
+
+def transformer(cls, cfg: dict, seed: int, last: str, latent: tuple, gain: float = 1.0, **more):
+    """A network whose answer to noise has a std of 1."""
+    made = cls(**cfg, dtype=torch.float32, device="cpu", operations=comfy.ops.disable_weight_init)
+    made = writing.fill(made, seed, gain)
+    for name, parameter in made.named_parameters():  # so that it hears the text
+        if "modulation" in name and parameter.ndim == 3:
+            parameter.mul_(8.0)
+        elif ".cross_attn.v." in name or ".cross_attn.o." in name:
+            parameter.mul_(2.0)
+    text = writing.noise(1, 77, comfy_sizes.TEXT, seed=6)
+    answer = made(writing.noise(1, *latent), torch.full((1,), 0.7), context=text, **more)
+    writing.scaled(made.get_submodule(last), 1.0 / answer.std())
+    return made
+
+
+def write_networks(family: str, network) -> None:
+    for name, seed in comfy_sizes.FILES[family].items():
+        made = network(seed)
+        writing.save(writing.half(made.state_dict()), MODELS / f"diffusion_models/{name}.safetensors")
+    shapes = writing.matrices(made, "attn.q", "img_attn")
+    writing.lora(shapes, MODELS / f"loras/tiny_{family}.safetensors", "lora_unet_", 0.1)
+
+
+def sd3() -> None:
+    text = text_encoder("sd1_clip_config.json", 3001, "")
+    writing.save(text, MODELS / "text_encoders/small-clip-l.safetensors")
+    rest = {f"text_encoders.clip_l.transformer.{name}": tensor for name, tensor in text.items()}
+    rest.update(autoencoder(16, 3.0, 3000))
+    for name, seed in comfy_sizes.FILES["sd3"].items():
+        made = transformer(MMDiT, comfy_sizes.SD3, seed, "final_layer.linear", LATENT, y=writing.noise(1, 2048, seed=7))
+        writing.save({**writing.half(made.state_dict(), UNET), **rest}, MODELS / f"checkpoints/{name}.safetensors")
+    writing.lora(writing.matrices(made, ".attn."), MODELS / "loras/tiny_sd3.safetensors", "lora_unet_", 0.1)
+
+
+def flux() -> None:
+    more = {"y": writing.noise(1, 768, seed=7), "guidance": torch.full((1,), 3.5), "gain": 0.8}
+    cls, cfg = comfy.ldm.flux.model.Flux, comfy_sizes.FLUX
+    write_networks("flux", lambda seed: transformer(cls, cfg, seed, "final_layer.linear", LATENT, **more))
+
+
+def wan() -> None:
+    cls, cfg = comfy.ldm.wan.model.WanModel, comfy_sizes.WAN
+    write_networks("wan", lambda seed: transformer(cls, cfg, seed, "head.head", (16, 2, 8, 8)))
+    made = writing.fill(comfy.ldm.wan.vae.WanVAE(**comfy_sizes.WAN_VAE), 4000)
+    last = [layer for layer in made.decoder.head if hasattr(layer, "weight")][-1]
+    last.weight.mul_(0.45 / made.decode(writing.noise(1, 16, 2, 8, 8) * 2).std())
+    last.bias.zero_()
+    writing.save(writing.half(made.state_dict()), MODELS / "vae/small-wan-vae.safetensors")
+
+
+def pixart() -> None:
+    cls, cfg, latent = PixArtMS, comfy_sizes.PIXART, (4, 40, 40)
+    write_networks("pixart", lambda seed: transformer(cls, cfg, seed, "final_layer.linear", latent, gain=0.8))
+
+
+# ---------------------------------------------------------------- what conditioning carries
+
+
 def controlnet() -> None:
     made = writing.fill(comfy.cldm.cldm.ControlNet(image_size=32, legacy=False, **sizes.control(sizes.SD15_COMFY)), 5)
     state = writing.half(made.state_dict(), "control_model.")
     writing.save(state, MODELS / "controlnet/tiny_controlnet.safetensors")
 
 
+def gligen() -> None:
+    """One layer for each of SD1.5's places, and where things stand."""
+    width, text = sizes.SD15_COMFY["model_channels"], sizes.SD15_COMFY["context_dim"]
+    made = writing.fill(comfy.gligen.PositionNet(text, text), 6)
+    state = writing.half(made.state_dict(), "position_net.")
+    for seed, place in enumerate(("input_blocks.1.1", "middle_block.1", "output_blocks.0.1", "output_blocks.1.1")):
+        layer = writing.fill(comfy.gligen.GatedSelfAttentionDense(width, text, 8, width // 8), 7 + seed)
+        state.update(writing.half(layer.state_dict(), f"{place}.transformer_blocks.0.fuser."))
+    writing.save(state, MODELS / "gligen/tiny_gligen.safetensors")
+
+
 if __name__ == "__main__":
-    for part in (sd15, sdxl, controlnet):
+    for part in (sd15, sdxl, sd3, flux, wan, pixart, controlnet, gligen):
         if not PARTS or part.__name__ in PARTS:
             print(f"{part.__name__}:", flush=True)
             part()
