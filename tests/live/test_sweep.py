@@ -110,6 +110,11 @@ ASKED = {
     "detail daemon": {"": ({0: True, 1: True, 4: 0.0, 5: 1.0, 7: 0.5}, {})},
     "diffusion cg": {"": ({0: True, 1: 0.8, 2: 0.3}, {})},
     "dynamic prompts": {"": ({}, {"prompt": "a {red|green|blue} {cat|dog}", "n_iter": 2})},
+    "first block cache": {
+        "First Block Cache": ({0: True, 2: 0.9}, {"steps": 8}),
+        "TeaCache": ({0: True, 1: "TeaCache", 2: 0.9}, {"steps": 8}),
+    },
+    "forge couple": {"": ({0: True}, {"prompt": "a cat\na dog"})},
     # In layers of 1280, 640 and 320 channels (lib_free_u/unet.py, line 47): small checkpoints have none of them.
     "freeu": {"": ({0: True}, {}), "part of the way": ({0: True, 1: 0.2, 2: 0.7, 3: 0.5}, {})},
     "incantations": {
