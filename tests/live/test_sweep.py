@@ -16,6 +16,7 @@ is; without it, pictures are. --all-combinations: every gap by every way. SWEEP=
 The table at the end says "n.a." of what the WebUI cannot draw without W2SD either.
 """
 
+import json
 import os
 import re
 from itertools import product
@@ -141,6 +142,25 @@ ASKED = {
 }
 
 
+def two_halves() -> tuple:
+    """(a mask of two colours, what is drawn in each), as Neo's bundled Regional Prompter has them from its editor."""
+    mask = np.zeros((64, 64, 3), np.uint8)
+    mask[:, :32, 0] = mask[:, 32:, 2] = 255
+    told = [{"color": [255, 0, 0], "prompt": "a cat", "weight": 0.8}]
+    told.append({"color": [0, 0, 255], "prompt": "a dog", "weight": 0.8})
+    return png(mask), json.dumps(told)
+
+
+# Of the same name on one WebUI alone.
+ASKED_ON = {
+    "neo": {
+        "regional prompter": {
+            mode: ({0: True, 1: mode, **dict(zip((2, 3), two_halves()))}, {}) for mode in ("Attention", "Latent")
+        }
+    }
+}
+
+
 class Sweep:
     """One thing beside W2SD: `ask`, a request with it."""
 
@@ -158,7 +178,7 @@ class Sweep:
         # Who goes by the request's prompt: T2I-Zero counts its words (t2i_zero.py, line 232), ADetailer draws its own
         # pass from it, whose calls are those that the probe has heard last.
         self.goes_with_prompt = name.startswith(("incantations, T2I-Zero", "adetailer", "ADetailer"))
-        self.has_passes = name.startswith("ADetailer")
+        self.has_passes = name.lower().startswith("adetailer")
         self.improved = True
         self.own_cfg = ask.get("cfg_scale", PLAIN["cfg_scale"])
 
@@ -309,7 +329,10 @@ def beside(webui, scripts: dict, init_image, loaded: str):
     for info in webui.get("/sdapi/v1/script-info"):
         image = again(init_image) if info["is_img2img"] else {}
         args = [arg["value"] for arg in info["args"]]
-        known = [kinds for name, kinds in ASKED.items() if info["name"].startswith(name) and not info["is_img2img"]]
+        asked_here = {**ASKED, **ASKED_ON.get(webui.name, {})}
+        known = [
+            kinds for name, kinds in asked_here.items() if info["name"].startswith(name) and not info["is_img2img"]
+        ]
         for what, (own, more) in known[0].items() if known else ():
             dealt_with.add(info["name"])
             weak = f"{loaded}-weak.safetensors"
