@@ -89,8 +89,18 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
                 "The grid is filled in below. Press Generate to draw it; choose None under Script to be rid of it.";
             told.scrollIntoView({behavior: "smooth", block: "center"});
         }, 600);
+        return [];
+    }
+
+    // Waits for the boxes of both axes, and goes on without them after a while.
+    async function axesAre(tab, part) {
+        const pause = (ms) => new Promise((done) => setTimeout(done, ms)), until = Date.now() + 5000;
+        const there = () => ["x", "y"].every((axis) => find(`#script_${tab}_xyz_plot_${axis}_${part}`)?.offsetParent);
+        while (!there() && Date.now() < until) await pause(100);
+        await pause(200);  // shown is not yet ready
         return stepsOf(tab);
     }
+    const axesShown = (tab) => axesAre(tab, "type"), valuesShown = (tab) => axesAre(tab, "values");
 
     function clearGridNotes() {
         for (const told of gradioApp().querySelectorAll(".w2sd-filled")) {
@@ -112,5 +122,5 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
         return [filled.outerHTML];
     }
 
-    return {clearGridNotes, furnish, grid, show, showNoAnswer, studyCost};
+    return {axesShown, clearGridNotes, furnish, grid, show, showNoAnswer, studyCost, valuesShown};
 })());

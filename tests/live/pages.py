@@ -38,6 +38,11 @@ DONE = """tab => {
 }"""
 
 
+def tabs(where: str) -> str:
+    """The buttons of a row of tabs: up to Gradio 4, and since."""
+    return f"{where} > .tab-nav button, {where} > .tab-wrapper > [role=tablist] button"
+
+
 def program() -> "str | None":
     return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -76,7 +81,7 @@ class Page:
 
     def to(self, tab):
         self.tab = tab
-        self.page.locator("#tabs > .tab-nav button", has_text=tab).first.click()
+        self.page.locator(tabs("#tabs"), has_text=tab).first.click()
         return self
 
     def fill(self, **values):

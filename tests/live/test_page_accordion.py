@@ -222,7 +222,7 @@ def test_cost_of_the_hires_pass(page, webui):
 
 
 def test_cost_in_img2img(page):
-    page.page.locator("#tabs > .tab-nav button", has_text="img2img").first.click()
+    page.to("img2img")
     page.page.locator("#w2sd_img2img > .label-wrap .icon").click()
     page.number("#img2img_steps", 20)
     page.number("#img2img_denoising_strength", 0.5)

@@ -98,6 +98,7 @@ def test_the_page_says_what_a_study_costs_and_why_a_name_is_none(page, ask, name
     page.choose("#script_list", TITLE)
     where = "#w2sd_txt2img_study"
     cost, told = page.page.locator(f"{where}_cost").first, page.page.locator(f"{where}_told").first
+    page.page.locator(f"{where}_beside input").first.wait_for()
     ways = 2 + page.page.locator(f"{where}_beside input:checked").count()
     for pairs in (1, 3):
         page.number(f"{where}_pairs", pairs)

@@ -133,6 +133,14 @@ def events_of(page, component):
     return [fn.fn for fn in fns if any(target == component._id for target, _ in fn.targets)]
 
 
+def events_after(page, component):
+    """Those that follow on them, one after another."""
+    found, last = [], {i for i, fn in page.fns.items() if any(target == component._id for target, _ in fn.targets)}
+    while last := {i for i, fn in page.fns.items() if fn.trigger_after in last}:
+        found += [page.fns[i].fn for i in last]
+    return found
+
+
 @pytest.fixture
 def txt2img(host):
     """(host, page) of the txt2img tab."""
@@ -243,9 +251,11 @@ def test_ready_grid(txt2img):
             component = button if part == button.elem_id else gr.Textbox(elem_id=part)
             host.script.after_component(component, elem_id=part)
     assert button.visible
-    (fill,) = events_of(page, button)
+    (choose,) = events_of(page, button)
+    assert choose()["value"] == "X/Y/Z plot"
+    fill, again = events_after(page, button)
+    assert fill(20) == again(20)
     assert [u["value"] for u in fill(20)] == [
-        "X/Y/Z plot",
         "[W2SD] Lambda",
         "0, 5, 10, 15",
         "[W2SD] Weak CFG",
