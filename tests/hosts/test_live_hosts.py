@@ -29,6 +29,7 @@ SMALL = FOLDER / "small"
 ALL_PINS = [
     *pins.HOSTS.values(),
     pins.COMFY,
+    *pins.COMFY_PACKS,
     *(pin for beside in pins.BESIDE.values() for pin in beside.values()),
     *(pin for some in pins.EXTENSIONS.values() for pin in some),
 ]

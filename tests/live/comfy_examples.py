@@ -22,7 +22,7 @@ CHECKPOINT, WEAKER = "v1-5-pruned-emaonly-fp16", "your-weaker-checkpoint"
 WAN, SMALLER_WAN = "wan2.1_t2v_14B_fp16", "wan2.1_t2v_1.3B_fp16"
 LORA, CONTROLNET = "your-lora.safetensors", "control_v11p_sd15_canny_fp16.safetensors"
 STEPS, CFG = 20, 7.0
-# What the suite's ComfyUI has instead
+# What the suite's ComfyUI has instead; an IP-Adapter's loader finds its files itself
 SMALL = {
     f"{CHECKPOINT}.safetensors": "small-sd15.safetensors",
     f"{WEAKER}.safetensors": "small-sd15-weak.safetensors",
@@ -120,6 +120,15 @@ def controlnet(w: Example):
     return w.ksampler(model, steps=STEPS, cfg=CFG, **given)
 
 
+def ip_adapter(w: Example):
+    """By ComfyUI_IPAdapter_plus, whose loader hands the model on as it is."""
+    loaded = w.graph("IPAdapterUnifiedLoader", model=w.model, preset="STANDARD (medium strength)")
+    about = {"image": w.graph("LoadImage", image="example.png"), "weight": 1.0, "weight_type": "standard"}
+    about.update(start_at=0.0, end_at=1.0)
+    seeing = w.graph("IPAdapter", model=loaded, ipadapter=loaded.output(1), **about)
+    return w.ksampler(w.node("Closer to my IP-Adapter", model=seeing, weak_model=w.model), steps=STEPS, cfg=CFG)
+
+
 def guiders(w: Example):
     """Any two: for SamplerCustomAdvanced."""
     return w.advanced(w.w2sd(w.guider(w.load(WEAKER), cfg=CFG), lambda_steps=10), w.guider(cfg=CFG), steps=STEPS)
@@ -135,8 +144,13 @@ def shifted(w: Video, model):
     return w.graph("ModelSamplingSD3", model=model, shift=8.0)
 
 
-EXAMPLES = (guidance, prompt, lora, checkpoint, controlnet, guiders, wan)
+EXAMPLES = (guidance, prompt, lora, checkpoint, controlnet, ip_adapter, guiders, wan)
 WORKSHOPS = {wan: Video}
+
+
+def name_of(example) -> str:
+    """Its files'."""
+    return example.__name__.replace("_", "-")
 
 
 def made(example) -> Graph:
@@ -178,7 +192,7 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     with chromium() as browser:
         for example in EXAMPLES:
-            name, graph = example.__name__, made(example)
+            name, graph = name_of(example), made(example)
             if given.names and name not in given.names:
                 continue
             page = opened(browser, given.comfy)  # a new one: it keeps what nodes of these numbers have shown

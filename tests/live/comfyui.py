@@ -143,6 +143,10 @@ class Workshop:
     def blank(self, size: int, batch: int):
         return self.graph(self.empty, width=size, height=size, batch_size=batch)
 
+    def anew(self):
+        """The blank latent of a drawing to be made again: one with the inputs of another is not made."""
+        return self.graph("RepeatLatentBatch", samples=self.latent, amount=1)
+
     def text(self, text: str):
         return self.graph("CLIPTextEncode", clip=self.clip, text=text)
 

@@ -12,6 +12,7 @@ MOST_TELLING = {
     "test_comfy_emoji": ("test_pictures_are_the_labs", "previous-gap-checkpoint"),
     "test_comfy_families": ("test_a_gap_of_a_family", "SD3-checkpoint"),
     "test_comfy_guidance": "test_any_two_guiders",
+    "test_comfy_ip_adapter": ("test_the_model_without_it_is_the_weak_side", "all of it"),
     "test_company": ("test_company", "ControlNet, reference only"),
     "test_distilled": "test_gap_against_the_hosts_own_scale",
     "test_distribution": "test_comparison",

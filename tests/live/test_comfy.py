@@ -8,7 +8,7 @@ from PIL import Image
 
 from lib_w2sd.method import ways
 
-from .comfy_examples import EXAMPLES, OUT, guidance, made, opened, smaller
+from .comfy_examples import EXAMPLES, OUT, guidance, made, name_of, opened, smaller
 from .comfyui import CFG, STEPS, ComfyUI, Refused, Workshop, distance, equal
 from .pages import browser  # noqa: F401
 
@@ -103,8 +103,8 @@ def test_a_gap_pushes_leaves_equal_sides_plain_and_its_weak_side_alone_is_itself
         pushed=w.advanced(w.w2sd(weak), strong),
         equal=w.advanced(w.w2sd(strong), strong),
         nothing=w.advanced(w.w2sd(weak, strength=1e-30), strong),
-        after=w.advanced(w.sampler("euler"), strong),
     )
+    found |= comfy.latents(w.graph, after=w.advanced(euler, strong, latent=w.anew()))
     for name in ("pushed", "weak"):
         record("gaps in ComfyUI", gap, name, f"{distance(found[name], found['plain']):.2g}")
     assert equal(found["alone"], found["weak"]), "weak alone"
@@ -249,13 +249,14 @@ def test_what_cannot_be_is_refused_in_words(comfy, what):
 # ---------------------------------------------------------------- the examples of the guide
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.__name__)
+@pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
 def test_an_example_of_the_guide_draws(comfy, example):
     """What its picture carries, with the suite's own models."""
-    carried = Image.open(OUT / f"{example.__name__}.png").text
+    name = name_of(example)
+    carried = Image.open(OUT / f"{name}.png").text
     graph = json.loads(carried["prompt"])
     assert graph == json.loads(json.dumps(made(example)))
-    assert json.loads(carried["workflow"]) == json.loads((OUT / f"{example.__name__}.json").read_text(encoding="utf-8"))
+    assert json.loads(carried["workflow"]) == json.loads((OUT / f"{name}.json").read_text(encoding="utf-8"))
     outputs = comfy.outputs(smaller(graph))
     assert sum(len(output.get("images", ())) for output in outputs.values()) == 2, "the picture and the plots"
     assert any("steps improved" in output["text"][0] for output in outputs.values() if "text" in output)

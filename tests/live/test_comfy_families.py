@@ -31,10 +31,10 @@ def test_a_gap_of_a_family(comfy, family, gap, record):
         weak=w.advanced(euler, weak, steps=STEPS),
         alone=pushed(weak, weak_alone=True),
         nothing=pushed(weak, strength=1e-9),
-        after=w.advanced(w.sampler("euler"), strong, steps=STEPS),
         **{way: pushed(weak, inversion=way) for way in ways.WAYS},
         **{f"{way}, alike": pushed(strong, inversion=way) for way in EXACT},
     )
+    found |= comfy.latents(w.graph, after=w.advanced(euler, strong, steps=STEPS, latent=w.anew()))
     plain = found["plain"]
     table = f"gaps of families in ComfyUI ({gap}): distance"
     record(table, family, "weak alone", f"{distance(found['alone'], plain):.2g}")
@@ -94,8 +94,8 @@ def test_another_architecture_with_the_same_latents(comfy, record):
         nothing=w.advanced(w.w2sd(weak, lambda_steps=LAMBDA, strength=1e-9), strong, **few),
         pushed=w.advanced(w.w2sd(weak, lambda_steps=LAMBDA), strong, **few),
         by_model=w.ksampler(w.w2sd_model(lambda_steps=LAMBDA, **named), **few),
-        after=w.advanced(w.sampler("euler"), strong, **few),
     )
+    found |= comfy.latents(w.graph, after=w.advanced(euler, strong, **few, latent=w.anew()))
     for name in ("weak", "pushed"):
         far = distance(found[name], found["plain"])
         record("two architectures in ComfyUI: distance", "SD1.5 against PixArt alpha", name, f"{far:.2g}")

@@ -85,8 +85,8 @@ def test_a_guidance_node_stays_in_force_and_nearly_no_push_is_nearly_its_plain_p
         pushed=w.ksampler(w.w2sd_model(model, weak_cfg=WEAK_CFG)),
         alone=w.ksampler(w.w2sd_model(model, weak_cfg=WEAK_CFG, weak_alone=True)),
         weak=w.ksampler(model, cfg=WEAK_CFG),
-        after=w.ksampler(model, sampler="euler"),
     )
+    found |= comfy.latents(w.graph, after=w.ksampler(model, latent=w.anew()))
     plain = found["plain"]
     for name in ("without", "nearly", "pushed"):
         record("guidance nodes of ComfyUI: distance", node, name, f"{distance(found[name], plain):.1g}")

@@ -8,6 +8,7 @@ import functools
 import comfy.k_diffusion.sampling
 import comfy.model_management
 import comfy.samplers
+from comfy.model_patcher import create_model_options_clone
 from comfy.model_sampling import CONST
 from comfy.patcher_extension import WrappersMP
 
@@ -130,7 +131,10 @@ def beside(strong, weak):
     weak, one_model = copy.copy(weak), weak.model_patcher.model is strong.model_patcher.model
     if one_model or weak.model_patcher.get_wrappers(WrappersMP.SAMPLER_SAMPLE, KEY):
         # Hooks stand in a patcher; those of two open guiders in one would overwrite each other.
+        options = weak.model_patcher.model_options
         weak.model_patcher = weak.model_patcher.clone()
+        # A clone has copies of the objects in them (IP-Adapter's patches), and would not be like its original.
+        weak.model_patcher.model_options = create_model_options_clone(options)
         weak.model_patcher.remove_wrappers_with_key(WrappersMP.SAMPLER_SAMPLE, KEY)
     if not one_model:
         # What a ControlNet prepares for a run is for one model.

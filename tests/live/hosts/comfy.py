@@ -10,6 +10,8 @@ G = sizes.CLIP["num_hidden_layers"]
 PROBE = "tests/live/probe/comfy"
 # It tells SDXL's second text encoder by its 31st layer; here by the last, which the first one has not.
 TELLS = "layers.{}.mlp.fc1.weight"
+# ViT-H, which it tells by its 31st layer: as deep and of the same embedding as published, but narrow
+VISION = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 2}
 
 
 class ComfyUI(Host):
@@ -23,12 +25,15 @@ class ComfyUI(Host):
     edits = (
         ("comfy/sd1_clip_config.json", sized({**sizes.CLIP, "num_hidden_layers": G - 1})),
         ("comfy/clip_config_bigg.json", sized(sizes.CLIP)),
+        ("comfy/clip_vision_config_h.json", sized(VISION)),
         ("comfy/sdxl_clip.py", replaced((TELLS.format(30), TELLS.format(G - 1)))),
         ("comfy/sd.py", replaced(('"dim": 96,', f'"dim": {sizes.WAN_VAE["base_dim"]},'))),
     )
 
     def repositories(self) -> None:
         checkout(pins.COMFY, self.webui, self.mirror)
+        for pin in pins.COMFY_PACKS:
+            checkout(pin, self.webui / self.extensions_folder / pin.repository.partition("/")[2], self.mirror)
 
     def files_for_the_suite(self) -> None:
         """What the lab's emoji model is here; the rest is made with the models."""

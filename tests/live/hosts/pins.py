@@ -76,6 +76,8 @@ COMFY = Pin(
     elsewhere=("Comfy-Org/ComfyUI",),
     without=("comfy/text_encoders/llama_tokenizer/tokenizer.json",),
 )
+# In its custom_nodes
+COMFY_PACKS = (Pin("cubiq/ComfyUI_IPAdapter_plus", "9d076a3df0d2763cef5510ec5ab807f6632c39f5", "2025-02-26"),)
 
 # {host: {folder in repositories/: pin}}, as the host's modules/launch_utils.py has them
 BESIDE = {

@@ -1,10 +1,11 @@
-"""Writes small models that ComfyUI loads, a LoRA for each and a ControlNet: comfy.py COMFYUI [PART ...]
+"""Writes small models that ComfyUI loads, a LoRA for each, a ControlNet and an IP-Adapter: comfy.py COMFYUI [PART ...]
 
 With ComfyUI's own Python, before it is started, and after its files have been edited (hosts/comfy.py). In half
 precision, with an autoencoder of its smallest kind. Flux and Wan are files of the network alone, as published ones are;
 their text is SD3's, which is as wide as theirs.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -37,11 +38,13 @@ MODELS = COMFYUI / "models"
 UNET = "model.diffusion_model."
 
 
-def text_encoder(config: str, seed: int, prefix: str) -> dict:
-    import json
-
+def clip(cls, config: str):
     sizes_of = json.loads((COMFYUI / "comfy" / config).read_text(encoding="utf-8"))
-    made = comfy.clip_model.CLIPTextModel(sizes_of, torch.float32, "cpu", comfy.ops.manual_cast)
+    return cls(sizes_of, torch.float32, "cpu", comfy.ops.manual_cast)
+
+
+def text_encoder(config: str, seed: int, prefix: str) -> dict:
+    made = clip(comfy.clip_model.CLIPTextModel, config)
     return writing.half(writing.fill(made, seed).state_dict(), prefix)
 
 
@@ -107,6 +110,8 @@ def transformer(cls, cfg: dict, seed: int, last: str, latent: tuple, gain: float
     """A network whose answer to noise has a std of 1."""
     made = cls(**cfg, dtype=torch.float32, device="cpu", operations=comfy.ops.disable_weight_init)
     made = writing.fill(made, seed, gain)
+    for table in made.buffers():  # SD3's of places is memory as it was found, PixArt's of no text another every time
+        table.copy_(0.1 * writing.noise(*table.shape, seed=8))
     for name, parameter in made.named_parameters():  # so that it hears the text
         if "modulation" in name and parameter.ndim == 3:
             parameter.mul_(8.0)
@@ -178,8 +183,29 @@ def gligen() -> None:
     writing.save(state, MODELS / "gligen/tiny_gligen.safetensors")
 
 
+def ip_adapter() -> None:
+    """One for SD1.5, and the picture encoder that it asks. The keys of every place are as wide as the first one's,
+    whether it is there or not."""
+    encoder = clip(comfy.clip_model.CLIPVisionModelProjection, "clip_vision_config_h.json")
+    state = writing.half(writing.fill(encoder, 12).state_dict())
+    writing.save(state, MODELS / f"clip_vision/{comfy_sizes.IP_ENCODER}.safetensors")
+    text, width = sizes.SD15_COMFY["context_dim"], sizes.SD15_COMFY["model_channels"]
+    projection = torch.nn.ModuleDict(
+        {
+            "proj": torch.nn.Linear(encoder.visual_projection.out_features, comfy_sizes.IP_TOKENS * text),
+            "norm": torch.nn.LayerNorm(text),
+        }
+    )
+    state = writing.half(writing.fill(projection, 13).state_dict(), "image_proj.")
+    places = [f"{2 * i + 1}.to_{what}_ip" for i in range(comfy_sizes.IP_PLACES) for what in "kv"]
+    for seed, place in enumerate(places):
+        layer = writing.fill(torch.nn.Linear(text, width, bias=False), 14 + seed, 1.0)
+        state.update(writing.half(layer.state_dict(), f"ip_adapter.{place}."))
+    writing.save(state, MODELS / f"ipadapter/{comfy_sizes.IP_ADAPTER}.safetensors")
+
+
 if __name__ == "__main__":
-    for part in (sd15, sdxl, sd3, flux, wan, pixart, controlnet, gligen):
+    for part in (sd15, sdxl, sd3, flux, wan, pixart, controlnet, gligen, ip_adapter):
         if not PARTS or part.__name__ in PARTS:
             print(f"{part.__name__}:", flush=True)
             part()

@@ -17,6 +17,9 @@ SD15_TWO = {
     "transformer_depth": [1, 1],
     "transformer_depth_output": [1] * 4,
 }
+# Names by which ComfyUI_IPAdapter_plus finds them for SD1.5
+IP_ADAPTER, IP_ENCODER = "tiny-ip-adapter_sd15", "tiny-CLIP-ViT-H-14-s32B-b79K"
+IP_TOKENS, IP_PLACES = 4, 16  # the places that SD1.5 as published has
 TEXT = 4096
 SD3 = {
     "depth": 2,  # and 64 times as wide
