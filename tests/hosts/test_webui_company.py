@@ -181,6 +181,27 @@ def test_who_listens_after_the_network_gets_both_rows(host):
     assert rows(host) == {("strong", 1 if host.forge else 2), ("weak", 2)}
 
 
+class Regions:
+    """As Regional Prompter's script: it goes on to listen once it has drawn a picture."""
+
+    filename, active = "extensions/regional/scripts/rp.py", False
+
+    def heard(self, params):
+        pass
+
+
+def test_who_is_switched_off_and_goes_on_to_listen_costs_no_row(host):
+    host.txt2img(GAP)
+    alone = rows(host)
+    script = Regions()
+    host.modules["script_callbacks"].on_cfg_denoised(script.heard)
+    host.txt2img(GAP)
+    assert rows(host) == alone
+    script.active = True
+    host.txt2img(GAP)
+    assert rows(host) != alone
+
+
 @pytest.mark.parametrize(
     "patch",
     [

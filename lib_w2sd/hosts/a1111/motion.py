@@ -26,12 +26,6 @@ def refusal(p) -> str:
     return "W2SD: enabled was given True, with AnimateDiff's FreeInit; allowed is one of the two."
 
 
-def is_idle(listener) -> bool:
-    """Whether it is the extension's callback, which is there in every request, in one that is no video."""
-    its = getattr(listener, "__module__", "") == "scripts.animatediff_infv2v"
-    return its and not getattr(_motion(), "mm_injected", True)
-
-
 def _motion():
     """The extension's own record of the motion module in use; None where it is not installed."""
     return getattr(sys.modules.get("scripts.animatediff_mm"), "mm_animatediff", None)

@@ -12,7 +12,7 @@ from ...gaps import Side
 from ...gaps.pipeline import PARTS
 from ..compatibility.abilities import Abilities
 from . import isolation
-from .prompts import Prompts
+from .prompts import Prompts, regions
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,6 @@ BEFORE, AFTER, GUIDED = "callbacks_cfg_denoiser", "callbacks_cfg_denoised", "cal
 
 class WebUI(Abilities):
     skips_uncond = False  # whether the host itself leaves the uncond rows out at CFG 1
-    is_idle = staticmethod(lambda listener: False)  # of a listener that is known to do nothing now
     PARTS: "tuple[str, ...]" = PARTS  # of gaps.pipeline.PARTS, those that this host can leave out
     KEEPS: "tuple[Callable, ...]" = ()  # each gives a list: what else of this host's an extra evaluation leaves alone
     # Names and signatures that W2SD relies on (see requirements), also for /w2sd/v1/host.
@@ -92,8 +91,9 @@ class WebUI(Abilities):
     @classmethod
     def listened_to(cls, *callbacks: str) -> bool:
         """Whether an extension listens to the host's denoiser, but for those that are known to do nothing now."""
-        listeners = [entry for name in callbacks for entry in script_callbacks.callback_map[name]]
-        return not all(cls.is_idle(getattr(entry, "callback", entry)) for entry in listeners)
+        entries = [entry for name in callbacks for entry in script_callbacks.callback_map[name]]
+        listeners = [getattr(entry, "callback", entry) for entry in entries]
+        return not all(map(regions.is_off, listeners))
 
     @classmethod
     def pairs(cls) -> frozenset:

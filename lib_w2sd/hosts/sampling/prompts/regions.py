@@ -38,6 +38,14 @@ REGIONAL = {
 }
 
 
+def is_off(listener) -> bool:
+    """Of somebody who listens to the host's denoiser: whether it is such an extension, switched off. Regional Prompter
+    goes on to listen for as long as the WebUI runs once it has drawn a picture."""
+    script = getattr(listener, "__self__", None)
+    regional = REGIONAL.get(reading.file_of(script))
+    return regional is not None and not regional.is_on(script)
+
+
 def refuse_another(p, other: "tuple[bool, bool]", anew: bool) -> None:
     """Raises SettingError beside such an extension, for the prompt or negative prompt that is `other` than the
     picture's own, and where these are to be encoded `anew`."""
