@@ -6,7 +6,6 @@ What tests `record` is printed as tables at the end: one section for each thing 
 """
 
 import base64
-import collections
 import functools
 import io
 import json
@@ -20,6 +19,7 @@ from ..reflected import REFLECTED
 from . import families
 from .comfyui import ComfyUI
 from .quick import most_telling
+from .tables import reasons, table, times
 
 HOSTS = {"a1111": "AUTOMATIC1111 WebUI", "forge": "Forge WebUI", "neo": "Forge Neo"}
 PLAIN = {
@@ -60,15 +60,6 @@ def record():
     return cell
 
 
-def table(cells: dict) -> list:
-    """Lines of a Markdown table of {(row, column): result}; rows and columns in the order of their first cell."""
-    rows, columns = (list(dict.fromkeys(key[axis] for key in cells)) for axis in (0, 1))
-    lines = [["", *columns], *([row, *(str(cells.get((row, column), "")) for column in columns)] for row in rows)]
-    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(columns) + 1)]
-    lines.insert(1, ["-" * width for width in widths])
-    return ["| " + " | ".join(text.ljust(width) for text, width in zip(line, widths)) + " |" for line in lines]
-
-
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--quick"):
         kept = most_telling(items)
@@ -83,12 +74,6 @@ def pytest_runtest_makereport(item, call):
     item.failed = getattr(item, "failed", False) or report.failed
 
 
-def reasons(reports) -> list:
-    """Lines of what was skipped: how often, and why; the most frequent first."""
-    said = collections.Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
-    return [f"{count:4d}  {reason}" for reason, count in said.most_common()]
-
-
 def pytest_terminal_summary(terminalreporter):
     skipped = terminalreporter.stats.get("skipped", [])
     if skipped:
@@ -98,6 +83,11 @@ def pytest_terminal_summary(terminalreporter):
     for section, cells in RECORDED.items():
         terminalreporter.section(section)
         for line in table(cells):
+            terminalreporter.write_line(line)
+    spent = times(report for reports in terminalreporter.stats.values() for report in reports)
+    if spent:
+        terminalreporter.section("seconds and tests of each file")
+        for line in table(spent):
             terminalreporter.write_line(line)
 
 
@@ -207,6 +197,19 @@ def webui(request):
     # Previews cost time, and some kinds of them want a download.
     host.post("/sdapi/v1/options", {"live_previews_enable": False})
     return host
+
+
+@pytest.fixture
+def every(request) -> bool:
+    """ALL=1."""
+    return request.config.getoption("--all-combinations")
+
+
+@pytest.fixture
+def shared_out(webui, every):
+    """shared_out(values, k, n): those that the k-th of n tests asks about. What goes by the method and not by the host
+    is asked of all values by each of them on A1111, on the others of each value by one of them."""
+    return lambda values, k, n: list(values) if every or webui.name == "a1111" else list(values)[k::n]
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import io
 import os
 import re
 import shutil
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urljoin
@@ -74,10 +75,15 @@ class Page:
         self.webui, self.shots = webui, shots
         self.page = browser.new_page(viewport={"width": width, "height": height})
         self.page.set_default_timeout(TIMEOUT)  # of a click, of the way to a page: the machine may be busy
-        self.page.goto(webui.url + ("/?__theme=dark" if dark else "/?__theme=light"))
+        self.page.goto(webui.url + ("/?__theme=dark" if dark else "/?__theme=light"), wait_until="commit")
+        self.begun = time.monotonic()
+
+    def loaded(self):
         self.page.wait_for_selector(ACCORDION, timeout=TIMEOUT)
         self.page.wait_for_selector("#txt2img_generate", timeout=TIMEOUT)
-        self.page.wait_for_timeout(2000)  # the host's own scripts go on for a while after that
+        # The host's own scripts go on for a while after that.
+        self.page.wait_for_timeout(1000 if time.monotonic() - self.begun > 20 else 2000)
+        return self
 
     def to(self, tab):
         self.tab = tab
@@ -165,9 +171,42 @@ class Page:
         target.screenshot(path=self.shots / f"{self.webui.name}-{name}.png")
 
 
+class Ahead:
+    """Pages of a WebUI, each begun while the test before it waits for pictures: to load one takes as long as a test."""
+
+    def __init__(self, browser, webui, shots: Path):
+        self.browser, self.webui, self.shots = browser, webui, shots
+        self.next = None
+
+    def begin(self):
+        self.next = self.next or Page(self.browser, self.webui, self.shots)
+
+    def take(self) -> Page:
+        self.begin()
+        taken, self.next = self.next, None
+        return taken.loaded()
+
+
+@pytest.fixture(scope="module")
+def ahead(browser, webui, request):
+    made = Ahead(browser, webui, Path(request.config.rootpath) / "out" / "live")
+    yield made
+    if made.next:
+        made.next.page.close()
+
+
+def comes_next(request) -> bool:
+    """Whether the test after this one is another of the module that asks for a page."""
+    items = request.session.items
+    after = items[items.index(request.node) + 1 :][:1]
+    return any(item.path == request.node.path and "page" in item.fixturenames for item in after)
+
+
 @pytest.fixture
-def page(browser, webui, request):
-    made = Page(browser, webui, Path(request.config.rootpath) / "out" / "live")
+def page(ahead, request):
+    made = ahead.take()
+    if comes_next(request):
+        ahead.begin()
     yield made
     if getattr(request.node, "failed", False):
         made.shot("failed-" + re.sub(r"[^\w]+", "-", request.node.name))

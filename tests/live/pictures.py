@@ -62,7 +62,7 @@ class Shots:
         return OWN if self.own else next((name for name in self.checkpoints() if name in SMALL), self.checkpoints()[0])
 
     def page(self, **kwargs) -> Page:
-        page = Page(self.browser, self.webui, Path("out"), **kwargs)
+        page = Page(self.browser, self.webui, Path("out"), **kwargs).loaded()
         page.fill(**self.request)
         return page
 

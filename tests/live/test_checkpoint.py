@@ -82,9 +82,10 @@ def kept(webui):
     return webui.get("/w2sd/v1/host")["weak_checkpoint"]
 
 
-def test_every_call_weak_is_the_weak_checkpoints_own_picture(webui, pair):
+def test_every_call_weak_is_the_weak_checkpoints_own_picture(webui, pair, every):
+    """The families' own are asked in test_families."""
     wrong = {}
-    for strong, weak in pairs(webui):
+    for strong, weak in pairs(webui) if every else [pair]:
         ask, told = asking(strong), {}
         truth = webui.picture(**{**ask, **asking(weak)})
         before = webui.picture(**ask)
@@ -210,12 +211,12 @@ def test_with_loras(webui, pair, lora):
     """The weak checkpoint without them, and with them; other LoRAs in the next request; none in the one after."""
     strong, weak = pair
     ask = asking(strong)
-    weak_bare = webui.picture(**asking(weak))
     bare = webui.picture(**ask)
-    wrong = {}
-    for tags in [LORAS.format(lora[0]), " ".join(LORAS.format(name) for name in lora[-2:]), LORAS.format(lora[-1]), ""]:
+    weak_bare = webui.picture(**asking(weak))
+    wrong, all_tags = {}, [LORAS.format(lora[0]), " ".join(map(LORAS.format, lora[-2:])), LORAS.format(lora[-1]), ""]
+    truths = {tags: webui.picture(prompt=PLAIN["prompt"] + tags, **asking(weak)) for tags in all_tags}
+    for tags, weak_with in truths.items():
         prompt = PLAIN["prompt"] + tags
-        weak_with = webui.picture(prompt=prompt, **asking(weak))
         strong_with = webui.picture(prompt=prompt, **ask)
         told = {
             "with": same(webui.picture(alone(weak, weak_checkpoint_loras=True), prompt=prompt, **ask), weak_with),

@@ -18,7 +18,7 @@ from lib_w2sd.lab.experiments.ways import wanted
 from lib_w2sd.page.settings import as_dict
 
 from ..reflected import reflected
-from .pages import browser, page  # noqa: F401  (fixtures)
+from .pages import ahead, browser, page  # noqa: F401  (fixtures)
 from .test_study import TITLE
 
 EACH = 4  # pictures of a prompt: one request
@@ -97,12 +97,12 @@ def in_the_lab(caption, seed: int, way: str):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_pictures_and_scores_are_the_labs(webui, there, record, way):
+def test_pictures_and_scores_are_the_labs(webui, there, record, way, every):
     if way == "LoRA gap" and "emoji-ink" not in there:
         pytest.skip("no emoji-ink")
     if way == CHOSEN and not has_reward(webui):
         pytest.skip(f"no {clip.NAME} in models/rewards")
-    captions = wanted()[::3]
+    captions = wanted()[:: 3 if every else 6]
     ours, theirs, off = [], [], []
     for i, caption in enumerate(captions):
         (own, rows), (made, made_rows) = in_the_lab(caption, EACH * i, way), in_the_webui(webui, caption, EACH * i, way)
@@ -128,7 +128,7 @@ def test_pictures_and_scores_are_the_labs(webui, there, record, way):
 def test_the_grid_of_the_readme(webui, there):
     """Prompts by ways, nothing selected, drawn by the WebUI: out/live/NAME-emoji.png."""
     ways = ("plain", "guidance gap", "guidance gap, previous-gap", "checkpoint gap")
-    captions = wanted()[::4]
+    captions = wanted()[::8]
     columns = {way: torch.cat([in_the_webui(webui, caption, 1, way)[0][:2] for caption in captions]) for way in ways}
     sheet = grid.sheet(columns, [caption.text() for caption in captions], 2)
     path = Path("out/live") / f"{webui.name}-emoji.png"

@@ -13,7 +13,7 @@ from .conftest import distance, png
 from .layouts import no_gap
 from .test_company import scripts as scripts  # a fixture
 from .test_engine import same
-from .test_samplers import GAP, PASSES, note, outcome
+from .test_samplers import GAP, PASSES, note, outcome, samplers
 
 # What a batch of two differs by from two of one: rows at CFG 0 are evaluated alone, the WebUI's in a pair; LoRAs are
 # added beside a layer, the WebUI's merged into it.
@@ -21,8 +21,9 @@ ROUNDING = 2
 ALONE = {"weak_alone": True}
 
 
-@pytest.fixture(params=families.FAMILIES, ids=lambda family: family.name)
+@pytest.fixture(scope="module", params=families.FAMILIES, ids=lambda family: family.name)
 def family(request):
+    """Of the module, so that all tests of a family follow each other: another's checkpoint takes seconds to load."""
     return request.param
 
 
@@ -259,8 +260,11 @@ def test_hires_and_img2img(webui, family, ask, init_image):
     assert set(gaps(webui)) == {0}
 
 
-@pytest.mark.parametrize("name", ["txt2img", "img2img 0.5", "inpaint"])
-def test_every_sampler_on_a_flow(webui, record, init_image, name):
+FLOWS = ["txt2img", "img2img 0.5", "inpaint"]
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_every_sampler_on_a_flow(webui, record, init_image, shared_out, name):
     """Of one family, the first that is there: the others differ from it in their network only."""
     flows = [f for f in families.FAMILIES if f.shift or f.distilled]
     there = [f for f in flows if families.there(webui, f)]
@@ -275,7 +279,7 @@ def test_every_sampler_on_a_flow(webui, record, init_image, name):
     if kind == "img2img":
         ask["init_images"] = [png(init_image)]
     wrong = {}
-    for sampler in (s["name"] for s in webui.get("/sdapi/v1/samplers")):
+    for sampler in shared_out(samplers(webui), FLOWS.index(name), len(FLOWS)):
         made = {**ask, **fields, "sampler_name": sampler}
         equal = {"lambda_steps": -1, "inversion": "matched", "weak_cfg": 4}
         note(

@@ -6,7 +6,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from .conftest import PLAIN, distance, png
-from .pages import ACCORDION, Page, browser, page, paste, tabs  # noqa: F401  (fixtures)
+from .pages import ACCORDION, Page, ahead, browser, page, paste, tabs  # noqa: F401  (fixtures)
 
 
 def test_tick_and_generate(page, webui):
@@ -134,7 +134,7 @@ def test_looks(browser, webui, request):
     """Screenshots to be looked at: light, dark, narrow. What can be asserted: nothing sticks out to the side."""
     shots = Path(request.config.rootpath) / "out" / "live"
     for name, options in (("light", {}), ("dark", {"dark": True}), ("narrow", {"width": 420})):
-        page = Page(browser, webui, shots, **options)
+        page = Page(browser, webui, shots, **options).loaded()
         page.open().experts()
         for gap in ("prompt", "loras", "checkpoint"):
             page.gap(gap, True)

@@ -10,7 +10,7 @@ from lib_w2sd.gaps import GAPS
 from lib_w2sd.page import presets
 
 from .conftest import PLAIN
-from .pages import ACCORDION, TIMEOUT, browser, page, paste  # noqa: F401  (fixtures)
+from .pages import ACCORDION, TIMEOUT, ahead, browser, page, paste  # noqa: F401  (fixtures)
 
 OWN = "made by a test"
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from .pages import ACCORDION, TIMEOUT, browser, page, paste  # noqa: F401  (fixtures)
+from .pages import ACCORDION, TIMEOUT, ahead, browser, page, paste  # noqa: F401  (fixtures)
 
 GENTLE = "Follow the prompt a little more"
 SAME_TIME = "Same time as before"
@@ -278,7 +278,7 @@ def test_nothing_is_longer_than_two_lines_of_a_narrow_window(browser, webui, req
 
     from .pages import Page
 
-    page = Page(browser, webui, Path(request.config.rootpath) / "out" / "live", width=width)
+    page = Page(browser, webui, Path(request.config.rootpath) / "out" / "live", width=width).loaded()
     page.open().experts()
     for gap in ("prompt", "loras", "checkpoint"):
         page.gap(gap, True)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from .pages import ACCORDION, browser, page  # noqa: F401  (fixtures)
+from .pages import ACCORDION, ahead, browser, page  # noqa: F401  (fixtures)
 from .test_engine import same
 
 TITLE = "W2SD: is it better on my checkpoint?"

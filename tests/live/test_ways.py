@@ -7,7 +7,7 @@ from lib_w2sd.method import ways
 from .conftest import PLAIN, Picture, distance, png
 from .test_checkpoint import asking, lora, pair  # noqa: F401 (fixtures)
 from .test_engine import same
-from .test_samplers import PASSES
+from .test_samplers import PASSES, samplers
 
 EQUAL = {"lambda_steps": 3, "weak_cfg": PLAIN["cfg_scale"]}
 GUIDANCE = {"lambda_steps": 3, "weak_cfg": 0}
@@ -19,10 +19,10 @@ def rows(webui) -> int:
 
 
 @pytest.mark.parametrize("way", ways.ALONG)
-def test_every_sampler(webui, record, way):
+def test_every_sampler(webui, record, shared_out, way):
     """Equal sides are the plain picture; a guidance gap another one, the same again, for the plain picture's rows."""
     wrong = {}
-    for sampler in (s["name"] for s in webui.get("/sdapi/v1/samplers")):
+    for sampler in shared_out(samplers(webui), ways.ALONG.index(way), len(ways.ALONG)):
         ask = {"sampler_name": sampler, "steps": 8}  # of DPM fast three, the first of which has none before it
         answer = webui.request(None, **ask)
         if answer.status_code != 200 or (plain := Picture(answer.json())).pixels.std() == 0:

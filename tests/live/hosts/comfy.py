@@ -3,11 +3,10 @@
 from . import pins
 from .checkouts import checkout
 from .forge import replaced, sized
-from .shared import PROJECT, Host
+from .shared import Host
 from .small import sizes
 
 G = sizes.CLIP["num_hidden_layers"]
-PROBE = "tests/live/probe/comfy"
 # It tells SDXL's second text encoder by its 31st layer; here by the last, which the first one has not.
 TELLS = "layers.{}.mlp.fc1.weight"
 # ViT-H, which it tells by its 31st layer: as deep and of the same embedding as published, but narrow
@@ -21,6 +20,7 @@ class ComfyUI(Host):
     model_script = "comfy.py"
     model_parts = ("comfy_sizes.py",)
     extensions_folder = "custom_nodes"
+    probe = "tests/live/probe/comfy"
     up = "To see the GUI go to"
     edits = (
         ("comfy/sd1_clip_config.json", sized({**sizes.CLIP, "num_hidden_layers": G - 1})),
@@ -46,10 +46,6 @@ class ComfyUI(Host):
         if found:
             return found["url"]
         self.link()
-        probe = self.webui / self.extensions_folder / "w2sd-probe"
-        if probe.resolve() != PROJECT / PROBE:
-            probe.unlink(missing_ok=True)
-            probe.symlink_to(PROJECT / PROBE, target_is_directory=True)
         return self.launch()
 
     def command(self) -> tuple:

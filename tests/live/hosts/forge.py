@@ -15,7 +15,7 @@ SD15, XL, FLUX, SCHNELL = (
         "black-forest-labs/FLUX.1-schnell/",
     )
 )
-GUESS = "repositories/huggingface_guess/huggingface_guess/detection.py"
+GUESS = "repositories/huggingface_guess/huggingface_guess/"
 
 
 def sized(new: dict):
@@ -49,6 +49,13 @@ def from_file(name: str, old: int, new: str) -> tuple:
     return f'dit_config["{name}"] = {old}\n', f'dit_config["{name}"] = {new}\n'
 
 
+def any_width(before: str = "", after: str = "") -> tuple:
+    """A family that is known by other numbers too, of the lines around its width; real checkpoints load as before."""
+    return f'{before}        "model_channels": 320,\n{after}', before + after
+
+
+SD15_WIDTH = any_width('"runwayml/stable-diffusion-v1-5"\n\n    unet_config = {\n        "context_dim": 768,\n')
+XL_DEPTHS = '        "use_linear_in_transformer": True,\n        "transformer_depth": %s,\n'
 FLUX_TEXT = 'state_dict["{}txt_in.weight".format(key_prefix)].shape'
 BLOCKS = 'count_blocks(state_dict_keys, key_prefix + "%s_blocks.{}.")'
 # Real checkpoints of these families no longer load in this copy.
@@ -80,7 +87,14 @@ class Forge(Host):
     edits = (
         *TEXT_ENCODERS,
         (
-            GUESS,
+            GUESS + "model_list.py",
+            replaced(
+                SD15_WIDTH,
+                any_width(after=XL_DEPTHS % [0, 0, 1, 1, 2, 2]),
+            ),
+        ),
+        (
+            GUESS + "detection.py",
             replaced(
                 from_file("context_in_dim", 4096, f"int({FLUX_TEXT}[1])"),
                 from_file("hidden_size", 3072, f"int({FLUX_TEXT}[0])"),

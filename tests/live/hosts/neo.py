@@ -9,7 +9,7 @@ from pathlib import Path
 from . import pins
 from .checkouts import sources
 from .commands import run
-from .forge import PUBLISHED, TEXT_ENCODERS, Forge, replaced, sized
+from .forge import PUBLISHED, SD15_WIDTH, TEXT_ENCODERS, XL_DEPTHS, Forge, any_width, replaced, sized
 from .shared import Host
 from .small import sizes
 
@@ -121,6 +121,8 @@ EDITS = (
     (
         PACKAGES + "model_list.py",
         replaced(
+            SD15_WIDTH,
+            any_width(after='        "out_channels": 4,\n' + XL_DEPTHS % [0, 0, 2, 2, 10, 10]),
             ('        "dim": 3840,\n', ""),
             ('        "dim": 2304,\n', f'        "dim": {sizes.LUMINA2["dim"]},\n'),
             ('        "hidden_size": 3072,\n', f'        "hidden_size": {sizes.KLEIN["hidden_size"]},\n'),

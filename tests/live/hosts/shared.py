@@ -46,6 +46,7 @@ class Host:
     model_parts: tuple = ()  # what the script has from beside it, beyond sizes.py and writing.py
     edits: tuple = ()  # (file, what to make of its text)
     extensions_folder = "extensions"
+    probe = "tests/live/probe"  # company of the suite's own
     up = "Startup time"  # what it prints when it can be asked
 
     def __init__(self, root: Path, mirror: "Path | None" = None, python: str = sys.executable):
@@ -144,7 +145,8 @@ class Host:
     def files_for_the_suite(self) -> None:
         """What tests/live asks for beside checkpoints: LoRAs, ControlNet's models, rewards, a style."""
         done = [f"{name}.py" for name in ("make_loras", "make_controls", "make_motion", "make_detector")]
-        wanted = "".join((HERE.parent / name).read_text() for name in done)
+        made_for = (self.folder / "done/models").read_text(encoding="utf-8")  # they have the widths of its layers
+        wanted = "".join([made_for, *((HERE.parent / name).read_text() for name in done)])
         if self.is_done("files", wanted):
             return
         self.make_loras(self.first_checkpoint, "w2sd_")
@@ -253,10 +255,11 @@ class Host:
         return {"live_previews_enable": False, "sd_model_checkpoint": f"{self.first_checkpoint}.safetensors"}
 
     def link(self) -> None:
-        link = self.webui / self.extensions_folder / EXTENSION
-        if link.resolve() != PROJECT:
-            link.unlink(missing_ok=True)
-            link.symlink_to(PROJECT, target_is_directory=True)
+        for name, folder in ((EXTENSION, PROJECT), ("w2sd-probe", PROJECT / self.probe)):
+            link = self.webui / self.extensions_folder / name
+            if link.resolve() != folder:
+                link.unlink(missing_ok=True)
+                link.symlink_to(folder, target_is_directory=True)
         ui = self.webui / "ui-config.json"
         if not ui.exists():
             ui.write_text("{}")  # NegPiP reads it before the WebUI has written it

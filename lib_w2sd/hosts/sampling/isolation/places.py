@@ -13,6 +13,9 @@ from .whose import file_of, is_theirs
 
 # Kept by their content up to this many numbers, larger ones by which they are: a model's weights are no memory.
 LARGEST = 1 << 22
+# A table of more lists of words and numbers than this is looked up in, not written to: an extension's database.
+MOST_LISTED = 1000
+COLLECTIONS = (list, set, tuple, frozenset, deque)
 # What the host does with a layer's weights as it loads and moves them.
 OF_A_LAYER = (
     *vars(torch.nn.Module()),
@@ -134,7 +137,17 @@ class Places:
 
 def _to_follow(values) -> list:
     """Without what leads nowhere: a module may hold a hundred thousand words."""
-    return [value for value in values if type(value) not in PLAIN]
+    found = [value for value in values if type(value) not in PLAIN]
+    return found if len(found) <= MOST_LISTED else _without_records(found)
+
+
+def _without_records(values: list) -> list:
+    records = {id(value) for value in values if _is_record(value)}
+    return values if len(records) <= MOST_LISTED else [value for value in values if id(value) not in records]
+
+
+def _is_record(value) -> bool:
+    return type(value) in PLAIN or (type(value) in COLLECTIONS and all(map(_is_record, value)))
 
 
 def _changeable(one) -> bool:

@@ -98,7 +98,7 @@ def sdxl() -> None:
         **text_encoder("sd1_clip_config.json", 2001, "conditioner.embedders.0.transformer."),
         **text_encoder("clip_config_bigg.json", 2002, "conditioner.embedders.1.model.transformer."),
     }
-    write("sdxl", sizes.SDXL, {**rest, **autoencoder(4, 7.0, 2000)})
+    write("sdxl", sizes.SDXL_COMFY, {**rest, **autoencoder(4, 7.0, 2000)})
 
 
 # ---------------------------------------------------------------- transformers

@@ -1,8 +1,9 @@
 """The table: sizes and layouts of the small models, and of what the hosts have to be told of them.
 
-A host reads some sizes from a checkpoint and takes others for granted. Those for granted stay what they are: Forge and
-Neo know SD1.5 and SDXL by 320 channels and the width of the text, SDXL by the depths of its transformers as well. What
-they read from a file of their own, or have as a constant, is edited in the host's copy (EDITS in forge.py and neo.py).
+A host reads some sizes from a checkpoint and takes others for granted. Those for granted stay what they are: the width
+of the text, of which Forge, Neo and ComfyUI know SD1.5 and SDXL, SDXL's depths of transformers, and for ComfyUI the 320
+channels. What they read from a file of their own, or have as a constant, is edited in its copy (EDITS in forge.py
+and neo.py). On a CPU a call takes as long as the weights take to be read: width decides how long the suite is.
 """
 
 # name -> seed of the network; the rest of a file is the same for all of a family
@@ -119,7 +120,8 @@ QWEN_VISION = {
     "deepstack_visual_indexes": [0],
 }
 
-LDM = {"in_channels": 4, "model_channels": 320, "out_channels": 4, "use_spatial_transformer": True}
+# ControlNet's reference counts in layers of 220 channels and more.
+LDM = {"in_channels": 4, "model_channels": 128, "out_channels": 4, "use_spatial_transformer": True}
 SD15 = {
     **LDM,
     "num_res_blocks": [1, 1, 1],
@@ -144,9 +146,11 @@ def control(unet: dict) -> dict:
 
 
 CONTROL = control(SD15)
+PUBLISHED_WIDTH = {"model_channels": 320}
 # ComfyUI knows it with any number of levels.
 SD15_COMFY = {
     **SD15,
+    **PUBLISHED_WIDTH,
     "num_res_blocks": [1],
     "channel_mult": [1],
     "transformer_depth": [1],
@@ -167,6 +171,7 @@ SDXL = {
     "use_linear_in_transformer": True,
     "adm_in_channels": 2816,
 }
+SDXL_COMFY = {**SDXL, **PUBLISHED_WIDTH}
 # Forge knows this one as a smaller sister of SDXL.
 SDXL_FORGE = {**SDXL, "transformer_depth": [0, 0, 1, 1, 2, 2], "transformer_depth_middle": -1}
 FLUX = {
