@@ -9,7 +9,7 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
     const PATIENCE = 10000;  // ms for an answer
     const newState = () => ({
         opened: new Set(), closing: {}, listed: false, log: "", job: "", asked: "", answer: null, values: null,
-        had: null, was: "", chosenAt: 0, named: "", sure: {}, switching: "", on: false, turn: 0,
+        had: null, was: "", chosen: "", chosenAt: 0, named: "", sure: {}, switching: "", on: false, turn: 0,
     });
     const state = Object.fromEntries(TABS.map((tab) => [tab, newState()]));
 
@@ -198,6 +198,7 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
                 if (section) {
                     const [, tab, of] = section.id.match(/^w2sd_([a-z0-9]+)_section_(.+)$/);
                     state[tab].opened.add(of);
+                    if (event.isTrusted) state[tab].chosenAt = 0;  // by hand: what was chosen has been filled in
                 }
                 if (name === "input") w2sdPage.forgetSteps(event);
                 if (gap) switchGap(TABS.find((tab) => event.target.id.startsWith(`w2sd_${tab}_`)), gap, event.target.checked);

@@ -11,16 +11,21 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
     function presetChosen(tab, [name]) {
         const own = state[tab], preset = factsOf(tab).presets[name];
         own.opened.clear();
-        own.was = name ?? "";
+        own.was = own.chosen = name ?? "";
         own.chosenAt = Date.now();
         setTimeout(refreshSoon, PATIENCE / 2);
         if (preset?.opens) own.opened.add(preset.opens);
-        if (preset?.needs) {
-            setTimeout(() => find(preset.needs)?.querySelector("textarea, input")?.focus(), 500);
-        }
+        if (preset?.needs) setTimeout(() => focusOn(preset.needs, Date.now() + PATIENCE), 500);
         if (preset?.halves_steps && isOn(tab)) halveSteps(tab);
         else giveStepsBack(tab);
         return [name, stepsOf(tab)];
+    }
+
+    // Once it is shown: the server says when.
+    function focusOn(where, until) {
+        const box = find(where)?.querySelector("textarea, input");
+        if (box?.offsetParent) box.focus();
+        else if (Date.now() < until) setTimeout(() => focusOn(where, until), 200);
     }
 
     function setSteps(tab, steps) {
@@ -59,8 +64,10 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
     // overwritten or deleted, is left alone.
     function namePreset(tab) {
         const own = state[tab], {name, keep} = own.answer.preset;
-        if (name) own.was = name;
-        const box = presetBox(tab), filling = !name && Date.now() - own.chosenAt < PATIENCE / 2;
+        // What has been chosen is about to be filled in: an answer may be about the settings before it.
+        const filling = name !== own.chosen && Date.now() - own.chosenAt < PATIENCE / 2;
+        if (name && !filling) own.was = name;
+        const box = presetBox(tab);
         const asked = Date.now() - own.sure.at < AGAIN && element(tab, "preset_about").querySelector(".w2sd-asks");
         if (!box || keep || filling || asked || box === document.activeElement || presetOf(tab) === name) return;
         own.named = name;

@@ -110,6 +110,21 @@ def test_what_is_new_is_found(look):
     assert one.later["deep"][0].number == 0 and one.listed == [1, 2]
 
 
+def test_a_database_is_known_by_its_entries_and_a_memory_by_all_that_is_in_it(look):
+    """Thousands of lists of words that an extension looks things up in would take longer to look at than a step."""
+    one = Guide()
+    one.words = {str(number): [["a cat", number], "a dog"] for number in range(2000)}
+    one.seen = {number: [torch.zeros(1)] for number in range(2000)}
+    now = look([one])
+    assert len(now._places) < 5000
+    one.words["new"], one.words["7"] = ["a bird"], []
+    one.seen[7][0].add_(1)
+    one.seen[8].append(1)
+    now.put_back()
+    assert len(one.words) == 2000 and one.words["7"] == [["a cat", 7], "a dog"]
+    assert float(one.seen[7][0]) == 0 and len(one.seen[8]) == 1
+
+
 def test_a_variable_that_has_no_value_yet_has_none_afterwards(look):
     def outer():
         def read():

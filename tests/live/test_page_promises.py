@@ -106,6 +106,26 @@ def test_the_preset_in_force_is_named_and_no_other(page, webui):
     expect(box(page)).to_have_value("Follow the prompt more (Z-Sampling)")
 
 
+def test_an_answer_that_comes_late_does_not_undo_a_choice(page):
+    """It is about the settings that the accordion had before the preset filled it."""
+    page.fill(steps=20)
+    page.page.evaluate(
+        """() => {
+            const real = window.fetch;
+            window.fetch = async (where, how) => {
+                const answer = await real(where, how);
+                if (String(where).includes("estimate")) await new Promise((done) => setTimeout(done, 1500));
+                return answer;
+            };
+        }"""
+    )
+    page.open()
+    page.preset("More of my LoRA")
+    page.page.wait_for_timeout(5000)
+    expect(box(page)).to_have_value("More of my LoRA")
+    expect(page.setting("panel")).not_to_contain_text("Changed from")
+
+
 def test_a_preset_is_held_against_the_page(page):
     page.fill(steps=20).open()
     panel = page.setting("panel")
