@@ -75,10 +75,11 @@ def test_what_the_weak_version_is_drawn_without_is_read_from_its_boxes(page, web
     page.preset("Closer to my ControlNet")
     assert gaps(page) == ["pipeline"] and "was given" not in page.said()
     expect(page.setting("panel")).to_contain_text("19 of 20 steps improved")
-    page.page.locator(f"{ACCORDION}_weak_without label", has_text="FreeU").first.click()
-    said = "there is no ControlNet and no FreeU in this picture"
+    other = "FreeU" if webui.forge else "IP-Adapter"
+    page.page.locator(f"{ACCORDION}_weak_without label", has_text=other).first.click()
+    said = f"there is no ControlNet and no {other} in this picture"
     assert said in " ".join(page.generate())
-    assert said in webui.refused({"lambda_steps": 3, "weak_without": "ControlNet, FreeU"})
+    assert said in webui.refused({"lambda_steps": 3, "weak_without": f"ControlNet, {other}"})
 
 
 def test_same_time_as_before_halves_the_pages_steps(page):
