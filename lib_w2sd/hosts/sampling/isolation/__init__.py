@@ -99,6 +99,11 @@ class Moment:
         self.standing = self._belongings.standing()
         return present()._belongings.since(self._belongings) if self._belongings.changed(self.standing) else []
 
+    def changes_until(self, present: "Moment") -> list:
+        """changes(), where all is as it is in `present`."""
+        unchanged = present._belongings.as_just_seen()
+        return present._belongings.since(self._belongings) if self._belongings.changed(unchanged) else []
+
     def put_back(self, weights: bool = True, standing: "frozenset | None" = None) -> None:
         """`weights`: those of the network too. Not where the host itself may have moved them. `standing`: what is known
         to be as it was (Belongings.standing)."""

@@ -38,13 +38,14 @@ class Memories:
         self._of[side] = call, begin, start.changes(present)
 
     def shared(self, side: str, call: int, start, present) -> bool:
-        """The sampler's own call number `call`, before which things were as in `start`, has been the side's too: it
-        remembers what that has left. Not where the sampler has made others meanwhile that the sides were not asked
-        about (samplers of two calls a step): from then on the side has to be asked by itself."""
+        """The sampler's own call number `call`, before which things were as in `start` and after which they are as in
+        `present`, has been the side's too: it remembers what that has left. Not where the sampler has made others
+        meanwhile that the sides were not asked about (samplers of two calls a step): from then on the side has to be
+        asked by itself."""
         self.missed = self.missed or (self._latest is not None and call != self._latest + 1)
         self._latest = call
         if self.missed and self.any:
             return False
         _, _, before = self._of.get(side, (None, [], []))
-        self._of[side] = call, before, start.changes(present)
+        self._of[side] = call, before, start.changes_until(present)
         return True

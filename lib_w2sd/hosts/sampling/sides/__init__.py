@@ -55,7 +55,7 @@ class HostSides:
                 "W2SD: weak_alone (Draw with the weak side alone) was given True, with a refiner; allowed is one of "
                 "the two."
             )
-        ask = self.evaluator.asked(kwargs, self._weak)
+        ask, self.evaluator.untouched = self.evaluator.asked(kwargs, self._weak), False
         with self.evaluator.switched_on(self._weak), self.webui.prompts.as_encoded(self._weak.cond, self._weak.uncond):
             return self.webui.call(x, t, ask, own=True)
 
@@ -99,9 +99,7 @@ class HostSides:
         if self._strong != Side() or kwargs.get("s_min_uncond"):
             return False
         call = getattr(self.webui.denoiser, "step", 1) - 1  # the one just made
-        return self.evaluator.memories.shared(
-            "strong", call, self.evaluator.before, lambda: self.evaluator.moment(kwargs)
-        )
+        return self.evaluator.memories.shared("strong", call, self.evaluator.before, self.evaluator.moment(kwargs))
 
     def only_scales(self, kwargs):
         strong, weak = self._strong, self._weak

@@ -28,7 +28,7 @@ class Evaluator:
         prompts = one_pass.webui.prompts
         self._latest, prompts.latest = prompts.latest, None  # moment that was looked at
         self.unguided = False  # see denoiser.Sides
-        self.untouched = False  # whether nobody else's code has run since the latest moment was put back
+        self.untouched = False  # whether nobody else's code has run since the latest moment was looked at or put back
 
     def evaluate(self, x, t, kwargs: dict, side: Side, name: str):
         """The denoiser's output at (x, t) under `side`, as if it had never been asked. `kwargs`: the sampler's; `name`:
@@ -66,6 +66,7 @@ class Evaluator:
         with isolation.unnoticed(self.moment(kwargs), self.before, weights=False):
             found = side.model.answer(signal, where.noise(x, output, t), level, self.scale_of(side, kwargs))
         self.webui.load_unet(x.shape)
+        self.untouched = False
         denoiser = self.webui.denoiser
         if denoiser.mask is not None:
             # Outside of the mask the picture is given to both.
@@ -96,6 +97,7 @@ class Evaluator:
         """All that an evaluation may not change, as it is now."""
         layers, values = self.network.layers(), kwargs.values()
         self._latest = isolation.Moment(self.webui, layers, values, self._latest, self.untouched)
+        self.untouched = True
         return self._latest
 
     @contextmanager
