@@ -39,6 +39,16 @@ DONE = """tab => {
 }"""
 
 
+# As the hosts' own scripts write into a field.
+FILL = """fields => {
+  for (const [where, value] of Object.entries(fields)) {
+    const box = document.querySelector(where);
+    box.value = value;
+    updateInput(box);
+  }
+}"""
+
+
 def tabs(where: str) -> str:
     """The buttons of a row of tabs: up to Gradio 4, and since."""
     return f"{where} > .tab-nav button, {where} > .tab-wrapper > [role=tablist] button"
@@ -92,11 +102,13 @@ class Page:
 
     def fill(self, **values):
         request = {**PLAIN, **values}
-        self.page.fill(f"#{self.tab}_prompt textarea", request["prompt"])
-        self.page.fill(f"#{self.tab}_neg_prompt textarea", request["negative_prompt"])
-        for name in ("steps", "width", "height", "cfg_scale", "seed"):
-            self.number(f"#{self.tab}_{name}", request[name])
-        self.choose(f"#{self.tab}_sampling", request["sampler_name"])
+        texts = {f"#{self.tab}_{name} textarea": name for name in ("prompt", "neg_prompt")}
+        numbers = ("steps", "width", "height", "cfg_scale", "seed")
+        fields = {**texts, **{f"#{self.tab}_{name} input[type=number]": name for name in numbers}}
+        request["neg_prompt"] = request["negative_prompt"]
+        self.page.evaluate(FILL, {where: str(request[name]) for where, name in fields.items()})
+        if self.page.locator(f"#{self.tab}_sampling input").first.input_value() != request["sampler_name"]:
+            self.choose(f"#{self.tab}_sampling", request["sampler_name"])
         return self
 
     def number(self, where, value):
@@ -112,6 +124,11 @@ class Page:
 
     def open(self, where=ACCORDION):
         self.page.locator(f"{where} > .label-wrap .icon").click()
+        return self
+
+    def narrow(self, width: int):
+        self.page.set_viewport_size({"width": width, "height": 1900})
+        self.page.wait_for_timeout(500)
         return self
 
     def setting(self, name):

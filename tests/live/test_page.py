@@ -136,17 +136,18 @@ def test_xyz_grid(page, webui):
 
 
 def test_looks(browser, webui, request):
-    """Screenshots to be looked at: light, dark, narrow. What can be asserted: nothing sticks out to the side."""
+    """Screenshots to be looked at: light, narrow, dark. What can be asserted: nothing sticks out to the side."""
     shots = Path(request.config.rootpath) / "out" / "live"
-    for name, options in (("light", {}), ("dark", {"dark": True}), ("narrow", {"width": 420})):
-        page = Page(browser, webui, shots, **options).loaded()
+    for theme, widths in (("light", (1500, 420)), ("dark", (1500,))):
+        page = Page(browser, webui, shots, dark=theme == "dark").loaded()
         page.open().experts()
         for gap in ("prompt", "loras", "checkpoint"):
             page.gap(gap, True)
-        page.page.wait_for_timeout(500)
-        page.shot(f"accordion-{name}", ACCORDION)
-        outer = page.page.locator(ACCORDION).bounding_box()
-        for control in page.page.locator(f"{ACCORDION} input:visible, {ACCORDION} textarea:visible").all():
-            box = control.bounding_box()
-            assert box["x"] >= outer["x"] and box["x"] + box["width"] <= outer["x"] + outer["width"] + 1, name
+        for width in widths:
+            page.narrow(width).shot(f"accordion-{theme if width > 1000 else 'narrow'}", ACCORDION)
+            outer = page.page.locator(ACCORDION).bounding_box()
+            for control in page.page.locator(f"{ACCORDION} input:visible, {ACCORDION} textarea:visible").all():
+                box = control.bounding_box()
+                inside = box["x"] >= outer["x"] and box["x"] + box["width"] <= outer["x"] + outer["width"] + 1
+                assert inside, (theme, width)
         page.page.close()
