@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ..reflected import REFLECTED
 from . import families
 from .test_families import ALONE, ROUNDING, asking, far, gaps
 from .test_video import WAYS, rows
@@ -112,7 +113,7 @@ def test_high_then_low_noise(webui, pair, ask, twin):
 def test_cost_line_counts_what_the_trace_counts(webui, ask):
     settings = {"lambda_steps": 2, "weak_cfg": 0}
     page = {"steps": ask["steps"], "cfg": ask["cfg_scale"], "sampler": "Euler", "preset": "wan", **FRAMES}
-    said = webui.post("/w2sd/v1/estimate", {"settings": settings, "page": page}).json()["rows"]
+    said = webui.post("/w2sd/v1/estimate", {"settings": {**REFLECTED, **settings}, "page": page}).json()["rows"]
     webui.picture(settings, **ask)
     assert f"{webui.trace()[0]['rows']} UNet rows" in said
 
