@@ -115,13 +115,15 @@ def test_a_database_is_known_by_its_entries_and_a_memory_by_all_that_is_in_it(lo
     one = Guide()
     one.words = {str(number): [["a cat", number], "a dog"] for number in range(2000)}
     one.seen = {number: [torch.zeros(1)] for number in range(2000)}
+    one.words["itself"] = [one.words["0"]]
+    one.words["itself"].append(one.words["itself"])
     now = look([one])
     assert len(now._places) < 5000
     one.words["new"], one.words["7"] = ["a bird"], []
     one.seen[7][0].add_(1)
     one.seen[8].append(1)
     now.put_back()
-    assert len(one.words) == 2000 and one.words["7"] == [["a cat", 7], "a dog"]
+    assert len(one.words) == 2001 and one.words["7"] == [["a cat", 7], "a dog"]
     assert float(one.seen[7][0]) == 0 and len(one.seen[8]) == 1
 
 

@@ -146,8 +146,11 @@ def _without_records(values: list) -> list:
     return values if len(records) <= MOST_LISTED else [value for value in values if id(value) not in records]
 
 
-def _is_record(value) -> bool:
-    return type(value) in PLAIN or (type(value) in COLLECTIONS and all(map(_is_record, value)))
+def _is_record(value, deep: int = 3) -> bool:
+    """`deep`: so many collections within each other; one may hold itself."""
+    if type(value) in PLAIN:
+        return True
+    return bool(deep) and type(value) in COLLECTIONS and all(_is_record(one, deep - 1) for one in value)
 
 
 def _changeable(one) -> bool:
