@@ -175,7 +175,9 @@ class WebUI:
         return self.post(f"/sdapi/v1/{kind}", payload)
 
     def picture(self, w2sd=None, kind: str = "txt2img", **payload) -> Picture:
-        answer = self.request(w2sd, kind, **payload)
+        return self.answered(self.request(w2sd, kind, **payload))
+
+    def answered(self, answer: httpx.Response) -> Picture:
         assert answer.status_code == 200, answer.text[:2000]
         return Picture(answer.json())
 

@@ -24,6 +24,7 @@ MOST_TELLING = {
     "test_families": "test_checkpoint_alone",
     "test_faults": "test_interrupt_in_a_reflection",
     "test_lora": "test_a_weak_scale_is_the_hosts_own_at_that_scale",
+    "test_memories": ("test_a_memory_beside_every_way", "cache"),
     "test_page": "test_tick_and_generate",
     "test_page_accordion": "test_cost_follows_the_page_and_is_what_the_run_takes",
     "test_page_promises": "test_the_preset_in_force_is_named_and_no_other",
