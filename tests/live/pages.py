@@ -58,6 +58,15 @@ def program() -> "str | None":
     return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
 
+STICKING_OUT = """accordion => {
+    const outer = accordion.getBoundingClientRect();
+    return [...accordion.querySelectorAll("input, textarea")].filter((control) => {
+        const box = control.getBoundingClientRect();
+        return control.checkVisibility() && box.width && (box.left < outer.left || box.right > outer.right + 1);
+    }).map((control) => control.closest("[id]").id);
+}"""
+
+
 @contextmanager
 def chromium():
     # Without these Chromium calls home at every start.
@@ -131,6 +140,10 @@ class Page:
         self.page.wait_for_timeout(500)
         return self
 
+    def sticking_out(self) -> list:
+        """The controls that reach over the accordion's sides."""
+        return self.page.locator(ACCORDION).evaluate(STICKING_OUT)
+
     def setting(self, name):
         return self.page.locator(f"{ACCORDION}_{name}").first
 
@@ -166,12 +179,18 @@ class Page:
 
     def generate(self, timeout=TIMEOUT):
         """Press Generate and wait; the infotext below the gallery, or the error there."""
-        log = self.page.locator(f"#html_log_{self.tab}").first
+        self.begin()
+        return self.ended(timeout)
+
+    def begin(self):
         self.page.evaluate(WATCH, self.tab)
         self.page.click(f"#{self.tab}_generate")
+
+    def ended(self, timeout=TIMEOUT):
         self.page.wait_for_function(DONE, arg=self.tab, timeout=timeout)
         self.page.wait_for_timeout(500)
-        return self.page.locator(f"#html_info_{self.tab}").first.inner_text(), log.inner_text()
+        info, log = (self.page.locator(f"#html_{part}_{self.tab}").first for part in ("info", "log"))
+        return info.inner_text(), log.inner_text()
 
     def gallery(self) -> list:
         """The pictures below the button, pixels of each."""

@@ -40,31 +40,32 @@ def rows(page) -> "tuple[int, int]":
     return tuple(map(int, re.findall(r"\d+", told)))
 
 
-@pytest.mark.parametrize(
-    ("name", "filled", "shown"),
-    [
-        ("Follow the prompt more (Z-Sampling)", {"weak_cfg": "0"}, ["guidance"]),
-        ("More of my LoRA", {"weak_lora_offset": "-2.3", "weak_cfg": "1"}, ["loras"]),
-        ("More of my checkpoint", {"weak_cfg": "1"}, ["checkpoint"]),
-        ("More of my prompt's detail", {"weak_cfg": "1"}, ["prompt"]),
-        ("Follow the prompt more, and more of my checkpoint", {"weak_cfg": "0"}, ["guidance", "checkpoint"]),
-        (
-            "Flux: follow the prompt more",
-            {"weak_distilled_cfg": "1", "weak_cfg": "1", "lambda_steps": "10"},
-            ["distilled"],
-        ),
-    ],
-)
-def test_preset_fills_the_fields_and_shows_what_applies(page, name, filled, shown):
+# name -> (what it fills in beside the defaults, the gaps that it switches on)
+FILLS = {
+    "Follow the prompt more (Z-Sampling)": ({"weak_cfg": "0"}, ["guidance"]),
+    "More of my LoRA": ({"weak_lora_offset": "-2.3", "weak_cfg": "1"}, ["loras"]),
+    "More of my checkpoint": ({"weak_cfg": "1"}, ["checkpoint"]),
+    "More of my prompt's detail": ({"weak_cfg": "1"}, ["prompt"]),
+    "Follow the prompt more, and more of my checkpoint": ({"weak_cfg": "0"}, ["guidance", "checkpoint"]),
+    "Flux: follow the prompt more": (
+        {"weak_distilled_cfg": "1", "weak_cfg": "1", "lambda_steps": "10"},
+        ["distilled"],
+    ),
+}
+
+
+def test_presets_fill_the_fields_and_show_what_applies(page, webui):
+    """One after the other: nothing is left of the one before."""
     page.fill(steps=20).open()
-    if "distilled" in shown and page.webui.name == "a1111":
-        assert page.page.locator(f"{ACCORDION}_gap_distilled").count() == 0
-        return  # neither the switch nor the preset is offered where it could only be refused
-    page.preset(name)
-    expected = {"lambda_steps": "-1", "weak_lora_offset": "0", "weak_distilled_cfg": "", **filled}
-    assert settings(page) == expected
-    assert gaps(page) == shown
-    expect(page.setting("panel")).to_contain_text(presets.BUILT_IN[name].about)
+    for name, (filled, shown) in FILLS.items():
+        if "distilled" in shown and webui.name == "a1111":
+            assert page.page.locator(f"{ACCORDION}_gap_distilled").count() == 0
+            continue  # neither the switch nor the preset is offered where it could only be refused
+        page.preset(name)
+        expected = {"lambda_steps": "-1", "weak_lora_offset": "0", "weak_distilled_cfg": "", **filled}
+        assert settings(page) == expected, name
+        assert gaps(page) == shown, name
+        expect(page.setting("panel")).to_contain_text(presets.BUILT_IN[name].about)
 
 
 def test_what_the_weak_version_is_drawn_without_is_read_from_its_boxes(page, webui):
@@ -300,25 +301,22 @@ def test_comparison_picture(page, webui):
     page.shot("comparison", "#txt2img_results")
 
 
-@pytest.mark.parametrize(
-    ("name", "where", "given"),
-    [
+def test_a_preset_asks_for_what_it_needs_and_puts_the_cursor_there(page):
+    page.fill().open()
+    panel = page.setting("panel")
+    for name, where, given in (
         ("More of my checkpoint", f"{ACCORDION}_weak_checkpoint", None),
         ("More of my prompt's detail", f"{ACCORDION}_weak_prompt", "a dog"),
         ("More of my LoRA", "#txt2img_prompt", "a cat <lora:any:0.8>"),
-    ],
-)
-def test_a_preset_asks_for_what_it_needs_and_puts_the_cursor_there(page, name, where, given):
-    page.fill().open()
-    page.preset(name)
-    ask = presets.BUILT_IN[name].ask
-    panel = page.setting("panel")
-    expect(panel).to_contain_text(ask)
-    expect(panel).not_to_contain_text("Nothing differs")
-    expect(page.page.locator(where).locator("textarea, input").first).to_be_focused()
-    if given:
-        page.page.fill(f"{where} textarea", given)
-        expect(panel).not_to_contain_text(ask)
+    ):
+        page.preset(name)
+        ask = presets.BUILT_IN[name].ask
+        expect(panel).to_contain_text(ask)
+        expect(panel).not_to_contain_text("Nothing differs")
+        expect(page.page.locator(where).locator("textarea, input").first).to_be_focused()
+        if given:
+            page.page.fill(f"{where} textarea", given)
+            expect(panel).not_to_contain_text(ask)
 
 
 def test_ready_grid(page, webui):

@@ -5,7 +5,7 @@ The only place to change when a host has moved on; SINCE is the day on which all
 
 from dataclasses import dataclass
 
-SINCE = "2026-11-29"
+SINCE = "2026-11-30"
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ BESIDE = {
     "neo": {},
 }
 
-# {host: pins}; Forge and Neo have theirs built in. Not Distributed: without a second WebUI to measure itself against,
-# it keeps the first request of the API waiting for ever (its benchmark wants the lock that the request holds).
+# {host: pins}, beside what Forge and Neo have built in. Not Distributed: without a second WebUI to measure itself
+# against, it keeps the first request of the API waiting for ever (its benchmark wants the lock that the request holds).
 EXTENSIONS = {
     "a1111": (
         Pin("Mikubill/sd-webui-controlnet", "56cec5b2958edf3b1807b7e7b2b1b5186dbd2f81", "2024-07-25"),
@@ -126,6 +126,13 @@ EXTENSIONS = {
         Pin("continue-revolution/sd-webui-animatediff", "a88e88912bcbae0531caccfc50fd639f6ea83fd0", "2024-09-21"),
         Pin("Bing-su/adetailer", "36189cbea735b85fd01e98ac42002b8ce6f0e41d", "2025-03-10"),
     ),
-    "forge": (),
-    "neo": (),
+    "forge": (
+        Pin("DenOfEquity/sd-forge-blockcache", "319b57885a171035b77d17c3aba79aadf0d07366", "2025-05-30"),
+        Pin("Haoming02/sd-forge-couple", "7a396d8d4f5c80164aa903775ace51cb51230fe3", "2026-05-13"),
+        Pin("muerrilla/sd-webui-detail-daemon", "19479998340831d7804fca8efd3f262b54b6373f", "2025-11-05"),
+    ),
+    # Its page is not the WebUI's: a shell with workspaces, which browser tests do not find their way in.
+    "neo": (
+        Pin("UR-al/sam-extra", "da340ecd41dd838821f26583b7838e14e14e86ec", "2026-07-24", without=("javascript/",)),
+    ),
 }
