@@ -74,6 +74,7 @@ else:
 
         def postprocess(self, p, processed, *args):
             comparison.add(p, processed)
+            hooks.after_request(p)
 
     def free_memory():
         for of in LISTS.values():

@@ -18,7 +18,7 @@ DASHES = ("none", "6 3", "2 2")
 
 def html(trace: dict, runs: int = 1) -> str:
     """`trace`: what GET /w2sd/v1/trace answers; `runs`: of how many it is the last."""
-    passes = [p for p in trace["passes"] if p["evaluations"]]
+    passes = [p for p in trace["passes"] if p["evaluations"] or p["ended"] == "interrupted"]
     if not passes:
         return f'<div class="w2sd-run"><p>{escape(trace["said"])}</p></div>' if trace.get("said") else ""
     if any(p["ended"] == "failed" for p in passes):

@@ -5,6 +5,8 @@ from contextlib import contextmanager, nullcontext
 import pytest
 import torch
 
+from lib_w2sd.page import plot as gap_plot
+
 from ..webui.host import same_pictures
 
 NMASK = torch.zeros(4, 8, 8)
@@ -238,3 +240,19 @@ def test_generator_is_put_back_even_where_the_call_ends_the_job(forge):
         forge.img2img({}, mask=1 - NMASK, nmask=NMASK)
     assert torch.equal(torch.get_rng_state(), before)
     forge.unet.before_call = None
+
+
+def test_a_job_that_is_interrupted_before_its_first_step_says_so(host):
+    """However early: in the place of what the panel told of the job before."""
+    host.txt2img({"lambda_steps": 2})
+    trace, said = host.hooks.Trace, "interrupted before its first step"
+    assert said not in gap_plot.html(trace.last.as_dict())
+    host.shared.state.interrupted = True
+    try:
+        host.txt2img({"lambda_steps": 2})
+    finally:
+        host.shared.state.interrupted = False
+    assert said in gap_plot.html(trace.last.as_dict())
+    host.txt2img()
+    host.txt2img({"lambda_steps": 2})
+    assert said not in gap_plot.html(trace.last.as_dict())

@@ -53,14 +53,24 @@ def test_the_panel_tells_of_this_tabs_last_job_alone(page, webui):
     expect(run).not_to_contain_text("steps improved", timeout=TIMEOUT)
 
 
-def test_a_stopped_run_says_how_far_it_came(page):
+def sampling(webui):
+    """Wait until the job at work has made a step."""
+    for _ in range(600):
+        if webui.get("/sdapi/v1/progress?skip_current_image=true")["state"]["sampling_step"] > 0:
+            return
+        time.sleep(0.1)
+    raise AssertionError("no step in a minute")
+
+
+def test_a_stopped_run_says_how_far_it_came(page, webui):
     page.fill(width=256, height=256).open().reflect()
     page.number(f"{ACCORDION}_lambda_steps", 100)
     run = page.setting("run")
     for button, steps_asked in (("interrupt", 150), ("skip", 140)):
         page.number("#txt2img_steps", steps_asked)
         page.begin()
-        page.page.wait_for_timeout(2500)
+        page.page.wait_for_timeout(500)  # until then it tells of the job before
+        sampling(webui)
         page.page.click(f"#txt2img_{button}")
         page.ended()
         told = re.compile(rf"interrupted after (\d+) of {steps_asked} steps, (\d+) of (\d+) steps improved")

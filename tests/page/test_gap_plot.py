@@ -61,6 +61,8 @@ def test_an_interrupted_run_says_what_was_made(host):
     few = [e for e in run["evaluations"] if e["step"] < 2]
     stopped = {**run, "ended": "interrupted", "made": 2, "evaluations": few, "reflections": run["reflections"][:2]}
     assert "interrupted after 2 of 6 steps, 2 of 2 steps improved" in gap_plot.html({"passes": [stopped]})
+    at_once = {**stopped, "made": 0, "evaluations": [], "reflections": []}
+    assert "interrupted after 0 of 6 steps" in gap_plot.html({"passes": [at_once]})
     assert gap_plot.html({"passes": [{**stopped, "ended": "failed"}]}) == "", "a refusal is said below the gallery"
 
 

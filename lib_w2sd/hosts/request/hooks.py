@@ -128,6 +128,14 @@ def after_sampling(p, args) -> None:
     p.comment(told)
 
 
+def after_request(p) -> None:
+    """Once a request, at its end: one that the user has ended before it sampled anything says so."""
+    trace, state = getattr(p, TRACE, None), shared.state
+    ended = state.interrupted or state.skipped or state.stopping_generation
+    if trace is not None and ended and not (trace.passes or trace.said):
+        trace.said, Trace.last = "Last run: interrupted before its first step.", trace
+
+
 def passes_of(p) -> list:
     """Whether a hires pass, of each sampling pass of a batch."""
     if not getattr(p, "enable_hr", False):
