@@ -210,8 +210,14 @@ def every(request) -> bool:
 @pytest.fixture
 def shared_out(webui, every):
     """shared_out(values, k, n): those that the k-th of n tests asks about. What goes by the method and not by the host
-    is asked of all values by each of them on A1111, on the others of each value by one of them."""
-    return lambda values, k, n: list(values) if every or webui.name == "a1111" else list(values)[k::n]
+    is asked of all values by each of them on A1111 (with `there`: of every `there`-th), on the others
+    of each value by one of them."""
+
+    def values_of(values, k: int, n: int, there: int = 1) -> list:
+        step = 1 if every else there if webui.name == "a1111" else n
+        return list(values)[k % step :: step]
+
+    return values_of
 
 
 @pytest.fixture(scope="session")

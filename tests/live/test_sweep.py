@@ -33,8 +33,8 @@ from .test_company import scripts as scripts  # a fixture
 LEAVES, SAME_GAP = 1e-4, 1e-3
 EQUAL = ("matched", *ways.ALONG)
 # Gaps and ways that are looked at beside everything.
-QUICK = {("prompt", "paper"), ("prompt", "previous-gap"), ("guidance", "previous-gap"), ("checkpoint", "matched")}
-QUICK |= {("prompt", "re-sampling"), ("pipeline", "previous-gap"), ("negative prompt", "auto-guidance")}
+QUICK = [("prompt", "paper"), ("prompt", "previous-gap"), ("guidance", "previous-gap"), ("checkpoint", "matched")]
+QUICK += [("prompt", "re-sampling"), ("pipeline", "previous-gap"), ("negative prompt", "auto-guidance")]
 # Where nothing but the options is beside; {option: value}, as far as the WebUI has it.
 OPTIONS = [
     {"pad_cond_uncond": True},
@@ -207,8 +207,8 @@ class Sweep:
     def note(self, column: str, found):
         self.seen.setdefault(column, []).append(found)
 
-    def look(self, gaps: dict, every: bool, without):
-        """`without`: a picture without it."""
+    def look(self, gaps: dict, pairs: list, without, every: bool = False):
+        """`pairs` of gap and way are looked at; `without`: a picture without it."""
         plain, repeated = self.made(), self.made()
         if not plain[1]["latents"]:
             self.least = 1 / 255
@@ -217,11 +217,9 @@ class Sweep:
         self.improved = self.is_improved()
         for way in EQUAL if self.one_scale else ():
             self.equal(plain, way)
-        near = [(name, way) for name, way in product(gaps, ways.WAYS)]
-        if not every:
-            near = [(name, way) for name, way in near if (name, way) in QUICK]
-        for name, way in near:
-            self.leaves(plain, name, way, gaps[name])
+        for name, way in pairs:
+            if name in gaps:
+                self.leaves(plain, name, way, gaps[name])
         for name, settings, more in self.alone() if self.one_scale and self.improved else ():
             weak, host = self.made({"weak_alone": True, **settings}), self.made(**more)
             self.note("weak alone", weak and (self.apart(weak, host) <= self.least + 2 * self.noise or name))
@@ -372,10 +370,10 @@ def gaps_of(webui, ask: dict, alwayson: dict) -> dict:
     return found
 
 
-def test_sweep(webui, record, init_image, scripts, request):
+def test_sweep(webui, record, init_image, scripts, every):
     """What is beside is looked at to the end, whatever is found on the way."""
-    every, wanted = request.config.getoption("--all-combinations"), os.environ.get("SWEEP", "")
-    ask, wrong, looked_at = asking(webui, "sd15"), {}, 0
+    wanted = os.environ.get("SWEEP", "")
+    ask, wrong, looked_at, without = asking(webui, "sd15"), {}, 0, {}
     for name, more, alwayson in beside(webui, scripts, init_image, ask["override_settings"]["sd_model_checkpoint"]):
         if not re.search(wanted, name, re.IGNORECASE):
             continue
@@ -390,8 +388,17 @@ def test_sweep(webui, record, init_image, scripts, request):
         looked_at += 1
         try:
             size = {key: one.ask[key] for key in ("width", "height") if key in one.ask}
-            bare = Sweep(webui, "nothing", {**ask, "steps": 3, **size}, has_probe=one.has_probe)
-            one.look(gaps_of(webui, one.ask, alwayson), every, bare.made())
+            if str(size) not in without:
+                bare = Sweep(webui, "nothing", {**ask, "steps": 3, **size}, has_probe=one.has_probe)
+                without[str(size)] = bare.made()
+            gaps = gaps_of(webui, one.ask, alwayson)
+            if every:
+                pairs = list(product(gaps, ways.WAYS))
+            elif alwayson or "script_name" in more:
+                pairs = QUICK
+            else:  # the host's own options: half of them, the next time the others
+                pairs = QUICK[looked_at % 2 :: 2]
+            one.look(gaps, pairs, without[str(size)], every)
         except AssertionError as error:
             one.note("failed", str(error).splitlines()[0][:120])
         for column, word in one.told().items():
