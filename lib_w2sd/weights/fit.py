@@ -38,6 +38,8 @@ def architecture(shapes: dict) -> str:
     return "a kind of SDXL" if "label_emb.0.0.weight" in shapes else "a kind of SD1.5 or SD2"
 
 
+# Behind a layer's name where newer hosts keep it in fp8, mxfp8, nvfp4 or int8, in a layer of a kind of its own.
+QUANTISED = (".comfy_quant", ".weight_scale")
 SCALE = ".scale_weight"  # behind a layer's name: what its weight is to be multiplied by, in "scaled fp8" files
 
 
@@ -70,6 +72,8 @@ def unfit(weak: dict, strong: dict) -> "str | None":
         takes = [f"{c[1]} input channels ({CHANNELS.get(c[1], 'unknown')})" for c in (ours, theirs)]
         return f"whose UNet takes {takes[0]}, the loaded checkpoint's {takes[1]}"
     missing, surplus = strong.keys() - weak.keys(), weak.keys() - strong.keys()
+    if any(name.endswith(QUANTISED) for name in surplus):
+        return "whose network is stored quantised (comfy_quant), which the loaded checkpoint's layers cannot hold"
     differ = [name for name in strong if name in weak and weak[name] != strong[name]]
     details = []
     if missing:

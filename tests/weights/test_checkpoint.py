@@ -392,6 +392,7 @@ def test_what_does_not_fit():
     assert "out.2.weight: [4, 160, 3, 3], not [4, 320, 3, 3]" in unfit(smaller, sd15)
     assert "1 tensors are missing, such as out.2.weight" in unfit({k: sd15[k] for k in list(sd15)[:2]}, sd15)
     assert "1 are too many, such as more" in unfit({**sd15, "more": (1,)}, sd15)
+    assert "is stored quantised (comfy_quant)" in unfit({**sd15, "out.2.comfy_quant": (27,)}, sd15)
     assert (
         architecture({"double_blocks.0.x": (1,)}) == "Flux"
         and architecture({"cap_embedder.1.weight": (1,)}) == "Lumina 2 or Z-Image"
