@@ -5,6 +5,7 @@ extensions do that is hard on those beside them. GET /w2sd-probe: {"latents": [.
 the last request.
 """
 
+import gc
 import queue
 import random
 from collections import deque
@@ -170,6 +171,11 @@ def _size(cond) -> float:
 
 
 def told(demo, app):
+    # Hosts and ControlNet collect garbage with every picture and checkpoint: what is there for good need not be looked
+    # through each time, which takes longer than a small network.
+    gc.collect()
+    gc.freeze()
+
     @app.get("/w2sd-probe")
     def probe():
         latents = [number for some in all_of(LATENTS) for number in some]
