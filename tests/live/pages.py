@@ -140,6 +140,14 @@ class Page:
         self.page.wait_for_timeout(500)
         return self
 
+    def eventually(self, told, expected):
+        """What `told()` gives becomes `expected`: some of the page is filled in by the server."""
+        for _ in range(40):
+            if told() == expected:
+                return
+            self.page.wait_for_timeout(250)
+        assert told() == expected
+
     def sticking_out(self) -> list:
         """The controls that reach over the accordion's sides."""
         return self.page.locator(ACCORDION).evaluate(STICKING_OUT)
@@ -155,7 +163,7 @@ class Page:
         # What is in force is known with the first answer.
         self.page.locator(f"{ACCORDION} .w2sd-cost:not(:empty)").wait_for(timeout=TIMEOUT)
         self.page.locator(f"{ACCORDION}_gap_{name}").set_checked(on)
-        self.page.wait_for_timeout(1500)
+        self.page.wait_for_timeout(1000)
 
     def reflect(self):
         """As REFLECTED, which is not as the page's defaults are."""
@@ -171,7 +179,7 @@ class Page:
         self.page.locator(f"{ACCORDION}_preset input").first.click()
         self.page.locator(f'{ACCORDION}_preset ul.options li[aria-label="{name}"]').first.click()
         self.page.keyboard.press("Tab")  # where the list lay over the box, the click opens it again
-        self.page.wait_for_timeout(1500)
+        self.page.wait_for_timeout(1000)
 
     def said(self, part="panel"):
         """The text of the panel (cost and warnings), of a preset (preset_about) or of the last run (run)."""

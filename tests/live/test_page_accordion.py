@@ -16,12 +16,11 @@ OWN = "made by a test"
 
 
 def gaps(page):
-    """The gaps that are switched on; their sections, and no others, are shown."""
+    """The gaps that are switched on, where their sections, and no others, are shown."""
     offered = page.page.locator(f"{ACCORDION}_gaps input").evaluate_all("boxes => boxes.map(box => box.dataset.gap)")
     on = [gap for gap in offered if page.page.locator(f"{ACCORDION}_gap_{gap}").is_checked()]
     shown = [g.name for g in GAPS if page.page.locator(f"{ACCORDION}_section_{g.name}").is_visible()]
-    assert on == shown
-    return on
+    return on if on == shown else f"{on} are on, {shown} shown"
 
 
 def settings(page):
@@ -63,8 +62,8 @@ def test_presets_fill_the_fields_and_show_what_applies(page, webui):
             continue  # neither the switch nor the preset is offered where it could only be refused
         page.preset(name)
         expected = {"lambda_steps": "-1", "weak_lora_offset": "0", "weak_distilled_cfg": "", **filled}
-        assert settings(page) == expected, name
-        assert gaps(page) == shown, name
+        page.eventually(lambda: settings(page), expected)
+        page.eventually(lambda: gaps(page), shown)
         expect(page.setting("panel")).to_contain_text(presets.BUILT_IN[name].about)
 
 
@@ -74,7 +73,8 @@ def test_what_the_weak_version_is_drawn_without_is_read_from_its_boxes(page, web
         assert webui.name == "a1111", "without sd-webui-controlnet the switch is not there"
         return
     page.preset("Closer to my ControlNet")
-    assert gaps(page) == ["pipeline"] and "was given" not in page.said()
+    page.eventually(lambda: gaps(page), ["pipeline"])
+    assert "was given" not in page.said()
     expect(page.setting("panel")).to_contain_text("19 of 20 steps improved")
     other = "FreeU" if webui.forge else "IP-Adapter"
     page.page.locator(f"{ACCORDION}_weak_without label", has_text=other).first.click()
@@ -87,8 +87,8 @@ def test_same_time_as_before_halves_the_pages_steps(page):
     page.fill(steps=25).open()
     page.preset("Same time as before")
     expect(page.page.locator("#txt2img_steps input[type=number]")).to_have_value("12")
-    assert settings(page)["lambda_steps"] == "6"
-    assert gaps(page) == ["guidance"]
+    page.eventually(lambda: settings(page)["lambda_steps"], "6")
+    page.eventually(lambda: gaps(page), ["guidance"])
     # What the picture took before, not at the steps that the preset has just halved.
     expect(page.setting("panel")).to_contain_text("of your 25 steps: 6 of 12 steps improved.")
     page.number("#txt2img_steps", 20)
@@ -119,7 +119,7 @@ def test_own_preset_saved_used_after_a_reload_and_deleted(page):
     page.page.wait_for_timeout(1500)
     assert settings(page)["lambda_steps"] == "10"
     page.preset(OWN)
-    assert settings(page)["lambda_steps"] == "3" and settings(page)["weak_cfg"] == "2.5"
+    page.eventually(lambda: (settings(page)["lambda_steps"], settings(page)["weak_cfg"]), ("3", "2.5"))
     infotext, _ = page.generate()
     assert "W2SD lambda: 3," in infotext and "W2SD weak CFG: 2.5" in infotext
     for _ in range(2):  # asks first
@@ -144,25 +144,30 @@ def test_a_presets_name_that_is_none_is_said(page):
 def test_switches_of_the_gaps(page):
     page.fill().open()
     page.page.wait_for_timeout(1000)
-    assert gaps(page) == ["guidance"]
+    page.eventually(lambda: gaps(page), ["guidance"])
     page.gap("loras", True)
-    assert gaps(page) == ["guidance", "loras"] and settings(page)["weak_lora_offset"] == "-2.3"
+    page.eventually(lambda: gaps(page), ["guidance", "loras"])
+    assert settings(page)["weak_lora_offset"] == "-2.3"
     page.gap("guidance", False)
-    assert gaps(page) == ["loras"] and settings(page)["weak_cfg"] == "1"
+    page.eventually(lambda: gaps(page), ["loras"])
+    assert settings(page)["weak_cfg"] == "1"
     page.gap("loras", False)
-    assert gaps(page) == [] and settings(page)["weak_lora_offset"] == "0"
+    page.eventually(lambda: gaps(page), [])
+    assert settings(page)["weak_lora_offset"] == "0"
     page.gap("prompt", True)
     box = page.setting("weak_prompt").locator("textarea")
     # By keyboard; what stands there in between does not make the section go.
     box.press("Control+a")
     box.press_sequentially("{prompt}", delay=30)
     page.page.wait_for_timeout(1000)
-    assert gaps(page) == ["prompt"]
+    page.eventually(lambda: gaps(page), ["prompt"])
     box.press_sequentially(", blurry", delay=30)
     page.gap("prompt", False)
-    assert gaps(page) == [] and box.input_value() == "{prompt}"
+    page.eventually(lambda: gaps(page), [])
+    assert box.input_value() == "{prompt}"
     page.gap("guidance", True)
-    assert gaps(page) == ["guidance"] and settings(page)["weak_cfg"] == "0"
+    page.eventually(lambda: gaps(page), ["guidance"])
+    assert settings(page)["weak_cfg"] == "0"
 
 
 def test_switch_by_keyboard(page):
@@ -171,7 +176,7 @@ def test_switch_by_keyboard(page):
     box.focus()
     page.page.keyboard.press("Space")
     page.page.wait_for_timeout(1000)
-    assert gaps(page) == ["guidance", "checkpoint"]
+    page.eventually(lambda: gaps(page), ["guidance", "checkpoint"])
 
 
 def test_paste_shows_what_was_used(page, webui):
@@ -180,7 +185,7 @@ def test_paste_shows_what_was_used(page, webui):
     page.gap("loras", True)
     paste(page, made.infotext)
     page.page.wait_for_timeout(1000)
-    assert gaps(page) == ["guidance", "prompt"]
+    page.eventually(lambda: gaps(page), ["guidance", "prompt"])
     expect(page.setting("panel")).to_contain_text("About 3 × the time: 4 of 8 steps improved. The comparison")
     assert rows(page)[:2] == (8 * 2 + 4 * 4 + 16, 16)
 
