@@ -32,7 +32,7 @@ from .test_company import scripts as scripts  # a fixture
 
 LEAVES, SAME_GAP = 1e-4, 1e-3
 EQUAL = ("matched", *ways.ALONG)
-# Gaps and ways that are looked at beside everything.
+# Gaps and ways that are looked at beside everything; a third of them beside an option of the host.
 QUICK = [("prompt", "paper"), ("prompt", "previous-gap"), ("guidance", "previous-gap"), ("checkpoint", "matched")]
 QUICK += [("prompt", "re-sampling"), ("pipeline", "previous-gap"), ("negative prompt", "auto-guidance")]
 # Where nothing but the options is beside; {option: value}, as far as the WebUI has it.
@@ -161,6 +161,10 @@ ASKED_ON = {
 }
 
 
+def of(asked, third: "int | None") -> list:
+    return list(asked) if third is None else list(asked)[third::3]
+
+
 class Sweep:
     """One thing beside W2SD: `ask`, a request with it."""
 
@@ -207,20 +211,25 @@ class Sweep:
     def note(self, column: str, found):
         self.seen.setdefault(column, []).append(found)
 
-    def look(self, gaps: dict, pairs: list, without, every: bool = False):
-        """`pairs` of gap and way are looked at; `without`: a picture without it."""
+    def look(self, gaps: dict, without, third: "int | None" = None, every: bool = False):
+        """
+        without  a picture without it
+        third    of the three thirds of what is asked otherwise, the one that is asked
+        every    by every gap and every way
+        """
+        pairs = product(gaps, ways.WAYS) if every else QUICK
         plain, repeated = self.made(), self.made()
         if not plain[1]["latents"]:
             self.least = 1 / 255
         self.seen["acts"] = "yes" if self.apart(plain, without) > 0 else "same picture"
         self.noise = self.apart(plain, repeated)  # what has no seed
         self.improved = self.is_improved()
-        for way in EQUAL if self.one_scale else ():
+        for way in of(EQUAL, third) if self.one_scale else ():
             self.equal(plain, way)
-        for name, way in pairs:
+        for name, way in of(pairs, third):
             if name in gaps:
                 self.leaves(plain, name, way, gaps[name])
-        for name, settings, more in self.alone() if self.one_scale and self.improved else ():
+        for name, settings, more in of(self.alone(), third) if self.one_scale and self.improved else ():
             weak, host = self.made({"weak_alone": True, **settings}), self.made(**more)
             self.note("weak alone", weak and (self.apart(weak, host) <= self.least + 2 * self.noise or name))
         self.same_gap({"weak_cfg": 0.0}, {"weak_cfg": 1e-6})
@@ -228,7 +237,7 @@ class Sweep:
             self.same_gap({"strong_cfg": 1.0}, {"strong_cfg": 1 + 1e-6})
         heard = self.has_probe and self.improved and not self.has_passes and "W2SD probe" not in self.alwayson
         if heard and self.one_scale and not self.noise:
-            self.own_calls()
+            self.own_calls(of(EQUAL, third))
 
     def is_improved(self) -> bool:
         """Not what has a sampling of its own (DemoFusion, img2img alternative test), which is then said: nothing of
@@ -278,10 +287,10 @@ class Sweep:
         fine = len(found[0]) == len(found[1]) and np.allclose(*found, rtol=SAME_GAP, atol=rounding)
         self.note("0 and 1e-6", True if fine or self.noise else f"{found[0][:2]} and {found[1][:2]}")
 
-    def own_calls(self):
+    def own_calls(self, equal_by):
         listening = {"W2SD probe": {"args": ["listen"]}}
         plain = self.made(alwayson_scripts=listening)[1]["calls"]
-        for way in EQUAL:
+        for way in equal_by:
             equal = {"lambda_steps": -1, "inversion": way, "weak_cfg": self.own_cfg}
             made = self.made(equal, alwayson_scripts=listening)
             if made is None:
@@ -393,14 +402,9 @@ def test_sweep(webui, record, init_image, scripts, every):
             if str(size) not in without:
                 bare = Sweep(webui, "nothing", {**ask, "steps": 3, **size}, has_probe=one.has_probe)
                 without[str(size)] = bare.made()
-            gaps = gaps_of(webui, one.ask, alwayson)
-            if every:
-                pairs = list(product(gaps, ways.WAYS))
-            elif alwayson or "script_name" in more:
-                pairs = QUICK
-            else:  # the host's own options: half of them, the next time the others
-                pairs = QUICK[looked_at % 2 :: 2]
-            one.look(gaps, pairs, without[str(size)], every)
+            an_option = not alwayson and set(more) <= {"override_settings"}
+            third = looked_at % 3 if an_option and not every else None
+            one.look(gaps_of(webui, one.ask, alwayson), without[str(size)], third, every)
         except AssertionError as error:
             one.note("failed", str(error).splitlines()[0][:120])
         for column, word in one.told().items():
