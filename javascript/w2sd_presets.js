@@ -11,14 +11,19 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
     function presetChosen(tab, [name]) {
         const own = state[tab], preset = factsOf(tab).presets[name];
         own.opened.clear();
-        own.was = own.chosen = name ?? "";
-        own.chosenAt = Date.now();
-        setTimeout(refreshSoon, PATIENCE / 2);
+        own.was = name ?? "";
+        inForce(tab, own.was);
         if (preset?.opens) own.opened.add(preset.opens);
         if (preset?.needs) setTimeout(() => focusOn(preset.needs, Date.now() + PATIENCE), 500);
         if (preset?.halves_steps && isOn(tab)) halveSteps(tab);
         else giveStepsBack(tab);
         return [name, stepsOf(tab)];
+    }
+
+    // An answer on its way is about before: for a while it names no other preset.
+    function inForce(tab, name) {
+        Object.assign(state[tab], {chosen: name, chosenAt: Date.now()});
+        setTimeout(refreshSoon, PATIENCE / 2);
     }
 
     // Once it is shown: the server says when.
@@ -74,7 +79,8 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
         element(tab, "preset_named").click();
     }
 
-    const presetNamed = (tab) => [state[tab].named];
+    // Gradio comes for it a while later: a name may be being written by then.
+    const presetNamed = (tab) => [presetBox(tab) === document.activeElement ? presetOf(tab) : state[tab].named];
 
     // Whether the same button was pressed before, with the same name.
     function pressedAgain(tab, what, name) {
@@ -85,7 +91,12 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
         return again;
     }
 
-    const presetSaved = (tab, [, , ...kept]) => [presetOf(tab), pressedAgain(tab, "save", presetOf(tab)), ...kept];
+    function presetSaved(tab, [, , ...kept]) {
+        const name = presetOf(tab);
+        inForce(tab, name);
+        return [name, pressedAgain(tab, "save", name), ...kept];
+    }
+
     const presetDeleted = (tab) => [presetOf(tab), pressedAgain(tab, "delete", presetOf(tab))];
 
     return {forgetSteps, giveStepsBack, halveAgain, namePreset, presetChosen, presetDeleted, presetNamed, presetSaved};

@@ -114,24 +114,50 @@ def test_the_preset_in_force_is_named_and_no_other(page, webui):
     expect(box(page)).to_have_value("Follow the prompt more (Z-Sampling)")
 
 
-def test_an_answer_that_comes_late_does_not_undo_a_choice(page):
-    """It is about the settings that the accordion had before the preset filled it."""
-    page.fill(steps=20)
+def late(page, seconds: float):
+    """Every answer to the page's questions is held back."""
     page.page.evaluate(
-        """() => {
+        """(milliseconds) => {
             const real = window.fetch;
             window.fetch = async (where, how) => {
                 const answer = await real(where, how);
-                if (String(where).includes("estimate")) await new Promise((done) => setTimeout(done, 1500));
+                if (String(where).includes("estimate")) await new Promise((done) => setTimeout(done, milliseconds));
                 return answer;
             };
-        }"""
+        }""",
+        seconds * 1000,
     )
+
+
+def test_an_answer_that_comes_late_does_not_undo_a_choice(page):
+    """It is about the settings that the accordion had before the preset filled it."""
+    page.fill(steps=20)
+    late(page, 1.5)
     page.open()
     page.preset("More of my LoRA")
     page.page.wait_for_timeout(5000)
     expect(box(page)).to_have_value("More of my LoRA")
     expect(page.setting("panel")).not_to_contain_text("Changed from")
+
+
+def test_an_answer_that_comes_late_does_not_undo_a_name(page):
+    """It is about the presets that there were before one was saved, or comes while another name is written."""
+    page.fill().open()
+    page.page.wait_for_timeout(2000)
+    late(page, 1.5)
+    page.number(f"{ACCORDION}_lambda_steps", 3)
+    page.page.wait_for_timeout(500)
+    try:
+        saved(page, OWN)
+        page.page.wait_for_timeout(3000)
+        expect(box(page)).to_have_value(OWN)
+        page.number(f"{ACCORDION}_lambda_steps", 4)
+        page.page.wait_for_timeout(1000)
+        write(page, OWN)
+        page.page.wait_for_timeout(3000)
+        expect(box(page)).to_have_value(OWN)
+    finally:
+        removed(page, OWN)
 
 
 def test_a_preset_is_held_against_the_page(page):
@@ -189,13 +215,25 @@ def save(page, name: str, said: str):
     press(page, "preset_save", said)
 
 
+def saved(page, name: str):
+    save(page, name, f"'{name}'")
+    if "again" in page.said("preset_about"):  # a run that was killed has left one
+        press(page, "preset_save", f"Saved as '{name}'.")
+
+
+def removed(page, name: str):
+    write(page, name)
+    press(page, "preset_delete", f"again to delete the preset '{name}'")
+    press(page, "preset_delete", f"Deleted '{name}'.")
+
+
 def test_a_name_that_was_pasted_is_the_name_and_nothing_is_lost_by_one_click(page):
     page.fill().open()
     other, again = f"{OWN} 2", "press the disk again to overwrite"
     try:
         page.number(f"{ACCORDION}_lambda_steps", 3)
-        save(page, OWN, f"Saved as '{OWN}'.")
-        save(page, other, f"Saved as '{other}'.")
+        saved(page, OWN)
+        saved(page, other)
         page.number(f"{ACCORDION}_lambda_steps", 4)
         save(page, OWN, f"'{OWN}': {again}")
         save(page, other, f"'{other}': {again}")
@@ -208,9 +246,7 @@ def test_a_name_that_was_pasted_is_the_name_and_nothing_is_lost_by_one_click(pag
         press(page, "preset_save", f"Saved as '{OWN}'.")
     finally:
         for name in (OWN, other):
-            write(page, name)
-            press(page, "preset_delete", f"again to delete the preset '{name}'")
-            press(page, "preset_delete", f"Deleted '{name}'.")
+            removed(page, name)
 
 
 # ---------------------------------------------------------------------- asking
