@@ -24,6 +24,7 @@ class A1111(Host):
     )
     first_checkpoint = "tiny-sd15"
     model_script = "ldm.py"
+    hidden_tabs = ("Extras", "PNG Info", "Checkpoint Merger", "Train", "Extensions")
 
     def more_files(self) -> None:
         # What test_company calls ControlNet with a model; any will do.

@@ -84,6 +84,7 @@ class Forge(Host):
     )
     first_checkpoint = "small-sd15"
     model_script, model_arguments = "forge.py", ("forge",)
+    hidden_tabs = ("Extras", "PNG Info", "Checkpoint Merger", "Spaces", "Extensions")
     edits = (
         *TEXT_ENCODERS,
         (

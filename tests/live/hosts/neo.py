@@ -240,6 +240,8 @@ class Neo(Host):
 
     def link(self) -> None:
         super().link()
+        # Where it writes pictures for the page that are not kept.
+        (self.webui / "tmp").mkdir(exist_ok=True)
         program: Path = self.folder / "bin/ffmpeg"  # a video wants one
         program.parent.mkdir(exist_ok=True)
         program.write_text(FFMPEG)

@@ -47,6 +47,7 @@ class Host:
     edits: tuple = ()  # (file, what to make of its text)
     extensions_folder = "extensions"
     probe = "tests/live/probe"  # company of the suite's own
+    hidden_tabs = ()  # of its page, which a browser draws the faster
     up = "Startup time"  # what it prints when it can be asked
 
     def __init__(self, root: Path, mirror: "Path | None" = None, python: str = sys.executable):
@@ -252,7 +253,8 @@ class Host:
 
     def options(self) -> dict:
         """Of the WebUI's own: previews cost time, and some kinds want a download."""
-        return {"live_previews_enable": False, "sd_model_checkpoint": f"{self.first_checkpoint}.safetensors"}
+        first = f"{self.first_checkpoint}.safetensors"
+        return {"live_previews_enable": False, "sd_model_checkpoint": first, "hidden_tabs": list(self.hidden_tabs)}
 
     def link(self) -> None:
         for name, folder in ((EXTENSION, PROJECT), ("w2sd-probe", PROJECT / self.probe)):
