@@ -73,8 +73,10 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
         const filling = name !== own.chosen && Date.now() - own.chosenAt < PATIENCE / 2;
         if (name && !filling) own.was = name;
         const box = presetBox(tab);
-        const asked = Date.now() - own.sure.at < AGAIN && element(tab, "preset_about").querySelector(".w2sd-asks");
-        if (!box || keep || filling || asked || box === document.activeElement || presetOf(tab) === name) return;
+        // A button was pressed: until the server has answered, then as long as it asks whether that is meant.
+        const since = Date.now() - own.sure.at, asks = element(tab, "preset_about").querySelector(".w2sd-asks");
+        const pressed = since < (asks ? AGAIN : PATIENCE / 2);
+        if (!box || keep || filling || pressed || box === document.activeElement || presetOf(tab) === name) return;
         own.named = name;
         element(tab, "preset_named").click();
     }

@@ -194,15 +194,21 @@ def test_same_time_halves_once_and_gives_the_steps_back(page):
 
 
 def write(page, name: str):
-    """As paste, an input method and a phone's keyboard do: a value and an input event, and no key."""
-    box(page).evaluate(
-        """(box, name) => {
-            box.focus();
-            Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(box, name);
-            box.dispatchEvent(new InputEvent("input", {bubbles: true, data: name, inputType: "insertFromPaste"}));
-        }""",
-        name,
-    )
+    """As paste, an input method and a phone's keyboard do: a value and an input event, and no key. Once more where
+    Gradio has just been about to name a preset there: who writes sees that."""
+    for _ in range(3):
+        box(page).evaluate(
+            """(box, name) => {
+                const value = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value");
+                box.focus();
+                value.set.call(box, name);
+                box.dispatchEvent(new InputEvent("input", {bubbles: true, data: name, inputType: "insertFromPaste"}));
+            }""",
+            name,
+        )
+        page.page.wait_for_timeout(300)
+        if box(page).input_value() == name:
+            return
 
 
 def press(page, part: str, said: str):
