@@ -175,6 +175,8 @@ class Page:
         return self.open(f"{ACCORDION}_experts")
 
     def preset(self, name):
+        # The list of a weak checkpoint, where a preset has put the cursor, can lie over the box.
+        self.page.evaluate("document.activeElement?.blur()")
         # Not written: Gradio 3.41 leaves the list open under what was.
         self.page.locator(f"{ACCORDION}_preset input").first.click()
         self.page.locator(f'{ACCORDION}_preset ul.options li[aria-label="{name}"]').first.click()
