@@ -22,6 +22,8 @@ def fp8(webui, request):
         pytest.skip("this host draws no picture in fp8")
     yield
     webui.post("/sdapi/v1/options", {"fp8_storage": "Disable", "cache_fp16_weight": False})
+    for name in reversed(pairs(webui)[0]):
+        webui.picture(**asking(name))  # what is loaded keeps something of fp8, until another has been
 
 
 def together(webui) -> list:
