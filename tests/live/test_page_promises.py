@@ -348,6 +348,9 @@ def test_the_grids_note_stands_at_the_grid_and_goes_with_it(page):
         }"""
     )
     assert 0 <= between < 60, "below the list of scripts"
+    for axis, values in (("x", "0, 1, 2, 3"), ("y", "-2, 0, 1, 3")):  # until then the server is still filling it in
+        box_of = page.page.locator(f"#script_txt2img_xyz_plot_{axis}_values").locator("textarea, input").first
+        expect(box_of).to_have_value(values, timeout=TIMEOUT)
     page.choose("#script_list", "None")
     expect(told).to_have_count(0, timeout=TIMEOUT)
 
