@@ -178,7 +178,10 @@ class Sweep:
         # Who goes by the request's CFG scale and not by the call's, so that another scale's picture is another: Detail
         # Daemon, for its own strength; Incantations' schedule, whose scale begins at the request's (pag.py, line 266)
         # and stands in the call's place (cfg_combiner.py, line 178).
-        self.goes_with_scale = name.startswith(("detail daemon", "incantations, PAG, CFG schedule"))
+        daemons = "detail daemon", "anima detail daemon"
+        self.goes_with_scale = name.startswith((*daemons, "incantations, PAG, CFG schedule"))
+        # Who divides by the call's scale, but for 0 (anima_skimmed_cfg.py, line 104): 1e-6 is no neighbour of it.
+        self.has_neighbours = not name.startswith("anima skimmed cfg")
         # Who goes by the request's prompt: T2I-Zero counts its words (t2i_zero.py, line 232), ADetailer draws its own
         # pass from it, whose calls are those that the probe has heard last.
         self.goes_with_prompt = name.startswith(("incantations, T2I-Zero", "adetailer", "ADetailer"))
@@ -232,8 +235,9 @@ class Sweep:
         for name, settings, more in of(self.alone(), third) if self.one_scale and self.improved else ():
             weak, host = self.made({"weak_alone": True, **settings}), self.made(**more)
             self.note("weak alone", weak and (self.apart(weak, host) <= self.least + 2 * self.noise or name))
-        self.same_gap({"weak_cfg": 0.0}, {"weak_cfg": 1e-6})
-        if every:
+        if self.has_neighbours:
+            self.same_gap({"weak_cfg": 0.0}, {"weak_cfg": 1e-6})
+        if every and self.has_neighbours:
             self.same_gap({"strong_cfg": 1.0}, {"strong_cfg": 1 + 1e-6})
         heard = self.has_probe and self.improved and not self.has_passes and "W2SD probe" not in self.alwayson
         if heard and self.one_scale and not self.noise:
@@ -283,7 +287,7 @@ class Sweep:
                 return self.note("0 and 1e-6", None)
             found.append([r["gap_norm"] for run in self.webui.trace() for r in run["reflections"]])
         # With Zero Terminal SNR the first latent is thousands times the last, and rounds so.
-        rounding = 3e-5 * max([1.0, *found[0]])
+        rounding = 1e-4 * max([1.0, *found[0]])
         fine = len(found[0]) == len(found[1]) and np.allclose(*found, rtol=SAME_GAP, atol=rounding)
         self.note("0 and 1e-6", True if fine or self.noise else f"{found[0][:2]} and {found[1][:2]}")
 
