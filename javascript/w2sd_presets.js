@@ -74,7 +74,7 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
         if (name && !filling) own.was = name;
         const box = presetBox(tab);
         // A button was pressed: until the server has answered, then as long as it asks whether that is meant.
-        const since = Date.now() - own.sure.at, asks = element(tab, "preset_about").querySelector(".w2sd-asks");
+        const since = Date.now() - own.sure.at, asks = element(tab, "preset_about")?.querySelector(".w2sd-asks");
         const pressed = since < (asks ? AGAIN : PATIENCE / 2);
         if (!box || keep || filling || pressed || box === document.activeElement || presetOf(tab) === name) return;
         own.named = name;
