@@ -153,20 +153,29 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
     function noteJobs() {
         const theirs = window.requestProgress;
         if (typeof theirs !== "function") return;
-        window.requestProgress = function(id, container, ...rest) {
+        window.requestProgress = function(id, container, gallery, atEnd, ...rest) {
             const tab = TABS.find((name) => container?.id?.startsWith(`${name}_`));
-            if (tab) state[tab].job = id;
-            return theirs.call(this, id, container, ...rest);
+            if (!tab) return theirs.call(this, id, container, gallery, atEnd, ...rest);
+            state[tab].job = id;
+            const ended = (...args) => {
+                tellOfRun(tab);
+                return atEnd?.(...args);
+            };
+            return theirs.call(this, id, container, gallery, ended, ...rest);
         };
     }
 
     const lastJob = (tab) => [state[tab].job];
 
-    // The host writes the time taken, or what was wrong, below the gallery: that is when a job has ended.
+    function tellOfRun(tab) {
+        if (isOn(tab) || element(tab, "run")?.textContent.trim()) element(tab, "plot")?.click();
+    }
+
+    // The host writes the time taken, or what was wrong, below the gallery: then a job has ended, too. Alone it does not
+    // tell: two jobs may take the same time.
     function afterRun(tab) {
         const log = find(`#html_log_${tab}`)?.innerText.trim() ?? "", own = state[tab];
-        const told = element(tab, "run")?.textContent.trim();
-        if (log && log !== own.log && (isOn(tab) || told)) element(tab, "plot")?.click();
+        if (log && log !== own.log) tellOfRun(tab);
         own.log = log;
     }
 

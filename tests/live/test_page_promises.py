@@ -53,6 +53,26 @@ def test_the_panel_tells_of_this_tabs_last_job_alone(page, webui):
     expect(run).not_to_contain_text("steps improved", timeout=TIMEOUT)
 
 
+def test_a_job_that_takes_as_long_as_the_one_before_has_ended_too(page):
+    """The time taken, below the gallery, is then the same words."""
+    page.fill(steps=4).open().reflect()
+    page.page.evaluate(
+        """() => Object.defineProperty(
+            document.querySelector("#html_log_txt2img"), "innerText", {get: () => "Time taken: 0.7 sec."}
+        )"""
+    )
+    page.number(f"{ACCORDION}_lambda_steps", 2)
+    page.generate()
+    run = page.setting("run")
+    expect(run).to_contain_text("2 of 4 steps improved", timeout=TIMEOUT)
+    page.number(f"{ACCORDION}_lambda_steps", 1)
+    page.generate()
+    expect(run).to_contain_text("1 of 4 steps improved", timeout=TIMEOUT)
+    page.page.locator(f"{ACCORDION}-visible-checkbox").click()
+    page.generate()
+    expect(run).not_to_contain_text("steps improved", timeout=TIMEOUT)
+
+
 def sampling(webui):
     """Wait until the job at work has made a step."""
     for _ in range(600):
