@@ -346,7 +346,7 @@ def startable(tmp_path, monkeypatch):
     """Forge Neo, whose launch.py is a program of some lines."""
     monkeypatch.setattr(shared.Host, "venv_python", property(lambda host: sys.executable))
     made = HOSTS["neo"](tmp_path)
-    for name in ("bundled", pins.EXTENSIONS["neo"][0].repository.partition("/")[2]):
+    for name in ("bundled", pins.EXTENSIONS["neo"][0].name):
         (made.webui / "extensions" / name).mkdir(parents=True)
     (made.webui / "launch.py").write_text(LAUNCH)
     (made.webui / "modules").mkdir()

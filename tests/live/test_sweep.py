@@ -16,7 +16,6 @@ is; without it, pictures are. --all-combinations: every gap by every way. SWEEP=
 The table at the end says "n.a." of what the WebUI cannot draw without W2SD either.
 """
 
-import json
 import os
 import re
 from itertools import product
@@ -27,6 +26,7 @@ from lib_w2sd.method import ways
 
 from .conftest import PLAIN, Picture, png
 from .layouts import asking
+from .sweep_asked import ASKED, ASKED_ON, LISTED, ON, OPTIONS, PROBED, REQUESTS
 from .test_company import again, on_a1111, on_forge
 from .test_company import scripts as scripts  # a fixture
 
@@ -35,130 +35,6 @@ EQUAL = ("matched", *ways.ALONG)
 # Gaps and ways that are looked at beside everything; a third of them beside an option of the host.
 QUICK = [("prompt", "paper"), ("prompt", "previous-gap"), ("guidance", "previous-gap"), ("checkpoint", "matched")]
 QUICK += [("prompt", "re-sampling"), ("pipeline", "previous-gap"), ("negative prompt", "auto-guidance")]
-# Where nothing but the options is beside; {option: value}, as far as the WebUI has it.
-OPTIONS = [
-    {"pad_cond_uncond": True},
-    {"pad_cond_uncond_v0": True},
-    {"batch_cond_uncond": False},
-    {"skip_early_cond": 0.4},
-    {"s_min_uncond": 20.0},
-    {"s_min_uncond": 20.0, "s_min_uncond_all": True},
-    {"token_merging_ratio": 0.5},
-    {"CLIP_stop_at_last_layers": 2},
-    {"emphasis": "No norm"},
-    {"use_old_scheduling": True},
-    {"comma_padding_backtrack": 0},
-    {"randn_source": "NV"},
-    {"randn_source": "CPU"},
-    {"eta_noise_seed_delta": 31337},
-    {"sgm_noise_multiplier": True},
-    {"sd_noise_schedule": "Zero Terminal SNR"},
-    {"use_downcasted_alpha_bar": True},
-    {"always_discard_next_to_last_sigma": True},
-    {"upcast_attn": True},
-    {"tiling": True},
-    {"live_previews_enable": True, "show_progress_every_n_steps": 1, "live_preview_content": "Negative prompt"},
-    {"interrupt_after_current": False},
-    {"persistent_cond_cache": False},
-    {"enable_prompt_comments": False},
-    # Options of extensions
-    {"deepcache_enable_pass": "both passes", "deepcache_cache_enable_step_percentage": 0.0},
-    {
-        "deepcache_enable_pass": "both passes",
-        "deepcache_cache_enable_step_percentage": 0.0,
-        "deepcache_full_run_step_rate": 2,
-        "deepcache_cache_resnet_level": 1,
-    },
-]
-# It has tiles in larger pictures alone.
-HYPERTILE = {"hypertile_enable_unet": True, "hypertile_swap_size_unet": 8, "hypertile_max_tile_unet": 128}
-# Requests that ask more of the host than a plain one.
-REQUESTS = {
-    "HyperTile": {"width": 256, "height": 256, "override_settings": HYPERTILE},
-    "prompt editing": {"prompt": "a [cat:dog:0.5] and a [red|blue] ball"},
-    "AND": {"prompt": "a cat AND a dog :0.5"},
-    "long negative prompt": {"negative_prompt": "blurry, " * 60},
-    "batch of 2": {"batch_size": 2},
-    "2 iterations": {"n_iter": 2},
-    "variation seeds": {"subseed": 5, "subseed_strength": 0.3, "n_iter": 2},
-    "Euler a": {"sampler_name": "Euler a"},
-    "DPM++ SDE": {"sampler_name": "DPM++ SDE"},
-    "DDIM": {"sampler_name": "DDIM"},
-    "LoRA": {"prompt": "a photo of a cat <lora:w2sd_lora:0.7> <lora:w2sd_locon:0.5>"},
-    "hires": {"enable_hr": True, "hr_scale": 1, "hr_upscaler": "Latent", "denoising_strength": 0.7},
-}
-PROBED = ("listen", "latent", "sigma", "image", "step", "draws", "counts", "scale", "latent sigma draws counts step")
-ON = ("enable", "enabled", "active", "soft inpainting")
-# Scripts of the list, by their names in the API: arguments where those that come make nothing, by their place.
-LISTED = {
-    "prompt matrix": {},
-    "x/y/z plot": {0: 1, 1: "7,8", 3: 0, 6: 0},
-    "prompts from file or textbox": {3: "a cat\na dog"},
-}
-LISTED |= {"cfg scheduling": {0: "0:10 ; 1:6 ; 2:4"}, "cfg auto": {}, "loopback": {0: 2}}
-LISTED |= {"sd upscale": {1: 8, 3: 1.5}, "ultimate sd upscale": {1: 64, 14: "Scale from image size", 17: 1.5}}
-LISTED |= {"outpainting mk2": {1: 64, 2: 4, 3: ["left"]}, "poor man's outpainting": {0: 64, 3: ["left"]}}
-LISTED |= {"img2img alternative test": {3: "a photo of a cat", 6: 3}, "high dynamic range": {0: 3}}
-# Extensions that do nothing, or another thing, by a switch alone: how their name begins -> {what of it: (arguments by
-# their place, more of the request)}.
-LARGER = {"width": 128, "height": 128}  # the innermost layers have one place alone in smaller ones
-REGIONS = {"prompt": "a cat AND a dog AND a tree"}
-ASKED = {
-    "cfg rescale extension": {"": ({0: 0.7}, {})},
-    "cads": {"": ({0: True}, {}), "mixed": ({0: True, 1: 0.2, 2: 0.5, 4: 0.6}, {})},
-    "cd tuner": {"": ({0: True, 1: 3.0, 3: 4.0, 6: 5.0}, {}), "colours": ({0: True, 16: "1,1", 18: "1,2,3;3,2,1"}, {})},
-    "cutoff": {"": ({0: True, 1: "red, blue", 2: 1.0}, {"prompt": "a red cat, a blue dog"})},
-    "detail daemon": {"": ({0: True, 1: True, 4: 0.0, 5: 1.0, 7: 0.5}, {})},
-    "diffusion cg": {"": ({0: True, 1: 0.8, 2: 0.3}, {})},
-    "dynamic prompts": {"": ({}, {"prompt": "a {red|green|blue} {cat|dog}", "n_iter": 2})},
-    "first block cache": {
-        "First Block Cache": ({0: True, 2: 0.9}, {"steps": 8}),
-        "TeaCache": ({0: True, 1: "TeaCache", 2: 0.9}, {"steps": 8}),
-    },
-    "forge couple": {"": ({0: True}, {"prompt": "a cat\na dog"})},
-    # In layers of 1280, 640 and 320 channels (lib_free_u/unet.py, line 47): small checkpoints have none of them.
-    "freeu": {"": ({0: True}, {}), "part of the way": ({0: True, 1: 0.2, 2: 0.7, 3: 0.5}, {})},
-    "incantations": {
-        "SEG": ({0: True}, LARGER),
-        "S-CFG": ({4: True}, {}),
-        "PAG": ({12: True, 13: 3.0}, {}),
-        "PAG, CFG schedule": ({12: True, 13: 3.0, 16: True, 17: "Clamp-Linear (c=2.0)"}, {}),
-        "PAG, saliency": ({12: True, 13: 3.0, 20: True}, {}),
-        "T2I-Zero": ({21: True, 22: True, 24: 0.5, 26: 1.0, 27: "2,3"}, LARGER),
-    },
-    "latent couple extension": {"": ({0: True}, REGIONS)},
-    "lora block weight": {"": ({1: True}, {"prompt": "a photo of a cat <lora:w2sd_lora:1:lbw=OUTALL>"})},
-    "neutral prompt": {
-        "AND_PERP": ({}, {"prompt": "a cat AND_PERP a dog :0.5"}),
-        "AND_SALT": ({0: 0.3}, {"prompt": "a cat AND_SALT a dog :0.5"}),
-        "AND_TOPK": ({}, {"prompt": "a cat AND_TOPK a dog :0.5"}),
-    },
-    "refiner": {"": ({0: True, 1: "{weak}", 2: 0.5}, {})},
-    "self attention guidance": {"": ({0: True, 1: 2.0}, LARGER)},
-    "vectorscope cc": {
-        "": ({0: True, 2: 2.0, 3: 1.0, 5: 1.0}, {}),
-        "noise": ({0: True, 2: 2.0, 11: "Cross Abs.", 12: "Cos"}, {}),
-    },
-}
-
-
-def two_halves() -> tuple:
-    """(a mask of two colours, what is drawn in each), as Neo's bundled Regional Prompter has them from its editor."""
-    mask = np.zeros((64, 64, 3), np.uint8)
-    mask[:, :32, 0] = mask[:, 32:, 2] = 255
-    told = [{"color": [255, 0, 0], "prompt": "a cat", "weight": 0.8}]
-    told.append({"color": [0, 0, 255], "prompt": "a dog", "weight": 0.8})
-    return png(mask), json.dumps(told)
-
-
-# Of the same name on one WebUI alone.
-ASKED_ON = {
-    "neo": {
-        "regional prompter": {
-            mode: ({0: True, 1: mode, **dict(zip((2, 3), two_halves()))}, {}) for mode in ("Attention", "Latent")
-        }
-    }
-}
 
 
 def of(asked, third: "int | None") -> list:
@@ -182,6 +58,8 @@ class Sweep:
         self.goes_with_scale = name.startswith((*daemons, "incantations, PAG, CFG schedule"))
         # Who divides by the call's scale, but for 0 (anima_skimmed_cfg.py, line 104): 1e-6 is no neighbour of it.
         self.has_neighbours = not name.startswith("anima skimmed cfg")
+        # Its first latent is thousands times the last, and the gaps after it are as large as its rounding.
+        self.begins_far = "Zero Terminal SNR" in name
         # Who goes by the request's prompt: T2I-Zero counts its words (t2i_zero.py, line 232), ADetailer draws its own
         # pass from it, whose calls are those that the probe has heard last.
         self.goes_with_prompt = name.startswith(("incantations, T2I-Zero", "adetailer", "ADetailer"))
@@ -286,8 +164,7 @@ class Sweep:
             if made is None:
                 return self.note("0 and 1e-6", None)
             found.append([r["gap_norm"] for run in self.webui.trace() for r in run["reflections"]])
-        # With Zero Terminal SNR the first latent is thousands times the last, and rounds so.
-        rounding = 1e-4 * max([1.0, *found[0]])
+        rounding = 1e-4 * max(found[0], default=0) if self.begins_far else 1e-5
         fine = len(found[0]) == len(found[1]) and np.allclose(*found, rtol=SAME_GAP, atol=rounding)
         self.note("0 and 1e-6", True if fine or self.noise else f"{found[0][:2]} and {found[1][:2]}")
 

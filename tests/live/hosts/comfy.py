@@ -33,7 +33,7 @@ class ComfyUI(Host):
     def repositories(self) -> None:
         checkout(pins.COMFY, self.webui, self.mirror)
         for pin in pins.COMFY_PACKS:
-            checkout(pin, self.webui / self.extensions_folder / pin.repository.partition("/")[2], self.mirror)
+            checkout(pin, self.webui / self.extensions_folder / pin.name, self.mirror)
 
     def files_for_the_suite(self) -> None:
         """What the lab's emoji model is here; the rest is made with the models."""

@@ -226,7 +226,7 @@ class Neo(Host):
         super().small_models()
 
     def options(self) -> dict:
-        ours = {pin.repository.rpartition("/")[2] for pin in pins.EXTENSIONS[self.option]}
+        ours = {pin.name for pin in pins.EXTENSIONS[self.option]}
         there = {path.name for path in (self.webui / "extensions").iterdir() if is_bundled(path)}
         bundled = sorted(there - ours)
         off = [] if os.environ.get("BUNDLED") else bundled

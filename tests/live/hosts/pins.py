@@ -24,6 +24,11 @@ class Pin:
     elsewhere: tuple = ()
     without: tuple = ()
 
+    @property
+    def name(self) -> str:
+        """Without its owner: the folder that it comes into among others."""
+        return self.repository.rpartition("/")[2]
+
 
 ASSETS = Pin("AUTOMATIC1111/stable-diffusion-webui-assets", "6f7db241d2f8ba7457bac5ca9753331f0c266917", "2024-01-07")
 BLIP = Pin(

@@ -77,7 +77,7 @@ class Host:
         for name, pin in pins.BESIDE[self.option].items():
             checkout(pin, self.webui / "repositories" / name, self.mirror)
         for pin in pins.EXTENSIONS[self.option]:
-            checkout(pin, self.webui / "extensions" / pin.repository.partition("/")[2], self.mirror)
+            checkout(pin, self.webui / "extensions" / pin.name, self.mirror)
 
     def pin(self) -> pins.Pin:
         return pins.HOSTS[self.name]
