@@ -65,6 +65,8 @@ class Sweep:
         self.goes_with_prompt = name.startswith(("incantations, T2I-Zero", "adetailer", "ADetailer"))
         self.has_passes = name.lower().startswith("adetailer")
         self.improved = True
+        hears = has_probe and self.one_scale and not self.has_passes and "W2SD probe" not in self.alwayson
+        self.listening = {"W2SD probe": {"args": ["listen"]}} if hears else {}
         self.own_cfg = ask.get("cfg_scale", PLAIN["cfg_scale"])
 
     def made(self, w2sd=None, **more):
@@ -99,14 +101,14 @@ class Sweep:
         every    by every gap and every way
         """
         pairs = product(gaps, ways.WAYS) if every else QUICK
-        plain, repeated = self.made(), self.made()
+        plain, listened = self.made(), self.made(alwayson_scripts=self.listening)
         if not plain[1]["latents"]:
             self.least = 1 / 255
         self.seen["acts"] = "yes" if self.apart(plain, without) > 0 else "same picture"
-        self.noise = self.apart(plain, repeated)  # what has no seed
+        self.noise = self.apart(plain, listened)  # what has no seed
         self.improved = self.is_improved()
         for way in of(EQUAL, third) if self.one_scale else ():
-            self.equal(plain, way)
+            self.equal(plain, way, listened[1]["calls"])
         for name, way in of(pairs, third):
             if name in gaps:
                 self.leaves(plain, name, way, gaps[name])
@@ -117,9 +119,6 @@ class Sweep:
             self.same_gap({"weak_cfg": 0.0}, {"weak_cfg": 1e-6})
         if every and self.has_neighbours:
             self.same_gap({"strong_cfg": 1.0}, {"strong_cfg": 1 + 1e-6})
-        heard = self.has_probe and self.improved and not self.has_passes and "W2SD probe" not in self.alwayson
-        if heard and self.one_scale and not self.noise:
-            self.own_calls(of(EQUAL, third))
 
     def is_improved(self) -> bool:
         """Not what has a sampling of its own (DemoFusion, img2img alternative test), which is then said: nothing of
@@ -131,13 +130,25 @@ class Sweep:
         self.seen["improved"] = "no"
         return False
 
-    def equal(self, plain, way: str):
-        made = self.made({"lambda_steps": -1, "inversion": way, "weak_cfg": self.own_cfg})
+    def equal(self, plain, way: str, calls: list):
+        """calls  of the denoiser, in the plain run"""
+        settings = {"lambda_steps": -1, "inversion": way, "weak_cfg": self.own_cfg}
+        made = self.made(settings, alwayson_scripts=self.listening)
         if made is None:
             return self.note("equal sides", None)
-        apart, gaps = self.apart(plain, made), [r["gap_norm"] for run in self.webui.trace() for r in run["reflections"]]
+        trace = self.webui.trace()
+        apart, gaps = self.apart(plain, made), [r["gap_norm"] for run in trace for r in run["reflections"]]
         fine = apart <= 2 * self.noise and (self.noise or not any(gaps))
         self.note("equal sides", True if fine else f"{way} {apart:.1g}, gap {max(gaps, default=0):.1g}")
+        if self.listening and self.improved and not self.noise:
+            kinds = [e["kind"] for run in trace for e in run["evaluations"]]
+            self.own_calls(way, kinds, made[1]["calls"], calls)
+
+    def own_calls(self, way: str, kinds: list, made: list, plain: list):
+        if len(kinds) != len(made):
+            return self.note("own calls", f"{way}: {len(made)} calls heard, {len(kinds)} told of")
+        own = [call for kind, call in zip(kinds, made) if kind == "step"]
+        self.note("own calls", own == plain or f"{way}: others")
 
     def leaves(self, plain, gap: str, way: str, settings: dict):
         made = self.made({"lambda_steps": -1, "strength": 1e-9, "inversion": way, **settings})
@@ -167,21 +178,6 @@ class Sweep:
         rounding = 1e-4 * max(found[0], default=0) if self.begins_far else 1e-5
         fine = len(found[0]) == len(found[1]) and np.allclose(*found, rtol=SAME_GAP, atol=rounding)
         self.note("0 and 1e-6", True if fine or self.noise else f"{found[0][:2]} and {found[1][:2]}")
-
-    def own_calls(self, equal_by):
-        listening = {"W2SD probe": {"args": ["listen"]}}
-        plain = self.made(alwayson_scripts=listening)[1]["calls"]
-        for way in equal_by:
-            equal = {"lambda_steps": -1, "inversion": way, "weak_cfg": self.own_cfg}
-            made = self.made(equal, alwayson_scripts=listening)
-            if made is None:
-                return self.note("own calls", None)
-            kinds = [e["kind"] for run in self.webui.trace() for e in run["evaluations"]]
-            if len(kinds) != len(made[1]["calls"]):
-                self.note("own calls", f"{way}: {len(made[1]['calls'])} calls heard, {len(kinds)} told of")
-                continue
-            own = [call for kind, call in zip(kinds, made[1]["calls"]) if kind == "step"]
-            self.note("own calls", own == plain or f"{way}: others")
 
     def told(self) -> dict:
         """column -> word."""
