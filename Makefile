@@ -6,7 +6,8 @@
 # make checkpoint  the emoji model as A1111 loads it:  make checkpoint DIR=.../models/Stable-diffusion LORAS=.../models/Lora REWARDS=.../models/rewards
 # make train    the emoji model's training goes on where it stopped (long; needs npm for the pictures)
 # make host     a WebUI for the suite: set up in hosts/ as far as it is not, and started:  make host HOST=a1111
-#               (or forge, neo, comfy, several; MIRROR=folder of git mirrors OWNER/NAME.git instead of the network; DIR=folder)
+#               (or forge, neo, comfy, several; MIRROR=folder of git mirrors OWNER/NAME.git instead of the network; DIR=folder);
+#               twice on two cores, for the suite to be shared out (COPIES=1)
 # make host-stop  ends them, or HOST
 # make live     the suite against these, or your own:  make live A1111=http://localhost:7860 FORGE=http://... NEO=http://...
 #               (each value of each test's parameters at least once; ALL=1 for all their combinations: hours; QUICK=1
@@ -57,13 +58,13 @@ train: $(READY)
 
 host: $(READY)
 	@test -n "$(HOST)" || { echo "Which one? make host HOST=a1111, forge, neo or comfy"; exit 2; }
-	@$(BIN)/python -m tests.live.hosts start $(HOST) $(AT) --python "$(PYTHON)" $(if $(MIRROR),--mirror "$(MIRROR)")
+	@$(BIN)/python -m tests.live.hosts start $(HOST) $(AT) --python "$(PYTHON)" $(if $(MIRROR),--mirror "$(MIRROR)") $(if $(COPIES),--copies $(COPIES))
 
 host-stop: $(READY)
 	@$(BIN)/python -m tests.live.hosts stop $(HOST) $(AT)
 
 live: $(READY)
-	@$(call FOUND,options --logs) \
+	@$(call FOUND,options --suite) \
 	$(BIN)/python -m pytest -q tests/live $$found $(if $(ALL),--all-combinations) $(if $(QUICK),--quick)
 
 bench: $(READY)

@@ -254,24 +254,32 @@ def check(name: str, value):
     return BY_NAME[name].check(value)
 
 
-def parse(args) -> Settings:
-    """The settings of a request.
+def by_name(args) -> dict:
+    """A request's arguments under their names, as they were given.
 
-    args  what the host hands the script: one value a setting in the order of SETTINGS (missing ones take
-          defaults), or a JSON object in first place, whose keys are their names (the rest is then the host's padding)
-    Raises SettingError. Whatever a switched-off W2SD was given, as long as its keys are known, is not looked at.
+    args  what the host hands the script: one value a setting in the order of SETTINGS, or a JSON object in first place
+          (the rest is then the host's padding), which is on if it names any setting and does not say otherwise
     """
     if args and isinstance(args[0], dict):
-        given = args[0]
-        for key in given:
-            if key not in BY_NAME:
-                raise SettingError(f"W2SD: unknown setting {str(key)[:200]!r}; allowed are {', '.join(NAMES)}.")
-    else:
-        if any(more not in ("", None) for more in args[len(SETTINGS) :]):  # see controls.behind
-            raise SettingError(
-                f"W2SD was given {len(args)} arguments; allowed are at most {len(SETTINGS)}: {', '.join(NAMES)}."
-            )
-        given = dict(zip(NAMES, args))
+        return {"enabled": bool(args[0]), **args[0]}
+    return dict(zip(NAMES, args))
+
+
+def parse(args) -> Settings:
+    """The settings of a request; missing ones take defaults.
+
+    args  as of by_name
+    Raises SettingError. Whatever a switched-off W2SD was given, as long as its keys are known, is not looked at.
+    """
+    given = by_name(args)
+    for key in given:
+        if key not in BY_NAME:
+            raise SettingError(f"W2SD: unknown setting {str(key)[:200]!r}; allowed are {', '.join(NAMES)}.")
+    an_object = bool(args) and isinstance(args[0], dict)
+    if not an_object and any(more not in ("", None) for more in args[len(SETTINGS) :]):  # see controls.behind
+        raise SettingError(
+            f"W2SD was given {len(args)} arguments; allowed are at most {len(SETTINGS)}: {', '.join(NAMES)}."
+        )
     if not check("enabled", given.get("enabled", False)):
         return Settings()
     return Settings(**{name: check(name, value) for name, value in given.items()})
@@ -283,6 +291,7 @@ def schema() -> dict:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "W2SD",
         "type": "object",
+        "description": "W2SD is on if any setting is named, unless enabled is false.",
         "properties": {s.name: s.schema() for s in SETTINGS},
         "additionalProperties": False,
     }

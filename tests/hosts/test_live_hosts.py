@@ -265,7 +265,7 @@ def test_a_broken_mirror_says_so_and_a_whole_one_is_taken_next(tmp_path, pin):
 def test_the_command_line_says_it_and_ends_with_1(tmp_path, capsys):
     assert main(["start", "forge", "--dir", str(tmp_path), "--mirror", str(tmp_path / "nowhere")]) == 1
     assert capsys.readouterr().err == f"forge: MIRROR={tmp_path / 'nowhere'} is no folder.\n"
-    assert main(["options", "--dir", str(tmp_path)]) == 0 and capsys.readouterr().out == ""
+    assert main(["options", "--dir", str(tmp_path)]) == 0 and capsys.readouterr().out.strip() == ""
     with pytest.raises(SystemExit):
         main(["start", "invoke"])
     assert "no such host: invoke; there are a1111, forge, neo, neo-newest, comfy" in capsys.readouterr().err
@@ -364,12 +364,47 @@ def test_it_is_started_once_and_stopped(startable, capsys, tmp_path):
     assert config["sd_model_checkpoint"] == "small-sd15.safetensors"
     assert (startable.webui / "extensions/sd-webui-w2sd").resolve() == shared.PROJECT
     assert HOSTS["neo"](tmp_path).start() == url, "it runs already"
-    assert main(["options", "--logs", "--dir", str(tmp_path)]) == 0
+    assert main(["options", "--suite", "--dir", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"--neo {url} --neo-log {startable.log}\n"
     assert main(["stop", "--dir", str(tmp_path)]) == 0
     with pytest.raises((OSError, http.client.HTTPException, Trouble)):
         ask(url)
     assert startable.running() is None and not startable.stop()
+
+
+def test_a_copy_has_its_own_settings_and_the_first_ones_large_files(startable, capsys, tmp_path, monkeypatch):
+    for step in ("environment", "models", "files"):
+        startable.mark_done(step, "made")
+    monkeypatch.setattr(shared.Host, "small_models", lambda host: None)
+    for step in ("repositories", "environment", "files_for_the_suite"):
+        monkeypatch.setattr(shared.Host, step, lambda host: None)
+    model, picture = startable.models / "strong.safetensors", startable.webui / "output/1.png"
+    for path, size in ((model, shared.LARGE + 1), (picture, 1)):
+        path.parent.mkdir()
+        path.write_bytes(bytes(size))
+    second = HOSTS["neo"](tmp_path, number=2)
+    assert main(["start", "neo", "--copies", "2", "--dir", str(tmp_path)]) == 0
+    urls = [host.running()["url"] for host in (startable, second)]
+    assert urls[0] != urls[1] and second.venv == startable.venv
+    said = capsys.readouterr().out
+    assert f"Forge Neo runs at {urls[0]}" in said and f"Forge Neo, its copy 2, runs at {urls[1]}" in said
+    assert (second.models / model.name).samefile(model) and not (second.webui / "output").exists()
+    assert not second.config.samefile(startable.config)
+    assert main(["options", "neo", "--suite", "--dir", str(tmp_path)]) == 0
+    logs = f"--neo-log {startable.log} --neo-log {second.log}"
+    assert capsys.readouterr().out == f"--neo {urls[0]} --neo {urls[1]} {logs} -n 2 --dist loadgroup\n"
+    assert main(["options", "neo", "--dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"--neo {urls[0]}\n", "the bench takes one"
+    assert main(["stop", "neo", "--dir", str(tmp_path)]) == 0
+    assert startable.running() is second.running() is None
+    # What was set up anew is copied anew.
+    second.set_up()
+    (startable.webui / "new.py").touch()
+    second.set_up()
+    assert not (second.webui / "new.py").exists()
+    startable.mark_done("models", "others")
+    second.set_up()
+    assert (second.webui / "new.py").exists()
 
 
 def test_its_options_stay_when_it_is_started_again(startable, monkeypatch):

@@ -2,6 +2,9 @@
 
 Nothing is assumed but that the WebUI runs with --api and has this extension and one Stable Diffusion checkpoint.
 
+A host that is given twice has two processes of pytest share the tests out between them, each with a server of its own
+(-n 2 --dist loadgroup: a file's tests stay together).
+
 What tests `record` is printed as tables at the end: one section for each thing and host, rows by columns.
 """
 
@@ -9,6 +12,7 @@ import base64
 import functools
 import io
 import json
+import os
 
 import httpx
 import numpy as np
@@ -38,13 +42,20 @@ PLAIN = {
 def pytest_addoption(parser):
     parser.addoption("--quick", action="store_true", help="of each file its most telling test, on each host")
     for name, title in HOSTS.items():
-        parser.addoption(f"--{name}", help=f"address of a running {title}")
+        parser.addoption(f"--{name}", action="append", help=f"address of a running {title}")
         parser.addoption(
             f"--{name}-log",
+            action="append",
             help="file that its output goes to: test_company looks for exceptions there, test_pipeline for a warning",
         )
     parser.addoption("--comfy", help="address of a running ComfyUI with this checkout and tests/live/probe/comfy")
     parser.addoption("--comfy-log", help="file that its output goes to")
+
+
+def of_this_process(given: "list | None"):
+    """Of an option that was given once for each process of pytest."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return given[number % len(given)] if given else None
 
 
 RECORDED: dict = {}  # section -> (row, column) -> result, in the order of recording
@@ -60,7 +71,22 @@ def record():
     return cell
 
 
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        cells = [[section, *key, result] for section, of in RECORDED.items() for key, result in of.items()]
+        session.config.workeroutput["recorded"] = cells
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    for section, row, column, result in getattr(node, "workeroutput", {}).get("recorded", []):
+        RECORDED.setdefault(section, {})[row, column] = result
+
+
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     if config.getoption("--quick"):
         kept = most_telling(items)
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
@@ -93,7 +119,7 @@ def pytest_terminal_summary(terminalreporter):
 
 def pytest_generate_tests(metafunc):
     if "webui" in metafunc.fixturenames:
-        given = {name: metafunc.config.getoption(name) for name in HOSTS}
+        given = {name: of_this_process(metafunc.config.getoption(name)) for name in HOSTS}
         addresses = [(name, url) for name, url in given.items() if url]
         metafunc.parametrize("webui", addresses, indirect=True, ids=[name for name, _ in addresses])
 

@@ -16,7 +16,7 @@ is made without W2SD, and with w2sd among the scripts that its settings let into
 
 import pytest
 
-from .conftest import PLAIN, distance, png
+from .conftest import PLAIN, distance, of_this_process, png
 from .layouts import asking, no_gap
 from .make_controls import embedding
 from .test_engine import HIRES, kinds
@@ -192,7 +192,7 @@ def scripts(webui):
 
 
 def logged(request, webui) -> str:
-    path = request.config.getoption(f"{webui.name}_log")
+    path = of_this_process(request.config.getoption(f"{webui.name}_log"))
     return open(path, encoding="utf8", errors="replace").read() if path else ""
 
 

@@ -37,7 +37,7 @@ def test_object_and_positional_arguments_are_the_same(webui):
 
 
 def test_partial_object_takes_defaults(webui):
-    webui.picture([{"enabled": True, "lambda_steps": 3}])
+    webui.picture([{"lambda_steps": 3}])
     (run,) = webui.trace()
     assert (run["reflected"], run["inversion"]) == (2, "previous-gap")  # the first step has none before it
 

@@ -56,6 +56,12 @@ def test_no_arguments_and_an_empty_object_leave_it_off():
 
 
 @given(valid_requests)
+def test_an_object_that_names_a_setting_is_on_unless_it_says_otherwise(request):
+    named = {name: value for name, value in request.items() if name != "enabled"}
+    assert parse([named]) == (parse([{**named, "enabled": True}]) if named else Settings())
+
+
+@given(valid_requests)
 def test_what_follows_the_object_is_the_hosts_padding(request):
     assert parse([request, 99, "paper", None]) == parse([request])
 
@@ -112,7 +118,7 @@ def test_too_many_positional_arguments_are_refused():
 
 @given(st.dictionaries(st.sampled_from([n for n in NAMES if n != "enabled"]), st.just(object())))
 def test_off_is_off_whatever_else_is_given(request):
-    assert parse([{**request, "enabled": False}]) == parse([request]) == Settings()
+    assert parse([{**request, "enabled": False}]) == Settings()
 
 
 # JSON as clients send it; prompts without brackets, which no schema can count.

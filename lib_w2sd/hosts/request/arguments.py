@@ -5,7 +5,7 @@ beside: other extensions hand a request's arguments on, to a pass of their own (
 (Distributed), and nothing else that W2SD could leave in it.
 """
 
-from ...page.settings import NAMES
+from ...page.settings import by_name
 
 TITLE = "W2SD"
 
@@ -26,8 +26,7 @@ def chosen_script(p) -> str:
 
 def given(p) -> dict:
     """The settings in a request by name, as they were given."""
-    args = p.script_args[_place(p)]
-    return args[0] if args and isinstance(args[0], dict) else dict(zip(NAMES, args))
+    return by_name(p.script_args[_place(p)])
 
 
 def put(p, values: dict) -> None:

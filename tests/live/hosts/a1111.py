@@ -26,6 +26,10 @@ class A1111(Host):
     model_script = "ldm.py"
     hidden_tabs = ("Extras", "PNG Info", "Checkpoint Merger", "Train", "Extensions")
 
+    def options(self) -> dict:
+        """One unit of each: a page draws them all, opened or not."""
+        return {**super().options(), "control_net_unit_count": 1, "ad_max_models": 1}
+
     def more_files(self) -> None:
         # What test_company calls ControlNet with a model; any will do.
         shutil.copyfile(self.controls / "w2sd_t2iadapter.safetensors", self.controls / "tiny_adapter.safetensors")

@@ -15,6 +15,7 @@ VISION = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 2}
 
 class ComfyUI(Host):
     name, title = "comfy", "ComfyUI"
+    copies = 1
     pythons = ((3, 10), (3, 14))
     flags = ("--cpu", "--disable-auto-launch", "--disable-api-nodes", "--preview-method", "none")
     model_script = "comfy.py"

@@ -7,6 +7,8 @@ A host stands in a folder of its own:
     done/       one file for each step that need not be made again: its name, and in it what it was made from
     log         what it printed since its last start
     running     its address and process, while it runs
+
+Copies of it, which the suite shares its tests out among, stand beside it: a1111-2, and so on.
 """
 
 import json
@@ -27,10 +29,23 @@ PROJECT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
 EXTENSION = "sd-webui-w2sd"
 WAIT = 600  # seconds for a start: the first one compiles everything
+LARGE = 1_000_000  # bytes: a file that a copy has no other of
+WRITTEN = ("outputs", "output", "log", "tmp", "cache", "config_states")  # by a WebUI that runs
+
+
+def linked(source: str, target: str) -> None:
+    """As a function of copytree."""
+    try:
+        if os.path.getsize(source) > LARGE:
+            os.link(source, target)
+            return
+    except OSError:  # another disk, or one that has no links
+        pass
+    shutil.copy2(source, target)
 
 
 class Host:
-    """A subclass says what is its own; `folder` is where it stands."""
+    """A subclass says what is its own; `folder` is where it stands; `number` which of its copies it is, from 1."""
 
     name: str
     title: str
@@ -49,18 +64,28 @@ class Host:
     probe = "tests/live/probe"  # company of the suite's own
     hidden_tabs = ()  # of its page, which a browser draws the faster
     up = "Startup time"  # what it prints when it can be asked
+    copies = min(2, os.cpu_count() or 1)  # one uses one core
 
-    def __init__(self, root: Path, mirror: "Path | None" = None, python: str = sys.executable):
-        self.folder, self.mirror, self.python = root.resolve() / self.name, mirror, python
+    def __init__(self, root: Path, mirror: "Path | None" = None, python: str = sys.executable, number: int = 1):
+        self.mirror, self.python, self.number = mirror, python, number
+        self.first = self if number == 1 else type(self)(root, mirror, python)
+        self.folder = root.resolve() / (self.name if number == 1 else f"{self.name}-{number}")
         self.option = self.option or self.name
         self.webui = self.folder / self.webui_folder
         self.models = self.webui / "models"
-        self.venv = self.folder / "venv"
+        self.venv = self.first.folder / "venv"
+
+    @property
+    def said(self) -> str:
+        return self.title + (f", its copy {self.number}," if self.number > 1 else "")
 
     # ------------------------------------------------------------ set up
 
     def set_up(self) -> None:
         """Everything but the start; what is there already is left."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.first is not self:
+            return self.copied()
         for what, step in (
             ("repositories", self.repositories),
             ("environment", self.environment),
@@ -70,6 +95,24 @@ class Host:
             begun = time.monotonic()
             step()
             print(f"{self.name}: {what}: {time.monotonic() - begun:.0f} s", flush=True)
+
+    def copied(self) -> None:
+        """The first one's files, once more, but for what it has written."""
+        steps = [self.first.folder / "done" / step for step in ("environment", "models", "files")]
+        wanted = "".join(f"{step.stat().st_mtime_ns}\n" for step in steps) + (HERE / "pins.py").read_text()
+        if self.is_done("copy", wanted):
+            return
+        shutil.rmtree(self.folder)
+        shutil.copytree(
+            self.first.folder / self.repository_folder,
+            self.folder / self.repository_folder,
+            symlinks=True,
+            ignore=lambda folder, names: WRITTEN if Path(folder) == self.first.webui else (),
+            copy_function=linked,
+        )
+        self.mark_done("copy", wanted)
+        if self.config.is_file():
+            self.mark_done("config", pins.SINCE)
 
     def repositories(self) -> None:
         if checkout(self.pin(), self.folder / self.repository_folder, self.mirror):
@@ -188,7 +231,7 @@ class Host:
 
     def mark_done(self, step: str, made_from: str) -> None:
         path = self.folder / "done" / step
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(made_from, encoding="utf-8")
 
     @property
@@ -199,7 +242,7 @@ class Host:
         """No network, one thread as the suite has, and nothing compiled beside the linked checkout."""
         kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
         more = {
-            "PYTHONPYCACHEPREFIX": str(self.folder / "pycache"),
+            "PYTHONPYCACHEPREFIX": str(self.first.folder / "pycache"),
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_OFFLINE": "1",
             "GRADIO_ANALYTICS_ENABLED": "False",
