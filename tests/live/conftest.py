@@ -83,6 +83,7 @@ def pytest_testnodedown(node):
         RECORDED.setdefault(section, {})[row, column] = result
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks
 def pytest_collection_modifyitems(config, items):
     for item in items:
         if not item.get_closest_marker("xdist_group"):

@@ -102,7 +102,7 @@ def test_pictures_and_scores_are_the_labs(webui, there, record, way, every):
         pytest.skip("no emoji-ink")
     if way == CHOSEN and not has_reward(webui):
         pytest.skip(f"no {clip.NAME} in models/rewards")
-    captions = wanted()[:: 3 if every else 6]
+    captions = wanted()[:: 3 if every else 12]
     ours, theirs, off = [], [], []
     for i, caption in enumerate(captions):
         (own, rows), (made, made_rows) = in_the_lab(caption, EACH * i, way), in_the_webui(webui, caption, EACH * i, way)
