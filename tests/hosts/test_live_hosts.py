@@ -392,7 +392,7 @@ def test_a_copy_has_its_own_settings_and_the_first_ones_large_files(startable, c
     assert not second.config.samefile(startable.config)
     assert main(["options", "neo", "--suite", "--dir", str(tmp_path)]) == 0
     logs = f"--neo-log {startable.log} --neo-log {second.log}"
-    assert capsys.readouterr().out == f"--neo {urls[0]} --neo {urls[1]} {logs} -n 2 --dist loadgroup\n"
+    assert capsys.readouterr().out == f"--neo {urls[0]} --neo {urls[1]} {logs} -n 2 --dist loadscope\n"
     assert main(["options", "neo", "--dir", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"--neo {urls[0]}\n", "the bench takes one"
     assert main(["stop", "neo", "--dir", str(tmp_path)]) == 0

@@ -3,7 +3,7 @@
 Nothing is assumed but that the WebUI runs with --api and has this extension and one Stable Diffusion checkpoint.
 
 A host that is given twice has two processes of pytest share the tests out between them, each with a server of its own
-(-n 2 --dist loadgroup: a file's tests stay together).
+(-n 2: shares.py).
 
 What tests `record` is printed as tables at the end: one section for each thing and host, rows by columns.
 """
@@ -83,11 +83,14 @@ def pytest_testnodedown(node):
         RECORDED.setdefault(section, {})[row, column] = result
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from .shares import Shares  # a process alone needs no xdist
+
+    return Shares(config, log)
+
+
 def pytest_collection_modifyitems(config, items):
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     if config.getoption("--quick"):
         kept = most_telling(items)
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])

@@ -260,9 +260,7 @@ def gaps_of(webui, ask: dict, alwayson: dict) -> dict:
     return found
 
 
-@pytest.mark.parametrize(
-    "part", [pytest.param(part, marks=pytest.mark.xdist_group(f"sweep {part}")) for part in range(PARTS)]
-)
+@pytest.mark.parametrize("part", range(PARTS))
 def test_sweep(webui, record, init_image, scripts, every, part):
     """What is beside is looked at to the end, whatever is found on the way."""
     ask, has_probe, wrong, looked_at, without = asking(webui, "sd15"), "w2sd probe" in scripts, {}, 0, {}

@@ -80,7 +80,7 @@ def options(hosts: list, suite: bool) -> list:
     if suite:
         said += [f"--{option}-log {host.log}" for option, some in running.items() for host in some]
         shares = min(map(len, running.values()), default=1)
-        said += [f"-n {shares} --dist loadgroup"] if shares > 1 else []
+        said += [f"-n {shares} --dist loadscope"] if shares > 1 else []
     return said
 
 
