@@ -58,6 +58,17 @@ def test_arguments_of_any_shape_are_looked_at(host, settings, words):
     assert words in refused(host, settings)
 
 
+@pytest.mark.parametrize("settings", [{"lambda_steps": "three"}, {"weak_without": "ControlNet"}], ids=["early", "late"])
+def test_what_the_host_keeps_encoded_is_not_taken_for_the_next_job(host, settings):
+    """ControlNet marks it as sampling begins, and drops it as the network is first called."""
+    p = host.request("Txt2Img", settings)
+    p.cached_c, p.cached_uc = ["for these prompts", "conds"], ["for these prompts", "conds"]
+    kept = p.cached_c, p.cached_uc
+    with pytest.raises(Exception, match=next(iter(settings))):
+        host.process(p)
+    assert [cache[0] for cache in kept] == [None, None]
+
+
 def sample_by_feeling(model, x, extra_args=None, callback=None, disable=None):
     """A sampler from an extension that keeps its schedule to itself."""
     return model(x, 3.0 * x.new_ones(len(x)), **extra_args)

@@ -241,6 +241,8 @@ def test_outside_of_the_units_window_there_is_no_gap(request, units, webui, kind
         assert log.count("improved steps") == logged(request, webui)[before:].count("improved steps")
 
 
-def test_what_is_not_there_is_said(units, webui):
+def test_what_is_not_there_is_said_and_the_next_picture_is_drawn(units, webui):
+    plain = units.drawn([])
     told = webui.refused({**GAP, "weak_without": "3rd ControlNet"}, **units.request(BOTH))
     assert "there is no 3rd ControlNet in this picture" in told
+    assert away(units.drawn([]), plain) == 0

@@ -11,6 +11,8 @@ from modules import errors, processing, scripts, shared
 
 from .arguments import TITLE
 
+CACHED = "cached_c", "cached_uc", "cached_hr_c", "cached_hr_uc"
+
 
 @contextmanager
 def reached(p):
@@ -19,7 +21,17 @@ def reached(p):
         yield
     except Exception:
         _reach(p)
+        _forget_conds(p)
         raise
+
+
+def _forget_conds(p) -> None:
+    """Of the prompts that the host keeps encoded for the next job: ControlNet marks them as sampling begins, and drops
+    them as the network is first called."""
+    for name in CACHED:
+        cache = getattr(p, name, None)
+        if isinstance(cache, list) and cache:
+            cache[0] = None
 
 
 def _reach(p) -> None:
