@@ -263,7 +263,8 @@ def gaps_of(webui, ask: dict, alwayson: dict) -> dict:
 @pytest.mark.parametrize("part", range(PARTS))
 def test_sweep(webui, record, init_image, scripts, every, part):
     """What is beside is looked at to the end, whatever is found on the way."""
-    ask, has_probe, wrong, looked_at, without = asking(webui, "sd15"), "w2sd probe" in scripts, {}, 0, {}
+    ask, has_probe, wrong, without = asking(webui, "sd15"), "w2sd probe" in scripts, {}, {}
+    looked_at = heard = 0
     wanted = re.compile(os.environ.get("SWEEP", ""), re.IGNORECASE)
     there = beside(webui, scripts, init_image, ask["override_settings"]["sd_model_checkpoint"])
     for i, (name, more, alwayson) in enumerate(there):
@@ -287,6 +288,7 @@ def test_sweep(webui, record, init_image, scripts, every, part):
             one.look(gaps_of(webui, one.ask, alwayson), without[str(size)], third, every)
         except AssertionError as error:
             one.note("failed", str(error).splitlines()[0][:120])
+        heard += "own calls" in one.seen
         for column, word in one.told().items():
             record(f"sweep, {webui.name}", name, column, word)
             if word not in ("yes", "no", "refused", "same picture"):
@@ -297,3 +299,4 @@ def test_sweep(webui, record, init_image, scripts, every, part):
     if not looked_at:
         pytest.skip("nothing of this part that can be drawn is named so")
     assert not wrong
+    assert heard or not has_probe or wanted.pattern, "the probe is there, and nothing's own calls were heard"
