@@ -124,7 +124,7 @@ def words(settings: Settings, result: dict, had: "dict | None" = None) -> str:
     reflected, steps = (" + ".join(map(str, result[name])) for name in ("reflected", "steps"))
     # Why there are not as many as the slider says.
     later = settings.plan_of(False).later and settings.first_step == 1 and any(result["reflected"])
-    since = ", from the second on" if later else ""
+    since = ", from step 2" if later else ""
     compared = " The comparison picture is counted." if result["compared"] else ""
     return f"About {times} × the time{of}: {reflected} of {steps} steps improved{since}.{compared}"
 

@@ -89,9 +89,9 @@ METHOD = (
     Setting(
         "rounds",
         1,
-        "Rounds a step (T_max of Z-Sampling)",
-        "How often a step is improved before it is taken. More: stronger, and slower. Not with previous-gap and "
-        "auto-guidance.",
+        "Rounds a step (T_max)",
+        "How often a step is improved before it is taken, as in Z-Sampling. More: stronger, and slower. Not with "
+        "previous-gap and auto-guidance.",
         "W2SD rounds",
         line="More: stronger, and slower.",
         minimum=1,

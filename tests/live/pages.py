@@ -129,7 +129,8 @@ class Page:
         box = self.page.locator(f"{where} input").nth(nth)
         box.click()
         box.fill(str(value))
-        self.page.locator(f'ul.options li[aria-label="{value}"]').first.click()
+        # Prompt matrix is Prompt Matrix on Neo.
+        self.page.locator(f'ul.options li[aria-label="{value}" i]').first.click()
 
     def open(self, where=ACCORDION):
         self.page.locator(f"{where} > .label-wrap .icon").click()

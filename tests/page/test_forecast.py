@@ -225,7 +225,7 @@ def test_a_preset_for_few_steps_acts_at_cfg_1_on_some_of_four_steps():
 def test_cost_is_one_line():
     page = {"settings": {}, "page": PAGE}
     told = forecast(FACTS, page)
-    assert told["cost"] == "About 1 × the time: 9 of 20 steps improved, from the second on."
+    assert told["cost"] == "About 1 × the time: 9 of 20 steps improved, from step 2."
     assert told["rows"] == "40 UNet rows instead of 40."
     assert said()["cost"] == "About 1.5 × the time: 10 of 20 steps improved."
     assert said()["rows"] == "60 UNet rows instead of 40."
