@@ -87,10 +87,11 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
             told.dataset.since = Date.now();
             told.textContent =
                 "The grid is filled in below. Press Generate to draw it; choose None under Script to be rid of it.";
-            told.scrollIntoView({behavior: "smooth", block: "center"});
+            goTo(told);
         }, 600);
         return [];
     }
+    const goTo = (told) => told.scrollIntoView({behavior: "smooth", block: "center"});
 
     // Waits for the boxes of both axes, and goes on without them after a while.
     async function axesAre(tab, part) {
@@ -98,6 +99,9 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
         const there = () => ["x", "y"].every((axis) => find(`#script_${tab}_xyz_plot_${axis}_${part}`)?.offsetParent);
         while (!there() && Date.now() < until) await pause(100);
         await pause(200);  // shown is not yet ready
+        // On a busy machine the way there is cut short by what appears on it meanwhile.
+        const told = find(`#${tab}_script_container .w2sd-filled`);
+        if (told) goTo(told);
         return stepsOf(tab);
     }
     const axesShown = (tab) => axesAre(tab, "type"), valuesShown = (tab) => axesAre(tab, "values");
