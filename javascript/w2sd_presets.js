@@ -82,7 +82,20 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
     }
 
     // Gradio comes for it a while later: a name may be being written by then.
-    const presetNamed = (tab) => [presetBox(tab) === document.activeElement ? presetOf(tab) : state[tab].named];
+    function presetNamed(tab) {
+        const {named} = state[tab], box = presetBox(tab);
+        if (box === document.activeElement) return [presetOf(tab)];
+        for (let ms = 100; ms <= 1500; ms *= 2) setTimeout(() => listAll(tab, named), ms);
+        return [named];
+    }
+
+    // Gradio takes what it writes into an open list for what is looked for there, and shows no other name.
+    function listAll(tab, named) {
+        const box = presetBox(tab), list = element(tab, "preset").querySelectorAll("ul.options li");
+        if (box !== document.activeElement || box.value !== named || list.length !== 1) return;
+        box.blur();
+        box.focus();
+    }
 
     // Whether the same button was pressed before, with the same name.
     function pressedAgain(tab, what, name) {

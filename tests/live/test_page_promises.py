@@ -180,6 +180,25 @@ def test_an_answer_that_comes_late_does_not_undo_a_name(page):
         removed(page, OWN)
 
 
+def test_a_name_that_comes_while_the_list_is_open_leaves_the_others_in_it(page):
+    """Opened between the script's answer and Gradio's writing of it."""
+    page.page.evaluate(
+        """box => {
+            const named = w2sdPage.presetNamed;
+            w2sdPage.presetNamed = (tab) => {
+                const told = named(tab);
+                document.querySelector(box).focus();
+                return told;
+            };
+        }""",
+        f"{ACCORDION}_preset input",
+    )
+    page.open()
+    expect(box(page)).to_have_value(GENTLE)
+    page.page.wait_for_timeout(2000)
+    assert page.page.locator(f"{ACCORDION}_preset ul.options li").count() > 3
+
+
 def test_a_preset_is_held_against_the_page(page):
     page.fill(steps=20).open()
     panel = page.setting("panel")
