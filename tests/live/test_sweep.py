@@ -34,7 +34,7 @@ from .test_company import scripts as scripts  # a fixture
 PARTS = 8  # shared out between two servers
 LEAVES, SAME_GAP = 1e-4, 1e-3
 EQUAL = ("matched", *ways.ALONG)
-# Gaps and ways that are looked at beside everything; a third of them beside an option of the host.
+# Gaps and ways that are looked at beside everything; a third of them beside what is the host's own.
 QUICK = [("prompt", "paper"), ("prompt", "previous-gap"), ("guidance", "previous-gap"), ("checkpoint", "matched")]
 QUICK += [("prompt", "re-sampling"), ("pipeline", "previous-gap"), ("negative prompt", "auto-guidance")]
 
@@ -283,8 +283,9 @@ def test_sweep(webui, record, init_image, scripts, every, part):
             if str(size) not in without:
                 bare = Sweep(webui, "nothing", {**ask, "steps": 3, **size}, has_probe=has_probe)
                 without[str(size)] = bare.made()
-            an_option = not alwayson and set(more) <= {"override_settings"}
-            third = i // PARTS % 3 if an_option and not every else None
+            # What is the host's own: an option; on those that have come of A1111 also a request, a script of the list.
+            common = not alwayson and (webui.forge or set(more) <= {"override_settings"})
+            third = i // PARTS % 3 if common and not every else None
             one.look(gaps_of(webui, one.ask, alwayson), without[str(size)], third, every)
         except AssertionError as error:
             one.note("failed", str(error).splitlines()[0][:120])
