@@ -2,6 +2,7 @@
 
 import ast
 import datetime
+import importlib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from tests.live import conftest, families, hosts, quick
+from tests.live import conftest, families, hosts, pages, quick
 from tests.live.hosts import checkouts, pins, shared
 from tests.live.hosts.__main__ import HOSTS, main
 from tests.live.hosts.commands import Trouble
@@ -115,6 +116,29 @@ def test_quick_keeps_one_test_of_a_file_for_each_host():
     items += [item("test_architecture", f"{architecture}[{x}]", webui=host) for host in both for x in ("other", part)]
     items += [item("test_engine", f"{quick.MOST_TELLING['test_engine']}[{x}]", webui=both[0]) for x in "ab"]
     assert quick.most_telling(items) == [items[2], items[4], items[5]]
+
+
+@pytest.mark.parametrize("file", pages.OF_A_GRADIO)
+def test_of_what_a_page_does_each_test_is_asked_once_of_a_gradio(file):
+    module = importlib.import_module(f"tests.live.{file}")
+    names = [name for name in vars(module) if name.startswith("test_")]
+
+    def asked(webui: str, gradio: int, *options) -> list:
+        config = types.SimpleNamespace(getoption=lambda option: option in options)
+        about = {"config": config, "path": Path(f"{file}.py"), "module": module}
+        host = types.SimpleNamespace(name=webui, gradio=gradio)
+        items = [types.SimpleNamespace(originalname=name, **about) for name in names]
+        return [item.originalname for item in items if not pages.asked_elsewhere(item, host)]
+
+    forge, neo = asked("forge", 4), asked("neo", 4)
+    assert sorted(forge + neo) == sorted(names) and abs(len(forge) - len(neo)) <= 1
+    for whole in (
+        asked("a1111", 3),
+        asked("neo", 6),
+        asked("neo", 4, "--quick"),
+        asked("forge", 4, "--all-combinations"),
+    ):
+        assert whole == names
 
 
 def test_what_is_skipped_is_counted_by_its_reason():

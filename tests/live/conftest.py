@@ -168,6 +168,11 @@ class WebUI:
     def modules(self) -> list:
         return [m["model_name"] for m in self.get("/sdapi/v1/sd-modules")]
 
+    @functools.cached_property
+    def gradio(self) -> int:
+        """Its major version."""
+        return int(self.get("/config")["version"].partition(".")[0])
+
     def for_neo(self, payload: dict) -> dict:
         """A request that does not name its modules is drawn with those of the one before; latents are not upscaled."""
         overrides = payload.get("override_settings", {})

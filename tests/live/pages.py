@@ -18,6 +18,7 @@ from ..reflected import REFLECTED
 from .conftest import PLAIN
 
 ACCORDION = "#w2sd_txt2img"
+OF_A_GRADIO, SHARED_GRADIO = ("test_page_accordion", "test_page_promises"), 4
 TIMEOUT = 120_000
 # The host shows its button Interrupt from the click to the end. The log below the gallery is written anew then, and
 # holds the time taken: it mostly changes, but not if the run before took as long. Where it does not, a while will do.
@@ -242,17 +243,29 @@ def ahead(browser, webui, request):
         made.next.page.close()
 
 
-def comes_next(request) -> bool:
-    """Whether the test after this one is another of the module that asks for a page."""
+def comes_next(request, webui) -> bool:
+    """Whether the next test of the module that is asked of this WebUI asks for a page."""
     items = request.session.items
-    after = items[items.index(request.node) + 1 :][:1]
+    after = [item for item in items[items.index(request.node) + 1 :] if not asked_elsewhere(item, webui)][:1]
     return any(item.path == request.node.path and "page" in item.fixturenames for item in after)
 
 
+def asked_elsewhere(item, webui) -> bool:
+    """Forge and Neo of August 2026 have the same Gradio: each has every other test of what the page itself does."""
+    first = {"forge": 0, "neo": 1}.get(webui.name)
+    whole = any(map(item.config.getoption, ("--all-combinations", "--quick")))
+    if first is None or whole or item.path.stem not in OF_A_GRADIO or webui.gradio != SHARED_GRADIO:
+        return False
+    tests = [name for name in vars(item.module) if name.startswith("test_")]
+    return tests.index(item.originalname) % 2 != first
+
+
 @pytest.fixture
-def page(ahead, request):
+def page(ahead, request, webui):
+    if asked_elsewhere(request.node, webui):
+        pytest.skip(f"asked on the other WebUI of Gradio {SHARED_GRADIO}")
     made = ahead.take()
-    if comes_next(request):
+    if comes_next(request, webui):
         ahead.begin()
     yield made
     if getattr(request.node, "failed", False):
