@@ -50,6 +50,9 @@ def connect(tab: str, store: presets.Store, controls: dict, row: PresetRow):
         nothing = [gr.update() for _ in presets.KEPT]
         try:
             preset = store.find(name or "")
+            # Not the disk alone says so: a name is written and the disk pressed at once, and the last answer stays.
+            if preset is None and name:
+                store.kept_as(name)
         except presets.PresetError as error:
             return [said(str(error)), *nothing]
         if preset is None:

@@ -145,13 +145,19 @@ class Store:
         """Whether it is one of the user's own. Raises PresetError."""
         return (name or "").strip() in self.read()
 
-    def save(self, name: str, values: dict) -> str:
-        """Keep `values` (settings by name; those of KEPT count) and return the name as kept. Raises PresetError."""
+    @staticmethod
+    def kept_as(name: str) -> str:
+        """The name that a preset would have. Raises PresetError where it may not be one's."""
         name = (name or "").strip()
         if not NAME.fullmatch(name):
             raise PresetError("A preset's name is 1 to 60 letters, digits, spaces and . , ( ) + - and starts with one.")
         if name.casefold() in TAKEN:
             raise PresetError(f"{name!r} is what the list calls {TAKEN[name.casefold()]}: choose another name.")
+        return name
+
+    def save(self, name: str, values: dict) -> str:
+        """Keep `values` (settings by name; those of KEPT count) and return the name as kept. Raises PresetError."""
+        name = self.kept_as(name)
         try:
             fields = {key: check(key, values[key]) for key in KEPT if key in values}
         except SettingError as error:

@@ -97,6 +97,8 @@ def test_names_that_are_none(store, name):
 )
 def test_names_that_the_list_has_already(store, name):
     with pytest.raises(PresetError, match="choose another name"):
+        store.kept_as(name)
+    with pytest.raises(PresetError, match="choose another name"):
         store.save(name, as_dict(Settings()))
     assert not store.path.exists()
 
