@@ -249,7 +249,7 @@ def gaps(both: Beside, **settings) -> list:
 def one_kind_of_rows_will_do(both: Beside) -> bool:
     """At CFG 1 the prompt's rows count alone. Evaluated without the others they are what they are beside them, at a
     scale next to 1; next to 0: test_sweep."""
-    alone, beside = ({"strong_cfg": 1.0}, {"strong_cfg": 1 + 1e-6})
+    alone, beside = {"strong_cfg": 1.0}, {"strong_cfg": 1 + 1e-6}
     return gaps(both, **alone) == pytest.approx(gaps(both, **beside), rel=1e-3)
 
 
