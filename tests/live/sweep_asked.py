@@ -104,7 +104,8 @@ ASKED = {
         "AND_SALT": ({0: 0.3}, {"prompt": "a cat AND_SALT a dog :0.5"}),
         "AND_TOPK": ({}, {"prompt": "a cat AND_TOPK a dog :0.5"}),
     },
-    "refiner": {"": ({0: True, 1: "{weak}", 2: 0.5}, {})},
+    # The arguments of a script of the host's own are the page's: a request says it itself.
+    "refiner": {"": ({}, {"refiner_checkpoint": "{weak}", "refiner_switch_at": 0.5})},
     "self attention guidance": {"": ({0: True, 1: 2.0}, LARGER)},
     "vectorscope cc": {
         "": ({0: True, 2: 2.0, 3: 1.0, 5: 1.0}, {}),
@@ -125,6 +126,7 @@ def two_halves() -> tuple:
 # Of the same name on one WebUI alone.
 ASKED_ON = {
     "neo": {
+        "refiner": {"": ({}, {"refiner_checkpoint": "{weak}", "refiner_switch_at": 5.0})},  # a sigma
         "regional prompter": {
             mode: ({0: True, 1: mode, **dict(zip((2, 3), two_halves()))}, {}) for mode in ("Attention", "Latent")
         }

@@ -223,9 +223,8 @@ def beside(webui, scripts: dict, init_image, loaded: str):
         ]
         for what, (own, more) in known[0].items() if known else ():
             dealt_with.add(info["name"])
-            weak = f"{loaded}-weak.safetensors"
             asked = [own.get(i, value) for i, value in enumerate(args)]
-            asked = [weak if one == "{weak}" else one for one in asked]
+            more = {key: f"{loaded}-weak" if value == "{weak}" else value for key, value in more.items()}
             yield ", ".join(filter(None, (info["name"], what))), more, {info["name"]: {"args": asked}}
         if info["is_alwayson"] and info["name"] not in dealt_with:
             labels = [str(arg["label"]).strip().lower() for arg in info["args"]]
