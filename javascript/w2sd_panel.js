@@ -54,7 +54,7 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
                 label.insertAdjacentHTML("beforeend", `<span class="w2sd-each">${escaped(each[box.value])}</span>`);
             }
         }
-        for (const name of ["preset_about", "run"]) give(element(tab, name), "aria-live", "polite");
+        for (const name of ["preset_chosen", "preset_about", "run"]) give(element(tab, name), "aria-live", "polite");
         for (const head of [`#w2sd_${tab} > .label-wrap`, `#w2sd_${tab}_experts > .label-wrap`]) byKeyboard(find(head));
     }
 

@@ -11,6 +11,7 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
     function presetChosen(tab, [name]) {
         const own = state[tab], preset = factsOf(tab).presets[name];
         own.opened.clear();
+        if (!(Date.now() - own.sure.at < 1000)) saysLast(tab, "chosen");  // Gradio may tell of the name after the press
         own.was = name ?? "";
         inForce(tab, own.was);
         if (preset?.opens) own.opened.add(preset.opens);
@@ -18,6 +19,13 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
         if (preset?.halves_steps && isOn(tab)) halveSteps(tab);
         else giveStepsBack(tab);
         return [name, stepsOf(tab)];
+    }
+
+    // A name is written and the disk pressed at once, and either answer may be the later one: what is shown is that of
+    // what was done last.
+    function saysLast(tab, what) {
+        const row = element(tab, "preset_about")?.parentElement;
+        if (row) row.dataset.w2sdSays = what;
     }
 
     // An answer on its way is about before: for a while it names no other preset.
@@ -75,7 +83,7 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
         const box = presetBox(tab);
         // A button was pressed: until the server has answered, then as long as it asks whether that is meant.
         const since = Date.now() - own.sure.at, asks = element(tab, "preset_about")?.querySelector(".w2sd-asks");
-        const pressed = since < (asks ? AGAIN : PATIENCE / 2);
+        const pressed = since < (asks?.offsetParent ? AGAIN : PATIENCE / 2);
         if (!box || keep || filling || pressed || box === document.activeElement || presetOf(tab) === name) return;
         own.named = name;
         element(tab, "preset_named").click();
@@ -100,6 +108,7 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
     // Whether the same button was pressed before, with the same name.
     function pressedAgain(tab, what, name) {
         const own = state[tab], before = own.sure;
+        saysLast(tab, "about");
         own.sure = {what, name, at: Date.now()};
         const again = before.what === what && before.name === name && Date.now() - before.at < AGAIN;
         if (again) own.sure = {};

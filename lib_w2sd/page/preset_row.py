@@ -22,7 +22,8 @@ class PresetRow:
     told: object
     steps: object
     sure: object
-    about: object
+    chosen: object  # what is said of a name that is chosen or written
+    about: object  # what the buttons say
 
 
 def preset_row(tab: str, store: presets.Store) -> PresetRow:
@@ -37,10 +38,10 @@ def preset_row(tab: str, store: presets.Store) -> PresetRow:
         )
         save = gr.Button("\U0001f4be", elem_id=f"w2sd_{tab}_{SAVE}", elem_classes=["tool"])
         delete = gr.Button("\U0001f5d1", elem_id=f"w2sd_{tab}_{DELETE}", elem_classes=["tool"])
-    about = gr.HTML("", elem_id=f"w2sd_{tab}_preset_about")
+    chosen, about = (gr.HTML("", elem_id=f"w2sd_{tab}_preset_{of}") for of in ("chosen", "about"))
     again, told = (pressed(f"w2sd_{tab}_{of}") for of in ("presets", "preset_named"))
     steps, sure = asked(gr.Number, 0), asked(gr.Checkbox, False)
-    return PresetRow(*(unsaved(c) for c in (name, save, delete, again, told, steps, sure, about)))
+    return PresetRow(*(unsaved(c) for c in (name, save, delete, again, told, steps, sure, chosen, about)))
 
 
 def connect(tab: str, store: presets.Store, controls: dict, row: PresetRow):
@@ -50,7 +51,6 @@ def connect(tab: str, store: presets.Store, controls: dict, row: PresetRow):
         nothing = [gr.update() for _ in presets.KEPT]
         try:
             preset = store.find(name or "")
-            # Not the disk alone says so: a name is written and the disk pressed at once, and the last answer stays.
             if preset is None and name:
                 store.kept_as(name)
         except presets.PresetError as error:
@@ -85,7 +85,7 @@ def connect(tab: str, store: presets.Store, controls: dict, row: PresetRow):
 
     # The page's own steps come with the question, halved there where the preset halves them.
     chosen, saved, deleted = [row.name, row.steps], [row.name, row.sure, *kept], [row.name, row.sure]
-    row.name.input(fill, chosen, [row.about, *kept], **js(tab, "presetChosen", chosen))
+    row.name.input(fill, chosen, [row.chosen, *kept], **js(tab, "presetChosen", chosen))
     row.save.click(save, saved, [row.name, row.about], **js(tab, "presetSaved", saved))
     row.delete.click(delete, deleted, [row.name, row.about], **js(tab, "presetDeleted", deleted))
     row.again.click(lambda: gr.update(choices=store.names()), [], [row.name], show_progress=False)

@@ -253,6 +253,7 @@ def write(page, name: str):
 def press(page, part: str, said: str):
     page.page.click(f"{ACCORDION}_{part}")
     expect(page.setting("preset_about")).to_contain_text(said, timeout=TIMEOUT)
+    expect(page.setting("preset_about")).to_be_visible()
 
 
 def save(page, name: str, said: str):
