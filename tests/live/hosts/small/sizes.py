@@ -124,8 +124,9 @@ QWEN_VISION = {
 LDM = {"in_channels": 4, "model_channels": 128, "out_channels": 4, "use_spatial_transformer": True}
 SD15 = {
     **LDM,
+    "model_channels": 64,
     "num_res_blocks": [1, 1, 1],
-    "channel_mult": [1, 1, 2],
+    "channel_mult": [1, 1, 4],
     "transformer_depth": [1, 1, 1],
     "transformer_depth_output": [1] * 6,
     "transformer_depth_middle": 1,
