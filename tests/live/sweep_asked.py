@@ -129,6 +129,6 @@ ASKED_ON = {
         "refiner": {"": ({}, {"refiner_checkpoint": "{weak}", "refiner_switch_at": 5.0})},  # a sigma
         "regional prompter": {
             mode: ({0: True, 1: mode, **dict(zip((2, 3), two_halves()))}, {}) for mode in ("Attention", "Latent")
-        }
+        },
     }
 }
