@@ -85,14 +85,14 @@ var w2sdPage = Object.assign(window.w2sdPage ?? {}, (() => {
         const since = Date.now() - own.sure.at, asks = element(tab, "preset_about")?.querySelector(".w2sd-asks");
         const pressed = since < (asks?.offsetParent ? AGAIN : PATIENCE / 2);
         if (!box || keep || filling || pressed || box === document.activeElement || presetOf(tab) === name) return;
-        own.named = name;
+        Object.assign(own, {named: name, renamed: presetOf(tab)});
         element(tab, "preset_named").click();
     }
 
-    // Gradio comes for it a while later: a name may be being written by then.
+    // Gradio comes for it a while later: a name may be being written by then, or has been.
     function presetNamed(tab) {
-        const {named} = state[tab], box = presetBox(tab);
-        if (box === document.activeElement) return [presetOf(tab)];
+        const {named, renamed} = state[tab], box = presetBox(tab);
+        if (box === document.activeElement || presetOf(tab) !== renamed) return [presetOf(tab)];
         for (let ms = 100; ms <= 1500; ms *= 2) setTimeout(() => listAll(tab, named), ms);
         return [named];
     }

@@ -295,6 +295,18 @@ def test_a_name_that_was_pasted_is_the_name_and_nothing_is_lost_by_one_click(pag
             removed(page, name)
 
 
+def test_a_name_that_is_written_while_gradio_fills_in_another_stays(page):
+    page.fill().open()
+    page.page.wait_for_timeout(1000)
+    write(page, OWN)
+    late = """() => {
+        document.activeElement.blur();
+        Object.assign(w2sdPage.state.txt2img, {named: "", renamed: "of before"});
+        return w2sdPage.presetNamed("txt2img");
+    }"""
+    assert page.page.evaluate(late) == [OWN]
+
+
 # ---------------------------------------------------------------------- asking
 
 

@@ -49,8 +49,10 @@ class Sweep:
     def __init__(self, webui, name: str, ask: dict, alwayson: "dict | None" = None, has_probe: bool = False):
         self.webui, self.name, self.ask, self.alwayson = webui, name, ask, alwayson or {}
         self.has_probe, self.seen, self.refused = has_probe, {}, ""
-        # A script that draws on goes by pictures of 8 bits, where the least difference is one of 255.
-        self.least = 1 / 255 if ask.get("script_name") and "init_images" in ask else LEAVES
+        # A script that draws on goes by pictures of 8 bits, where the least difference is one of 255, and so does hires
+        # on Neo, which scales no latents.
+        in_bits = ask.get("script_name") and "init_images" in ask or ask.get("enable_hr") and webui.name == "neo"
+        self.least = 1 / 255 if in_bits else LEAVES
         # Whether the picture's CFG scale is one number throughout.
         self.one_scale = not name.startswith(("probe: scale", "script cfg scheduling", "script cfg auto"))
         # Who goes by the request's CFG scale and not by the call's, so that another scale's picture is another: Detail
