@@ -56,6 +56,8 @@ REQUESTS = {
     "DPM++ SDE": {"sampler_name": "DPM++ SDE"},
     "DDIM": {"sampler_name": "DDIM"},
     "LoRA": {"prompt": "a photo of a cat <lora:w2sd_lora:0.7> <lora:w2sd_locon:0.5>"},
+    # The arguments of its script are the page's alone. Neo, which does not list the script, switches at a sigma.
+    "refiner": {"refiner_checkpoint": "{weak}", "refiner_switch_at": 0.5},
     "hires": {"enable_hr": True, "hr_scale": 1, "hr_upscaler": "Latent", "denoising_strength": 0.7},
 }
 PROBED = ("listen", "latent", "sigma", "image", "step", "draws", "counts", "scale", "latent sigma draws counts step")
@@ -104,8 +106,6 @@ ASKED = {
         "AND_SALT": ({0: 0.3}, {"prompt": "a cat AND_SALT a dog :0.5"}),
         "AND_TOPK": ({}, {"prompt": "a cat AND_TOPK a dog :0.5"}),
     },
-    # The arguments of a script of the host's own are the page's: a request says it itself.
-    "refiner": {"": ({}, {"refiner_checkpoint": "{weak}", "refiner_switch_at": 0.5})},
     "self attention guidance": {"": ({0: True, 1: 2.0}, LARGER)},
     "vectorscope cc": {
         "": ({0: True, 2: 2.0, 3: 1.0, 5: 1.0}, {}),
@@ -126,7 +126,6 @@ def two_halves() -> tuple:
 # Of the same name on one WebUI alone.
 ASKED_ON = {
     "neo": {
-        "refiner": {"": ({}, {"refiner_checkpoint": "{weak}", "refiner_switch_at": 5.0})},  # a sigma
         "regional prompter": {
             mode: ({0: True, 1: mode, **dict(zip((2, 3), two_halves()))}, {}) for mode in ("Attention", "Latent")
         },

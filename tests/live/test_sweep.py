@@ -205,7 +205,7 @@ def beside(webui, scripts: dict, init_image, loaded: str):
             yield ", ".join(f"{k}={v}" for k, v in options.items()), {"override_settings": options}, {}
     for name, more in REQUESTS.items():
         if set(more.get("override_settings", {})) <= set(have):
-            yield name, more, {}
+            yield name, {key: f"{loaded}-weak" if value == "{weak}" else value for key, value in more.items()}, {}
     yield "img2img", again(init_image), {}
     mask = np.zeros_like(init_image)
     mask[16:48, 16:48] = 255
@@ -215,7 +215,8 @@ def beside(webui, scripts: dict, init_image, loaded: str):
         if all(script.lower() in scripts for script in alwayson):
             image = again(init_image) if any(scripts[script.lower()] for script in alwayson) else {}
             yield name, {**image, **more}, alwayson
-    dealt_with = {script.lower() for alwayson, _ in explicit.values() for script in alwayson} | {"w2sd probe", "w2sd"}
+    dealt_with = {script.lower() for alwayson, _ in explicit.values() for script in alwayson}
+    dealt_with |= {"w2sd probe", "w2sd", "refiner"}
     for info in webui.get("/sdapi/v1/script-info"):
         image = again(init_image) if info["is_img2img"] else {}
         args = [arg["value"] for arg in info["args"]]
@@ -226,7 +227,6 @@ def beside(webui, scripts: dict, init_image, loaded: str):
         for what, (own, more) in known[0].items() if known else ():
             dealt_with.add(info["name"])
             asked = [own.get(i, value) for i, value in enumerate(args)]
-            more = {key: f"{loaded}-weak" if value == "{weak}" else value for key, value in more.items()}
             yield ", ".join(filter(None, (info["name"], what))), more, {info["name"]: {"args": asked}}
         if info["is_alwayson"] and info["name"] not in dealt_with:
             labels = [str(arg["label"]).strip().lower() for arg in info["args"]]
