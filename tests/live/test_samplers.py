@@ -149,7 +149,7 @@ NUMBERS = {
     3: ["DPM++ 2S a", "UniPC", "DDIM", "DPM fast"],
     8: ["DPM++ SDE", "UniPC", "DDIM CFG++"],
     24: ["Restart", "DPM++ 3M SDE", "DPM fast"],
-    40: ["Restart", "UniPC"],
+    36: ["Restart", "UniPC"],
     60: ["Euler", "PLMS"],
 }
 
