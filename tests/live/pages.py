@@ -20,6 +20,8 @@ from .conftest import PLAIN
 ACCORDION = "#w2sd_txt2img"
 OF_A_GRADIO, SHARED_GRADIO = ("test_page_accordion", "test_page_promises"), 4
 TIMEOUT = 120_000
+# The copy of Neo that is pinned loads each new tab's page a second time, two seconds after the first (modules/ui.py).
+LOADED_ONCE = "sessionStorage.setItem('physton_icon_refreshed', '1')"
 # The host shows its button Interrupt from the click to the end. The log below the gallery is written anew then, and
 # holds the time taken: it mostly changes, but not if the run before took as long. Where it does not, a while will do.
 WATCH = """tab => {
@@ -35,6 +37,8 @@ WATCH = """tab => {
 DONE = """tab => {
   const {button, log, before, ended} = window.w2sdRun;
   if (getComputedStyle(button).display != 'none') return false;
+  // The host hides its button when the job has ended, which can be before Gradio has the answer.
+  if (document.querySelector(`#html_log_${tab} .pending`)) return false;
   const now = document.querySelector(`#html_log_${tab}`).innerHTML;
   return now != before || (ended !== null && performance.now() - ended > 3000);
 }"""
@@ -95,6 +99,7 @@ class Page:
         self.webui, self.shots = webui, shots
         self.page = browser.new_page(viewport={"width": width, "height": height})
         self.page.set_default_timeout(TIMEOUT)  # of a click, of the way to a page: the machine may be busy
+        self.page.add_init_script(LOADED_ONCE)
         self.page.goto(webui.url + ("/?__theme=dark" if dark else "/?__theme=light"), wait_until="commit")
         self.begun = time.monotonic()
 

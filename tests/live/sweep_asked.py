@@ -41,6 +41,17 @@ OPTIONS = [
         "deepcache_cache_resnet_level": 1,
     },
 ]
+# What a request has to have for an option to do anything to it.
+LONG = {"prompt": "a photo of a cat, " * 20}  # 100 tokens: two chunks beside the negative prompt's one
+NEEDED = {
+    "comma_padding_backtrack": {"prompt": "red " * 68 + ", " + "blue " * 20},  # a comma shortly before the chunk's end
+    "emphasis": {"prompt": "a photo of a (cat:1.4) on a [sofa]"},
+    "enable_prompt_comments": {"prompt": "a photo of a cat\n# and a dog"},
+    "eta_noise_seed_delta": {"sampler_name": "Euler a"},
+    "pad_cond_uncond": LONG,
+    "pad_cond_uncond_v0": LONG,
+    "use_old_scheduling": {"prompt": "a photo of a [cat:dog:1.0]"},  # the first step, or all of them
+}
 # It has tiles in larger pictures alone.
 HYPERTILE = {"hypertile_enable_unet": True, "hypertile_swap_size_unet": 8, "hypertile_max_tile_unet": 128}
 # Requests that ask more of the host than a plain one.
@@ -72,6 +83,7 @@ LISTED |= {"cfg scheduling": {0: "0:10 ; 1:6 ; 2:4"}, "cfg auto": {}, "loopback"
 LISTED |= {"sd upscale": {1: 8, 3: 1.5}, "ultimate sd upscale": {1: 64, 14: "Scale from image size", 17: 1.5}}
 LISTED |= {"outpainting mk2": {1: 64, 2: 4, 3: ["left"]}, "poor man's outpainting": {0: 64, 3: ["left"]}}
 LISTED |= {"img2img alternative test": {3: "a photo of a cat", 6: 3}, "high dynamic range": {0: 3}}
+OF_LISTED = {"prompt matrix": {"prompt": "a photo of a cat|red"}}  # more of the request
 # Extensions that do nothing, or another thing, by a switch alone: how their name begins -> {what of it: (arguments by
 # their place, more of the request)}.
 LARGER = {"width": 128, "height": 128}  # the innermost layers have one place alone in smaller ones

@@ -134,7 +134,7 @@ def test_a_file_that_wants_others_is_refused_without_them(webui, freed):
 def test_an_interrupt_leaves_nothing_behind(webui, freed):
     ask, settings = strong(webui, "sdxl", steps=8), {**FAST, **model(webui, "sd15"), "lambda_steps": -1}
     plain, made = webui.picture(**ask), webui.picture(settings, **ask)
-    for wait in (0.3, 0.8, 1.5):
+    for wait in (0.3, 1.2):
         job = threading.Thread(target=webui.request, args=(settings,), kwargs={**ask, "n_iter": 2})
         job.start()
         time.sleep(wait)

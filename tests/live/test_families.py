@@ -52,6 +52,12 @@ def noted(record, webui, family, gap: str):
     record(f"families, {webui.name}", family.name, gap, "ok")
 
 
+def in_turn(family, every: bool, first: bool):
+    """Of these two questions every family asks one."""
+    if not every and not family.frames and (families.FAMILIES.index(family) % 2 == 0) != first:
+        pytest.skip("the next family asks it")
+
+
 def test_no_gap(webui, record, family, ask):
     plain = webui.picture(**ask)
     assert same(webui.picture(no_gap(ask), **ask), plain)
@@ -90,11 +96,12 @@ def test_weak_cfg_alone(webui, family, ask, scale):
 def test_prompt_alone(webui, record, family, ask, scale):
     """Texts of other lengths too: some networks see a shorter one repeated where it shares a call with a longer."""
     ask = {**ask, "cfg_scale": scale}
+    plain = webui.picture(**ask)
     for prompt in ("a dog", "a photo of a cat that sits on a long wooden table in the garden of an old house"):
         truth = webui.picture(**{**ask, "prompt": prompt})
         alone = webui.picture({**ALONE, "weak_cfg": scale, "weak_prompt": prompt}, **ask)
         assert far(alone, truth) == 0, prompt
-        assert far(webui.picture(**ask), truth) > 0
+        assert far(plain, truth) > 0
     settings = {"lambda_steps": 2, "strong_cfg": 1, "weak_cfg": 1, "weak_prompt": "a dog"}
     webui.picture(settings, **ask)
     assert min(gaps(webui)) > 0
@@ -125,8 +132,9 @@ def test_lora_alone(webui, record, family, ask, text_encoder):
 
 
 @pytest.mark.parametrize("inversion", ["paper", "matched", "fixed-point"])
-def test_lora_without_a_gap(webui, family, ask, inversion):
+def test_lora_without_a_gap(webui, family, ask, inversion, every):
     """A scale spelled out that is the picture's own: the sides are one."""
+    in_turn(family, every, first=True)
     lora = families.lora_of(webui, family)
     ask = {**ask, "prompt": f"a photo of a cat <lora:{lora}:0.8>"}
     settings = {"lambda_steps": 2, "weak_cfg": ask["cfg_scale"], "inversion": inversion}
@@ -148,7 +156,8 @@ def test_checkpoint_alone(webui, record, family, ask):
     noted(record, webui, family, "checkpoint")
 
 
-def test_checkpoint_with_lora(webui, family, ask):
+def test_checkpoint_with_lora(webui, family, ask, every):
+    in_turn(family, every, first=False)
     _, weak = families.pair_of(webui, family)
     prompt = f"a photo of a cat <lora:{families.lora_of(webui, family)}:0:0.8>"
     scale = ask["cfg_scale"]
@@ -228,12 +237,6 @@ def test_schedule_with_its_shift(webui, family, ask):
     expected = [shift * s / (1 + (shift - 1) * s) for s in even]
     assert [r["t"] for r in run["reflections"]] == pytest.approx(expected[:-1], rel=2e-3)
     assert [r["t_next"] for r in run["reflections"]] == pytest.approx(expected[1:], rel=2e-3)
-
-
-def in_turn(family, every: bool, first: bool):
-    """Of these two questions every family asks one."""
-    if not every and not family.frames and (families.FAMILIES.index(family) % 2 == 0) != first:
-        pytest.skip("the next family asks it")
 
 
 def test_two_pictures_or_a_video(webui, family, ask, every):

@@ -63,8 +63,13 @@ def beside(webui, scripts, name) -> dict:
     return {**ask, **more, "alwayson_scripts": {found[0]["name"]: {"args": args}}}
 
 
-@pytest.mark.parametrize("name", [*OF_THE_PROBE, *REAL])
-def test_a_memory_beside_every_way(webui, record, beside, name):
+NAMES = [*OF_THE_PROBE, *REAL]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_memory_beside_every_way(webui, record, beside, name, every):
+    """Neo has most of them, and is asked for each by a third of the ways, for the next by the next third."""
+    asked = slice(NAMES.index(name) % 3, None, 3) if webui.name == "neo" and not every else slice(None)
     ask = {**beside, "steps": 8, "cfg_scale": CFG}
     bare = webui.picture(**{**ask, "alwayson_scripts": {}})
     plain = webui.picture(**ask)
@@ -89,11 +94,11 @@ def test_a_memory_beside_every_way(webui, record, beside, name):
         note(column, picture, 0 if picture is None else distance(picture.pixels, truth.pixels), allowed)
 
     assert distance(plain.pixels, bare.pixels), "it does nothing, and the rest would say nothing"
-    for way in EXACT:
+    for way in EXACT[asked]:
         look(way, {"lambda_steps": -1, "inversion": way, "weak_cfg": CFG}, plain)
     # A pixel at the edge between two levels can fall to either side.
     prompt = {"weak_cfg": CFG, "weak_prompt": "a dog"}
-    for way in ways.WAYS:
+    for way in ways.WAYS[asked]:
         look(f"1e-9, {way}", {"lambda_steps": -1, "inversion": way, "strength": 1e-9, **prompt}, plain, allowed=1)
     look("weak alone", {"weak_alone": True, **prompt}, webui.picture(**{**ask, "prompt": "a dog"}), allowed=1)
     note("plain after", plain, distance(webui.picture(**ask).pixels, plain.pixels))

@@ -27,11 +27,12 @@ from lib_w2sd.method import ways
 
 from .conftest import PLAIN, Picture, png
 from .layouts import asking
-from .sweep_asked import ASKED, ASKED_ON, LISTED, ON, OPTIONS, PROBED, REQUESTS
+from .sweep_asked import ASKED, ASKED_ON, LISTED, NEEDED, OF_LISTED, ON, OPTIONS, PROBED, REQUESTS
 from .test_company import again, on_a1111, on_forge
 from .test_company import scripts as scripts  # a fixture
 
-PARTS = 8  # shared out between two servers
+ITSELF = ("override_settings", "script_name", "script_args")
+PARTS = 16  # shared out between two servers
 LEAVES, SAME_GAP = 1e-4, 1e-3
 EQUAL = ("matched", *ways.ALONG)
 # Gaps and ways that are looked at beside everything; a third of them beside what is the host's own.
@@ -202,7 +203,8 @@ def beside(webui, scripts: dict, init_image, loaded: str):
     have = webui.get("/sdapi/v1/options")
     for options in OPTIONS:
         if set(options) <= set(have):
-            yield ", ".join(f"{k}={v}" for k, v in options.items()), {"override_settings": options}, {}
+            needed = NEEDED.get(next(iter(options)), {})
+            yield ", ".join(f"{k}={v}" for k, v in options.items()), {**needed, "override_settings": options}, {}
     for name, more in REQUESTS.items():
         if set(more.get("override_settings", {})) <= set(have):
             yield name, {key: f"{loaded}-weak" if value == "{weak}" else value for key, value in more.items()}, {}
@@ -236,12 +238,15 @@ def beside(webui, scripts: dict, init_image, loaded: str):
                 dealt_with.add(info["name"])
                 for i in own[:1] + switches[:1]:
                     args[i] = True
+                if "inpainting" in info["name"]:
+                    image["mask"] = png(mask)
                 yield f"{info['name']}, switched on", image, {info["name"]: {"args": args}}
         elif not info["is_alwayson"] and info["name"] in LISTED:
             for place, value in LISTED[info["name"]].items():
                 args[place] = value
             where = " in img2img" if image else ""
-            yield f"script {info['name']}{where}", {**image, "script_name": info["name"], "script_args": args}, {}
+            more = {**image, **OF_LISTED.get(info["name"], {}), "script_name": info["name"], "script_args": args}
+            yield f"script {info['name']}{where}", more, {}
     if "w2sd probe" in scripts:
         for does in PROBED:
             yield f"probe: {does}", {}, {"W2SD probe": {"args": [does]}}
@@ -280,14 +285,17 @@ def test_sweep(webui, record, init_image, scripts, every, part):
             continue
         looked_at += 1
         try:
-            size = {key: one.ask[key] for key in ("width", "height") if key in one.ask}
-            if str(size) not in without:
-                bare = Sweep(webui, "nothing", {**ask, "steps": 3, **size}, has_probe=has_probe)
-                without[str(size)] = bare.made()
+            # The same request without it, if it is more than a kind of request.
+            is_beside = alwayson or set(more) & {"override_settings", "script_name"}
+            bare = {key: more[key] for key in more if is_beside and key not in ITSELF}
+            if str(bare) not in without:
+                plainly = Sweep(webui, "nothing", {**ask, "steps": 3, **bare}, has_probe=has_probe)
+                without[str(bare)] = plainly.made()
             # What is the host's own: an option; on those that have come of A1111 also a request, a script of the list.
-            common = not alwayson and (webui.forge or set(more) <= {"override_settings"})
-            third = i // PARTS % 3 if common and not every else None
-            one.look(gaps_of(webui, one.ask, alwayson), without[str(size)], third, every)
+            is_option = "override_settings" in more and name not in REQUESTS
+            common = not alwayson and (webui.forge or is_option)
+            third = i % 3 if common and not every else None
+            one.look(gaps_of(webui, one.ask, alwayson), without[str(bare)], third, every)
         except AssertionError as error:
             one.note("failed", str(error).splitlines()[0][:120])
         heard += "own calls" in one.seen

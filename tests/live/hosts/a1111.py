@@ -27,8 +27,8 @@ class A1111(Host):
     hidden_tabs = ("Extras", "PNG Info", "Checkpoint Merger", "Train", "Extensions")
 
     def options(self) -> dict:
-        """As many units as the suite asks for: a page draws them all, opened or not."""
-        return {**super().options(), "control_net_unit_count": 2, "ad_max_models": 1}
+        """Of ADetailer, too, no more than the suite asks for."""
+        return {**super().options(), "ad_max_models": 1}
 
     def more_files(self) -> None:
         # What test_company calls ControlNet with a model; any will do.

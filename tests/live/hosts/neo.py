@@ -211,6 +211,7 @@ class Neo(Host):
         "--disable-console-progressbars",
     )
     first_checkpoint = "small-sd15"
+    hidden_tabs = ("Extras", "PNG Info", "Checkpoint Merger", "Extensions")
     model_script, model_arguments, model_parts = "neo.py", ("neo",), ("forge.py",)
     edits = EDITS
     more_files = Forge.more_files

@@ -295,9 +295,14 @@ class Host:
         self.config.write_text(json.dumps({**options, **whole, **self.options()}, indent=4), encoding="utf-8")
 
     def options(self) -> dict:
-        """Of the WebUI's own: previews cost time, and some kinds want a download."""
-        first = f"{self.first_checkpoint}.safetensors"
-        return {"live_previews_enable": False, "sd_model_checkpoint": first, "hidden_tabs": list(self.hidden_tabs)}
+        """Of the WebUI's own: previews cost time, and some kinds want a download. Of ControlNet's units as many as the
+        suite asks for: a page draws them all, opened or not."""
+        return {
+            "live_previews_enable": False,
+            "sd_model_checkpoint": f"{self.first_checkpoint}.safetensors",
+            "hidden_tabs": list(self.hidden_tabs),
+            "control_net_unit_count": 2,
+        }
 
     def link(self) -> None:
         for name, folder in ((EXTENSION, PROJECT), ("w2sd-probe", PROJECT / self.probe)):
