@@ -93,7 +93,7 @@ def add_routes(app, describe_host, facts, credentials: "dict | None" = None, fre
         app.add_api_route(f"/w2sd/v1/{path}", endpoint, methods=[method], **guarded)
     for route in app.routes:
         if getattr(route, "path", None) == UNLOAD:
-            route.app = followed_by(free_memory, route.app)
+            route.app = preceded_by(free_memory, route.app)
 
 
 def page_login(app) -> tuple:
@@ -123,21 +123,18 @@ def routes_of(app):
             yield from routes_of(inner)
 
 
-def followed_by(action, app):
-    """The ASGI application `app`; after each request that it answers well, `action()`."""
+def preceded_by(action, app):
+    """The ASGI application `app`; before each of its good answers goes out, `action()`: who has the answer can count on
+    it."""
 
     from fastapi.concurrency import run_in_threadpool
 
     async def both(scope, receive, send):
-        answered = []
-
-        async def noting(message):
-            if message["type"] == "http.response.start":
-                answered.append(message["status"])
+        async def acting(message):
+            if message["type"] == "http.response.start" and message["status"] < 300:
+                await run_in_threadpool(action)
             await send(message)
 
-        await app(scope, receive, noting)
-        if answered and answered[0] < 300:
-            await run_in_threadpool(action)
+        await app(scope, receive, acting)
 
     return both

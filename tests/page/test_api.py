@@ -1,11 +1,12 @@
 """The GET routes, in a FastAPI application as the hosts have one."""
 
+import asyncio
 import threading
 
 import gradio
 import jsonschema
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
 import lib_w2sd
@@ -124,6 +125,29 @@ def test_estimate_is_no_work_of_the_event_loop(monkeypatch):
         one.post("/w2sd/v1/estimate", json={})
     in_loop, asked = threads
     assert in_loop is not asked
+
+
+@pytest.mark.parametrize("works", [True, False], ids=["unloaded", "failed"])
+def test_what_is_kept_is_freed_before_the_host_says_that_it_has_unloaded(works):
+    """Who has the answer may ask at once what is still held."""
+    app, happened = FastAPI(), []
+
+    @app.post(api.UNLOAD)
+    def unload():
+        if not works:
+            raise HTTPException(500)
+
+    api.add_routes(app, dict, Facts(), free_memory=lambda: happened.append("freed"))
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        happened.append(message.get("status", "body"))
+
+    scope = {"type": "http", "method": "POST", "path": api.UNLOAD, "headers": [], "query_string": b""}
+    asyncio.run(app({**scope, "http_version": "1.1"}, receive, send))
+    assert happened == (["freed", 200, "body"] if works else [500, "body"])
 
 
 # ---------------------------------------------------------------- the page's own login
