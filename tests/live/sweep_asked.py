@@ -80,7 +80,8 @@ LISTED = {
     "prompts from file or textbox": {3: "a cat\na dog"},
 }
 LISTED |= {"cfg scheduling": {0: "0:10 ; 1:6 ; 2:4"}, "cfg auto": {}, "loopback": {0: 2}}
-LISTED |= {"sd upscale": {1: 8, 3: 1.5}, "ultimate sd upscale": {1: 64, 14: "Scale from image size", 17: 1.5}}
+LISTED |= {"sd upscale": {1: 8, 2: "Lanczos", 3: 1.5}}  # without an upscaler there is one tile, the plain picture
+LISTED |= {"ultimate sd upscale": {1: 64, 14: "Scale from image size", 17: 1.5}}
 LISTED |= {"outpainting mk2": {1: 64, 2: 4, 3: ["left"]}, "poor man's outpainting": {0: 64, 3: ["left"]}}
 LISTED |= {"img2img alternative test": {3: "a photo of a cat", 6: 3}, "high dynamic range": {0: 3}}
 OF_LISTED = {"prompt matrix": {"prompt": "a photo of a cat|red"}}  # more of the request
